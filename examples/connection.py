@@ -1,0 +1,39 @@
+"""Where the examples' sales go: to the gateway that the environment names, or to a simulator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from payroc_async import Order, PaymentInstructionRequest, PayrocSession
+from payroc_async.simulator import Simulator
+
+__all__ = ["new_sale", "sessions"]
+
+
+@asynccontextmanager
+async def sessions(
+    script: Callable[[Simulator], object],
+) -> AsyncIterator[Callable[[], PayrocSession]]:
+    """What builds a session: from ``PAYROC_API_KEY`` and its like, or with a simulator.
+
+    Args:
+        script: Says what the simulator's devices do; not called without it.
+    """
+    if os.environ.get("PAYROC_API_KEY"):
+        yield PayrocSession.from_env
+        return
+    async with Simulator() as gateway:
+        script(gateway)
+        print("PAYROC_API_KEY is not set: these sales run on a simulator, no money moves")
+        yield partial(PayrocSession, gateway.api_key, environment=gateway.environment)
+
+
+def new_sale(order_id: str, amount: int) -> PaymentInstructionRequest:
+    """A sale of ``amount`` cents at the terminal in ``PAYROC_TERMINAL``."""
+    return PaymentInstructionRequest(
+        processing_terminal_id=os.environ.get("PAYROC_TERMINAL", "1234001"),
+        order=Order(order_id=order_id, amount=amount, currency="USD"),
+    )

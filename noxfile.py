@@ -1,0 +1,47 @@
+"""Everything the project checks, each as a session: ``nox`` runs tests, lint and types."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests", "lint", "types"]
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite, on every interpreter that the machine has."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format."""
+    session.install("ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both type checkers, strict where it counts."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the suite, by module."""
+    session.install("-e", ".[dev]")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "report", "--show-missing")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten thousand sales in random order under random faults; prints the counts."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.soak", *(session.posargs or ["--sales", "10000"]))

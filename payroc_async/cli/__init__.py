@@ -1,0 +1,24 @@
+"""The command line: ``payroc-async``, also ``python -m payroc_async``.
+
+What it needs beyond the SDK is imported here alone, and only when it is run.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+NEEDED = frozenset({"click", "iso4217", "rich"})
+
+
+def main() -> None:
+    """Run the command line with the process's arguments, and exit with its code."""
+    try:
+        from .app import cli
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        print("the command line needs more: pip install 'payroc-async[cli]'", file=sys.stderr)
+        sys.exit(2)
+    cli(prog_name="payroc-async")

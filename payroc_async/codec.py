@@ -1,0 +1,260 @@
+"""From JSON to models and back: one cattrs converter, camelCase on the wire by rule.
+
+An answer's required fields must be readable. An optional one that is not is dropped with a warning:
+a payment's outcome must not be lost because of a detail. No error and no log line holds a value.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+import attrs
+import orjson
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from .errors import ResponseFormatError
+from .models import ClosedLoopOptions, OpenEnum
+
+__all__ = ["decode", "encode", "structure", "unstructure"]
+
+T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+
+logger = logging.getLogger(__name__)
+
+
+def structure(data: object, cls: type[T]) -> T:
+    """Reads decoded JSON as a model.
+
+    Args:
+        data: What ``decode`` gave.
+        cls: The model's class.
+
+    Returns:
+        The model. An optional field that could not be read is None, or empty if it is a list.
+
+    Raises:
+        ResponseFormatError: A required field is missing or cannot be read. It names the field, and
+            holds no value.
+    """
+    try:
+        return converter.structure(data, cls)
+    except Exception:
+        # What was raised holds values, and names no field: read it again, slowly, to learn which.
+        # Outside of this block, so that no error's context carries them along.
+        pass
+    try:
+        model: T = _read_model(data, cls, cls.__name__)
+        return model
+    except _Unreadable as unreadable:
+        reason = str(unreadable)
+    raise ResponseFormatError(reason)
+
+
+def unstructure(model: object) -> dict[str, Any]:
+    """A model as a JSON object: camelCase, and without what is None or an empty list."""
+    json: dict[str, Any] = converter.unstructure(model)
+    return json
+
+
+def encode(model: object) -> bytes:
+    """A model as JSON, always the same bytes for the same model."""
+    return orjson.dumps(unstructure(model))
+
+
+def decode(body: bytes) -> object:
+    """Reads JSON.
+
+    Raises:
+        ResponseFormatError: It is not JSON. Holds nothing of it.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass  # it holds the body
+    raise ResponseFormatError("not JSON")
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+# The fast way. cattrs generates a function for each class when it is first met, not on import.
+
+converter = Converter(detailed_validation=False)
+
+AS_THEY_ARE: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), float: (float, int)}
+"""What JSON has already, by the types that it may come as."""
+
+
+def _model_reader(cls: type[Any]) -> Hook:
+    overrides: dict[str, Any] = {
+        a.name: override(
+            rename=_camel_case(a.name), struct_hook=_as_is if a.name == "raw" else None
+        )
+        for a in attrs.fields(cls)
+    }
+    read = make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=False, **overrides)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):
+            raise TypeError
+        return read({**value, "raw": value} if "raw" in overrides else value, cls)
+
+    return hook
+
+
+def _is_optional(cls: Any) -> bool:
+    return get_origin(cls) is UnionType and type(None) in get_args(cls)
+
+
+def _optional_reader(cls: Any) -> Hook:
+    """The same as cattrs does, but looked up once: most fields are optional."""
+    wanted = _without_none(cls)
+    if wanted in AS_THEY_ARE:
+        return _read_exactly(*AS_THEY_ARE[wanted], type(None))
+    read = converter.get_structure_hook(wanted)
+
+    def hook(value: Any, _: Any) -> Any:
+        return None if value is None else read(value, wanted)
+
+    return hook
+
+
+def _without_none(cls: Any) -> Any:
+    return next(kind for kind in get_args(cls) if kind is not type(None))
+
+
+def _is_tuple(cls: Any) -> bool:
+    origin: Any = get_origin(cls)
+    return origin is tuple
+
+
+def _tuple_reader(cls: Any) -> Hook:
+    item_type = get_args(cls)[0]
+    read = converter.get_structure_hook(item_type)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple([read(item, item_type) for item in value])
+
+    return hook
+
+
+def _model_writer(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    overrides: dict[str, Any] = {
+        a.name: override(
+            rename=_camel_case(a.name),
+            omit=a.name == "raw",
+            omit_if_default=a.default in (None, ()),
+        )
+        for a in attrs.fields(cls)
+    }
+    return make_dict_unstructure_fn(cls, converter, **overrides)
+
+
+def _as_is(value: Any, _: Any) -> Any:
+    return value
+
+
+def _read_exactly(*types: type) -> Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) not in types:  # a bool is an int to isinstance
+            raise TypeError
+        return value
+
+    return hook
+
+
+def _read_int(value: Any, _: Any) -> int:
+    if type(value) is int:
+        return value
+    # Public samples show whole numbers as strings too (contract section 7).
+    if (type(value) is float and value.is_integer()) or (
+        type(value) is str and value.isascii() and value.lstrip("-").isdigit()
+    ):
+        return int(value)
+    raise TypeError
+
+
+@cache
+def _words(cls: type[OpenEnum]) -> dict[str, OpenEnum]:
+    return {member.value: member for member in cls}
+
+
+def _read_enum(value: Any, cls: type[OpenEnum]) -> OpenEnum:
+    return _words(cls).get(value) or cls(value)  # Enum's own way is seven times as slow
+
+
+def _write_date_time(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+for kind, types in AS_THEY_ARE.items():
+    converter.register_structure_hook(kind, _read_exactly(*types))
+converter.register_structure_hook(int, _read_int)
+converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
+converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+converter.register_structure_hook(OpenEnum, _read_enum)
+converter.register_structure_hook_factory(_is_optional, _optional_reader)
+converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
+converter.register_structure_hook_factory(attrs.has, _model_reader)
+
+converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
+converter.register_unstructure_hook(date, date.isoformat)
+converter.register_unstructure_hook(datetime, _write_date_time)
+converter.register_unstructure_hook_factory(attrs.has, _model_writer)
+converter.register_unstructure_hook(
+    ClosedLoopOptions, lambda given: {**given.options, "type": given.type.value}
+)
+
+
+# The slow way, for an answer that the fast one could not read.
+
+
+class _Unreadable(Exception):
+    """Which field cannot be read, and in what way."""
+
+
+def _read_model(value: Any, cls: type[Any], path: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _Unreadable(f"{path}: not an object")
+    read: dict[str, Any] = {}
+    for field in attrs.fields(attrs.resolve_types(cls)):
+        key = _camel_case(field.name)
+        if field.name == "raw":
+            read["raw"] = value
+        elif field.default is attrs.NOTHING:
+            if key not in value:
+                raise _Unreadable(f"{path}.{key}: missing")
+            read[field.name] = _read_value(value[key], field.type, f"{path}.{key}")
+        elif value.get(key) is not None:
+            try:
+                read[field.name] = _read_value(value[key], field.type, f"{path}.{key}")
+            except _Unreadable as unreadable:
+                logger.warning("an optional field could not be read: %s", unreadable)
+    return cls(**read)
+
+
+def _read_value(value: Any, cls: Any, path: str) -> Any:
+    if _is_optional(cls):
+        cls = _without_none(cls)
+    if _is_tuple(cls) and isinstance(value, list):
+        item = get_args(cls)[0]
+        return tuple(_read_value(each, item, f"{path}[{i}]") for i, each in enumerate(value))
+    if attrs.has(cls):
+        return _read_model(value, cls, path)
+    try:
+        return converter.structure(value, cls)
+    except Exception:
+        raise _Unreadable(f"{path}: not readable, found {type(value).__name__}") from None

@@ -1,0 +1,150 @@
+"""What a session is configured with: where the gateway is, how long to wait, how often to retry."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, frozen
+
+from .errors import ConfigurationError
+
+__all__ = ["Environment", "RetryPolicy", "Timeouts"]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(attribute.name, f"must be a URL, not {type(value).__name__}")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port  # a port that is no number raises here
+    except ValueError:
+        raise ConfigurationError(attribute.name, "is not a URL") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ConfigurationError(attribute.name, "must be an absolute https URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            attribute.name, "must not hold a user name, a password, a query or a fragment"
+        )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(
+            attribute.name, "must be https: plain http is accepted for loopback hosts alone"
+        )
+
+
+def _ends_in_v1(instance: Any, attribute: Attribute[str], value: str) -> None:
+    if not urlsplit(value).path.endswith("/v1"):
+        raise ConfigurationError(attribute.name, "must end in /v1")
+
+
+@frozen(kw_only=True)
+class Environment:
+    """Where the gateway and its identity service are.
+
+    Source: contract section 1.
+
+    Args:
+        api_url: The API's base, ending in ``/v1``.
+        identity_url: The whole authorize URL.
+
+    Raises:
+        ConfigurationError: A URL is malformed, or plain http to a host that is not loopback.
+    """
+
+    api_url: str = field(validator=[_valid_url, _ends_in_v1])
+    identity_url: str = field(validator=_valid_url)
+
+    UAT: ClassVar[Environment]
+    """Payroc's test environment."""
+    PRODUCTION: ClassVar[Environment]
+    """Payroc's production environment: real cards, real money."""
+
+
+Environment.UAT = Environment(
+    api_url="https://api.uat.payroc.com/v1",
+    identity_url="https://identity.uat.payroc.com/authorize",
+)
+Environment.PRODUCTION = Environment(
+    api_url="https://api.payroc.com/v1",
+    identity_url="https://identity.payroc.com/authorize",
+)
+
+
+def _seconds(instance: Any, attribute: Attribute[float], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(attribute.name, f"must be seconds, not {type(value).__name__}")
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigurationError(attribute.name, "must be a positive number of seconds")
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds.
+
+    None of them bounds how long the cardholder may take: that is ``timeout=`` of ``run_sale``.
+
+    Args:
+        connect: For a connection to the gateway.
+        request: For the answer to any request but a status request.
+        hold: How long the gateway holds a status request (contract section 2).
+        hold_margin: How much longer than ``hold`` a status request waits for its answer.
+        poll_interval: The least time between two status requests for one instruction, when the
+            gateway answers without holding them.
+        token: How long a call waits for a token when there is no valid one.
+        unreachable: How long a sale goes on without one good answer before it ends in
+            ``OutcomeUnknownError``.
+        cancel_grace: How long a cancelled task, or ``aclose()``, waits for the gateway to confirm
+            the cancellation of an instruction.
+
+    Raises:
+        ConfigurationError: A value is not a positive number.
+    """
+
+    connect: float = field(default=10.0, validator=_seconds)
+    request: float = field(default=30.0, validator=_seconds)
+    hold: float = field(default=60.0, validator=_seconds)
+    hold_margin: float = field(default=15.0, validator=_seconds)
+    poll_interval: float = field(default=1.0, validator=_seconds)
+    token: float = field(default=30.0, validator=_seconds)
+    unreachable: float = field(default=120.0, validator=_seconds)
+    cancel_grace: float = field(default=10.0, validator=_seconds)
+
+
+def _attempts(instance: Any, attribute: Attribute[int], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(attribute.name, "must be a whole number of at least 1")
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How a failed request is repeated: exponential backoff with full jitter.
+
+    Where money may be moving, ``attempts`` does not count but ``Timeouts.unreachable`` does: a
+    submission that may have arrived, a status request, a cancellation and the reading of a
+    completed payment are repeated for that long.
+
+    Args:
+        attempts: How often a request is sent at most, the first time included.
+        initial: The longest delay before the first retry, in seconds; it doubles from there.
+        maximum: The longest delay before any retry, in seconds.
+        retry_after_maximum: The longest ``Retry-After`` that is honoured, in seconds.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+    """
+
+    attempts: int = field(default=5, validator=_attempts)
+    initial: float = field(default=0.5, validator=_seconds)
+    maximum: float = field(default=10.0, validator=_seconds)
+    retry_after_maximum: float = field(default=60.0, validator=_seconds)

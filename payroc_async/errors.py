@@ -1,0 +1,339 @@
+"""Every error that the SDK raises, in one tree::
+
+    PayrocError
+    ├─ ConfigurationError                       also a ValueError
+    ├─ SessionClosedError
+    ├─ TransportError                           no answer: refused, reset, DNS, TLS …
+    │   └─ RequestTimeoutError
+    ├─ ResponseFormatError                      an answer that breaks the contract
+    ├─ APIError                                 the gateway answered with an error
+    │   ├─ BadRequestError 400
+    │   ├─ AuthenticationError 401
+    │   ├─ ForbiddenError 403
+    │   ├─ NotFoundError 404
+    │   ├─ ConflictError 409
+    │   │   └─ IdempotencyKeyInUseError
+    │   ├─ RateLimitedError 429
+    │   └─ ServerError 5xx
+    ├─ DeviceBusyError                          this session already uses that device
+    ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
+    └─ InstructionError                         an instruction that did not end in its resource
+        ├─ InstructionFailedError
+        ├─ InstructionCanceledError
+        ├─ InstructionTimeoutError
+        └─ OutcomeUnknownError
+
+Errors keep their data as attributes and say it in their text. No text holds an API key, a token or
+card data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from .models import Payment
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "DeviceBusyError",
+    "ForbiddenError",
+    "IdempotencyKeyInUseError",
+    "InstructionCanceledError",
+    "InstructionError",
+    "InstructionFailedError",
+    "InstructionTimeoutError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PaymentDeclinedError",
+    "PayrocError",
+    "Problem",
+    "ProblemDetail",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "ResponseFormatError",
+    "ServerError",
+    "SessionClosedError",
+    "TransportError",
+]
+
+
+class PayrocError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and pickled without calling __init__, whose parameters are not its args.
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(error_type: type[PayrocError], args: tuple[Any, ...]) -> PayrocError:
+    return error_type.__new__(error_type, *args)
+
+
+class ConfigurationError(PayrocError, ValueError):
+    """A value that the caller gave is wrong; nothing was sent.
+
+    Attributes:
+        field: The name of the parameter or field, as the caller spells it.
+        reason: What is wrong with it. Never holds a secret.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(field, reason)
+        self.field = field
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class SessionClosedError(PayrocError):
+    """The session is not open: not yet, no longer, or its token task has died."""
+
+
+class TransportError(PayrocError):
+    """No answer came: refused, reset, DNS, TLS, a broken or oversized reply.
+
+    Attributes:
+        request_sent: False if the request certainly never reached the gateway, as when the
+            connection was refused. True if it may have taken effect.
+    """
+
+    def __init__(self, message: str, *, request_sent: bool) -> None:
+        super().__init__(message)
+        self.request_sent = request_sent
+
+
+class RequestTimeoutError(TransportError):
+    """No answer came in time."""
+
+
+class ResponseFormatError(PayrocError):
+    """An answer that breaks the contract: not JSON, a field missing, a link to elsewhere."""
+
+
+@frozen
+class ProblemDetail:
+    """One entry of a problem document's ``errors``: which parameter failed, and how.
+
+    Source: contract section 8.
+    """
+
+    parameter: str | None = None
+    detail: str | None = None
+    message: str | None = None
+
+
+@frozen
+class Problem:
+    """An error answer's problem document (RFC 7807, and Payroc's own ``errors``).
+
+    Source: contract section 8. Every part is optional: between the SDK and the gateway stand
+    proxies that answer in HTML or with nothing.
+    """
+
+    type: str | None = None
+    title: str | None = None
+    status: int | None = None
+    detail: str | None = None
+    instance: str | None = None
+    errors: tuple[ProblemDetail, ...] = ()
+    raw: Mapping[str, Any] = field(factory=dict, repr=False)
+
+    @property
+    def fragment(self) -> str:
+        """The last part of ``type``, such as ``idempotency-key-in-use``; empty without one."""
+        return (self.type or "").rpartition("#")[2]
+
+    def __str__(self) -> str:
+        said = self.detail or self.title or self.fragment
+        fields = "; ".join(
+            ": ".join(part for part in (e.parameter, e.detail or e.message) if part)
+            for e in self.errors
+        )
+        return f"{said} ({fields})" if said and fields else said or fields
+
+
+class APIError(PayrocError):
+    """The gateway, or something before it, answered with an error.
+
+    Attributes:
+        status: The HTTP status.
+        problem: The problem document; empty when the answer held none.
+        retry_after: Seconds that the answer asked to wait, from ``Retry-After`` in either form.
+        headers: The answer's headers; look them up in lower case.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        problem: Problem,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, problem)
+        self.status = status
+        self.problem = problem
+        self.retry_after = retry_after
+        self.headers: Mapping[str, str] = headers or {}
+
+    def __str__(self) -> str:
+        said = str(self.problem)
+        return f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}"
+
+
+class BadRequestError(APIError):
+    """400: the request is wrong; ``problem.errors`` names the fields."""
+
+
+class AuthenticationError(APIError):
+    """401: the API key is wrong, or a fresh token was refused too."""
+
+
+class ForbiddenError(APIError):
+    """403: this API key may not do that."""
+
+
+class NotFoundError(APIError):
+    """404: the gateway does not know the device, instruction or payment."""
+
+
+class ConflictError(APIError):
+    """409: not possible in the present state, as cancelling what has completed."""
+
+
+class IdempotencyKeyInUseError(ConflictError):
+    """409: the idempotency key was used before, with a different request."""
+
+
+class RateLimitedError(APIError):
+    """429: too many requests; ``retry_after`` says for how long to wait, if known."""
+
+
+class ServerError(APIError):
+    """5xx: the gateway, or a proxy before it, failed."""
+
+
+class DeviceBusyError(PayrocError):
+    """This session already runs an instruction on that device; nothing was sent.
+
+    Attributes:
+        serial_number: The device's serial number.
+    """
+
+    def __init__(self, serial_number: str) -> None:
+        super().__init__(serial_number)
+        self.serial_number = serial_number
+
+    def __str__(self) -> str:
+        return (
+            f"device {self.serial_number} is busy: this session already runs an instruction on it"
+        )
+
+
+class PaymentDeclinedError(PayrocError):
+    """The payment was not approved in full; raised by ``Payment.raise_for_decline()`` alone.
+
+    Attributes:
+        payment: The payment.
+    """
+
+    def __init__(self, payment: Payment) -> None:
+        super().__init__(payment)
+        self.payment = payment
+
+    def __str__(self) -> str:
+        result = self.payment.transaction_result
+        said = f": {result.response_message}" if result.response_message else ""
+        return f"payment {self.payment.payment_id} is {self.payment.outcome.name}{said}"
+
+
+class InstructionError(PayrocError):
+    """An instruction did not end in its payment, refund or signature.
+
+    Attributes:
+        serial_number: The device's serial number; None where an instruction was resumed by its id.
+        idempotency_key: The key it was submitted under; None where it was resumed by its id.
+        instruction_id: The gateway's id for it; None if that is not known yet. With it,
+            ``resume_sale`` goes on; without it, ``run_sale`` with the same request and
+            ``idempotency_key`` does, and makes no second instruction.
+        request: The request as submitted; None where it was resumed by its id.
+    """
+
+    def __init__(
+        self,
+        *,
+        serial_number: str | None,
+        idempotency_key: str | None,
+        instruction_id: str | None,
+        request: Any = None,
+    ) -> None:
+        super().__init__(serial_number, idempotency_key, instruction_id)
+        self.serial_number = serial_number
+        self.idempotency_key = idempotency_key
+        self.instruction_id = instruction_id
+        self.request = request
+
+    def __str__(self) -> str:
+        known = {
+            "device": self.serial_number,
+            "instruction": self.instruction_id,
+            "idempotency key": self.idempotency_key,
+        }
+        where = ", ".join(f"{name} {value}" for name, value in known.items() if value)
+        return f"{self._said()} ({where})"
+
+    def _said(self) -> str:
+        return "the instruction did not end in its resource"
+
+
+class InstructionFailedError(InstructionError):
+    """The instruction failed on the device or at the gateway: no payment exists.
+
+    Attributes:
+        error_message: What the gateway gave as the reason, unchanged.
+    """
+
+    def __init__(self, error_message: str | None, **known: Any) -> None:
+        super().__init__(**known)
+        self.error_message = error_message
+
+    def _said(self) -> str:
+        return f"the instruction failed: {self.error_message or 'no reason given'}"
+
+
+class InstructionCanceledError(InstructionError):
+    """The instruction was cancelled, on the device or by another caller: no payment exists."""
+
+    def _said(self) -> str:
+        return "the instruction was cancelled"
+
+
+class InstructionTimeoutError(InstructionError):
+    """``timeout`` passed, and the instruction is cancelled: no money moved."""
+
+    def _said(self) -> str:
+        return "the timeout passed and the instruction was cancelled"
+
+
+class OutcomeUnknownError(InstructionError):
+    """Money may have moved: the outcome could not be learned.
+
+    ``__cause__`` says why. Resume by ``instruction_id``, or run the same request again under the
+    same ``idempotency_key``; neither makes a second instruction.
+    """
+
+    def _said(self) -> str:
+        return "the outcome is unknown, money may have moved"
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return f"{said}: {self.__cause__}" if self.__cause__ else said

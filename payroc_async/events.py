@@ -1,0 +1,98 @@
+"""What ``on_event`` is told while an instruction runs: small frozen objects."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from .models import Link, Payment
+
+__all__ = [
+    "CancelReason",
+    "CancelRequested",
+    "Canceled",
+    "Completed",
+    "Event",
+    "Failed",
+    "Retrying",
+    "Settled",
+    "StillInProgress",
+    "Submitted",
+]
+
+CancelReason = Literal["caller", "timeout", "close", "gave up"]
+"""Why an instruction is being cancelled.
+
+``caller``: the awaiting task was cancelled, or ``handle.cancel()`` called; ``timeout``: its
+``timeout`` passed; ``close``: the session closes; ``gave up``: the gateway no longer gives its
+status.
+"""
+
+
+@frozen(kw_only=True)
+class Event:
+    """What every event says: which instruction it is about.
+
+    ``serial_number`` and ``idempotency_key`` are None for an instruction that was resumed by its
+    id; ``instruction_id`` is None as long as the gateway has not answered the submission.
+    """
+
+    serial_number: str | None
+    idempotency_key: str | None
+    instruction_id: str | None
+
+
+@frozen(kw_only=True)
+class Submitted(Event):
+    """The gateway has accepted the instruction and sends it to the device."""
+
+
+@frozen(kw_only=True)
+class StillInProgress(Event):
+    """A status request was answered, or timed out, without a change."""
+
+
+@frozen(kw_only=True)
+class Retrying(Event):
+    """A request failed and is about to be repeated.
+
+    ``attempt`` counts the failures of this request so far, ``delay`` is in seconds.
+    """
+
+    error: Exception
+    attempt: int
+    delay: float
+
+
+@frozen(kw_only=True)
+class CancelRequested(Event):
+    """The instruction is about to be cancelled at the gateway."""
+
+    reason: CancelReason
+
+
+@frozen(kw_only=True)
+class Canceled(Event):
+    """The instruction is cancelled: no payment will come of it."""
+
+
+@frozen(kw_only=True)
+class Failed(Event):
+    """The instruction failed: no payment will come of it."""
+
+    error_message: str | None
+
+
+@frozen(kw_only=True)
+class Completed(Event):
+    """The instruction has completed; the link leads to what came of it."""
+
+    link: Link
+
+
+@frozen(kw_only=True)
+class Settled(Event):
+    """The payment was read: the sale's outcome is known."""
+
+    resource: Payment = field()

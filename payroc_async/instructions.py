@@ -1,0 +1,468 @@
+"""An instruction's life: submit, view its status until it ends, follow the link; or cancel it.
+
+Each instruction is driven by one task, which alone talks to the gateway about it: so that one
+status request at a time is a matter of course, and a caller's cancellation never interrupts what
+must not be left half done. Callers wait for that task from outside (``handles.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Literal, TypeVar
+
+from attrs import evolve
+
+from .config import RetryPolicy, Timeouts
+from .errors import (
+    APIError,
+    InstructionCanceledError,
+    InstructionError,
+    InstructionFailedError,
+    InstructionTimeoutError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PayrocError,
+    RequestTimeoutError,
+    SessionClosedError,
+)
+from .events import (
+    Canceled,
+    CancelReason,
+    CancelRequested,
+    Completed,
+    Event,
+    Failed,
+    Retrying,
+    Settled,
+    StillInProgress,
+    Submitted,
+)
+from .models import Instruction, InstructionStatus
+from .protocol import (
+    Kind,
+    cancel_request,
+    decipher_instruction,
+    decipher_resource,
+    decipher_success,
+    follow_link,
+    status_request,
+    submit_request,
+)
+from .retry import Backoff, may_have_taken_effect, worth_retrying
+from .tasks import Steps
+from .transport import Transport
+
+__all__ = ["ENDED", "InstructionRun", "OnCancel", "OnEvent"]
+
+logger = logging.getLogger(__name__)
+
+InstructionT = TypeVar("InstructionT", bound=Instruction)
+ResourceT = TypeVar("ResourceT")
+T = TypeVar("T")
+
+OnCancel = Literal["cancel", "detach"]
+"""What the cancellation of an awaiting task does to its instruction."""
+OnEvent = Callable[[Event], object]
+"""Called inline with each event; what it raises is logged."""
+
+ENDED = frozenset(
+    (InstructionStatus.COMPLETED, InstructionStatus.FAILURE, InstructionStatus.CANCELED)
+)
+
+
+class InstructionRun(Generic[InstructionT, ResourceT]):
+    """Drives one instruction to its end, in a task of its own.
+
+    Given are either ``body`` and ``idempotency_key``, to submit it, or ``instruction_id``.
+    """
+
+    def __init__(
+        self,
+        kind: Kind[InstructionT, ResourceT],
+        transport: Transport,
+        *,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        serial_number: str | None = None,
+        request: object = None,
+        body: bytes = b"",
+        idempotency_key: str | None = None,
+        instruction_id: str | None = None,
+        timeout: float | None = None,
+        on_cancel: OnCancel = "cancel",
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self.kind = kind
+        self.serial_number = serial_number
+        self.request = request
+        self.idempotency_key = idempotency_key
+        self.instruction_id = instruction_id
+        self.instruction: InstructionT | None = None
+        """The instruction as the gateway showed it last."""
+        self.resource: ResourceT | None = None
+        self.error: Exception | None = None
+        self._transport = transport
+        self._timeouts = timeouts
+        self._retries = retries
+        self._body = body
+        self._timeout = timeout
+        self._on_cancel = on_cancel
+        self._on_event = on_event
+        self._may_exist = instruction_id is not None
+        """Whether the gateway may know the instruction: then its outcome must be told."""
+        self._ambiguous = False
+        """Whether a try of the submission was lost that may have arrived."""
+        self._give_up_at = math.inf
+        self._cancel_reason: CancelReason | None = None
+        self._detaching = False
+        self._steps = Steps(on_stranger=self._stranger)
+        self.unwatched = False
+        """Set when the caller has gone on without waiting for the end."""
+        self._unknown_status_logged = False
+
+    # From outside ----------
+
+    def start(self) -> None:
+        """Start the driving task, in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self.accepted: asyncio.Future[None] = self._loop.create_future()
+        about = self.serial_number or self.instruction_id
+        self.task = self._loop.create_task(
+            self._drive(), name=f"payroc {self.kind.noun} instruction, {about}"
+        )
+        self._steps.belong_to(self.task)
+        # Also when the task is cancelled before its first step, in which it never runs.
+        self.task.add_done_callback(self._ended)
+
+    def request_cancel(self, reason: CancelReason) -> None:
+        """Have it cancelled at the gateway, unless it has ended. The first reason stays."""
+        if self._cancel_reason is None:
+            self._cancel_reason = reason
+            self._steps.interrupt()
+
+    def let_go(self, reason: CancelReason) -> None:
+        """Nobody waits any more: cancel it or leave it running, as ``on_cancel`` says."""
+        if self._on_cancel == "cancel":
+            self.request_cancel(reason)
+        else:
+            self._detaching = True
+            self._steps.interrupt()
+
+    def abort(self) -> None:
+        """End the task now, whatever it leaves undone."""
+        self._steps.abort()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self.resource is None and self.error is None:
+            ended = SessionClosedError("its task was ended before it was seen to its end")
+            self.error = self._unknown(ended) if self._may_exist else self._canceled()
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+
+    # The life of an instruction ----------
+
+    async def _drive(self) -> None:
+        timer = None
+        if self._timeout is not None:
+            timer = self._loop.call_later(self._timeout, self.request_cancel, "timeout")
+        try:
+            self.resource = await self._life()
+        except InstructionError as error:
+            self.error = error
+        except Exception as error:
+            self.error = self._unknown(error) if self._may_exist else error
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self._log_end()
+        if self._steps.cancelled_by_stranger:
+            raise asyncio.CancelledError
+
+    async def _life(self) -> ResourceT:
+        """Submit, view the status until it ends, follow the link: the seed's three steps."""
+        if self.instruction_id is None:
+            await self._submit()
+        try:
+            instruction = await self._view_status_until_it_ends()
+        except Exception as error:
+            instruction = await self._cancel_unseen(error)
+        if instruction is None:
+            if self._cancel_reason is None:
+                raise PayrocError("it was left running on purpose")
+            instruction = await self._cancel(self._timeouts.unreachable)
+        return await self._conclude(instruction)
+
+    async def _submit(self) -> None:
+        """Step 1: submit the instruction to the device, under one key, whatever is lost."""
+        # Without a token nothing can leave: until there is one, the sale can simply be dropped.
+        await self._steps.interruptibly(self._transport.bearer.get)
+        if self._unwanted():
+            raise self._canceled()
+        assert self.serial_number is not None
+        assert self.idempotency_key is not None
+        request = submit_request(self.kind, self.serial_number, self._body, self.idempotency_key)
+        self._may_exist = True
+        try:
+            self.instruction = await self._persist(
+                lambda: self._transport.call(
+                    request,
+                    lambda answer: decipher_instruction(self.kind, answer),
+                    backoff=self._backoff(self._keep_submitting),
+                ),
+                lambda error: self._ambiguous and self._worthwhile(error),
+            )
+        except PayrocError as error:
+            refused = not may_have_taken_effect(error) and not self._ambiguous
+            self._may_exist = not (refused or _refuses_for_good(error))
+            if not self._may_exist and self._unwanted():
+                raise self._canceled() from error
+            raise
+        self.instruction_id = self.instruction.instruction_id
+        self._emit(Submitted)
+        self.accepted.set_result(None)
+
+    def _keep_submitting(self, error: Exception, failures: int) -> bool:
+        if may_have_taken_effect(error) and not self._ambiguous:
+            # A device may be asking for a card now: this can't be left open after a few tries.
+            self._ambiguous = True
+            self._give_up_after(self._timeouts.unreachable)
+        if self._ambiguous:
+            return self._worthwhile(error, failures)
+        within = failures < self._retries.attempts and not self._unwanted()
+        return within and worth_retrying(error)
+
+    async def _view_status_until_it_ends(self) -> InstructionT | None:
+        """Step 2: one status request after the other; None if it is to be cancelled or left."""
+        self._give_up_at = math.inf
+        self._good_answer()
+        while self.instruction is None or self.instruction.status not in ENDED:
+            if self._unwanted():
+                return None
+            await self._steps.interruptibly(self._view_status)
+        return self.instruction
+
+    async def _view_status(self) -> None:
+        """One status request, held by the gateway; what fails in passing is tried again."""
+        assert self.instruction_id is not None
+        asked = self._loop.time()
+        try:
+            self.instruction = await self._transport.call(
+                status_request(self.kind, self.instruction_id),
+                lambda answer: decipher_instruction(self.kind, answer, self.instruction_id),
+                held=True,
+                backoff=self._backoff(self._keep_asking),
+            )
+        except PayrocError as error:
+            held = self._loop.time() - asked >= self._timeouts.poll_interval
+            if isinstance(error, APIError) and _no_change(error) and held:
+                # A proxy that loses patience after a while: somebody is there. One that answers so
+                # at once shows no such thing, nor does silence.
+                self._good_answer()
+            if not worth_retrying(error) or self._loop.time() >= self._give_up_at:
+                raise
+            if _no_change(error):
+                self._emit(StillInProgress)
+        else:
+            self._good_answer()
+            if self.instruction.status in ENDED:
+                return
+            self._note_unknown_status(self.instruction.status)
+            self._emit(StillInProgress)
+        await asyncio.sleep(max(0.0, asked + self._timeouts.poll_interval - self._loop.time()))
+
+    def _keep_asking(self, error: Exception, failures: int) -> bool:
+        return not _no_change(error) and self._worthwhile(error, failures)
+
+    def _good_answer(self) -> None:
+        """Start `unreachable` anew. A `timeout`, or a cancellation, is a bound of its own."""
+        if self._timeout is None and self._cancel_reason is None:
+            self._give_up_after(self._timeouts.unreachable)
+
+    async def _cancel_unseen(self, failure: Exception) -> InstructionT:
+        """Its status can't be had: what nobody watches must not be left running.
+
+        If the cancellation tells how it ended, so much the better.
+        """
+        if self._on_cancel == "cancel":
+            logger.warning("no status to be had, cancelling: %s", failure, extra=self._identity())
+            self.request_cancel("gave up")
+            try:
+                return await self._cancel(self._timeouts.cancel_grace)
+            except PayrocError as error:
+                logger.warning("nor by cancelling: %s", error, extra=self._identity())
+        raise failure
+
+    async def _cancel(self, patience: float) -> InstructionT:
+        """DELETE, then read what became of it: the answer to a DELETE alone proves nothing."""
+        assert self._cancel_reason is not None
+        self._emit(CancelRequested, reason=self._cancel_reason)
+        self._give_up_after(patience)
+        deleted = False
+        while True:
+            problem: PayrocError | None = None
+            try:
+                await self._steps.insist(self._delete)
+                deleted = True
+            except PayrocError as error:
+                # Too late (409), or refused, or lost: the status tells.
+                problem = error
+            try:
+                await self._steps.insist(self._view_status)
+            except NotFoundError:
+                if not deleted or self.instruction is None:
+                    raise
+                # A gateway that forgets what it has cancelled.
+                self.instruction = evolve(self.instruction, status=InstructionStatus.CANCELED)
+            assert self.instruction is not None
+            if self.instruction.status in ENDED:
+                return self.instruction
+            if self._loop.time() >= self._give_up_at:
+                raise PayrocError("still in progress, though its cancellation was asked for") from (
+                    problem
+                )
+
+    async def _delete(self) -> None:
+        assert self.instruction_id is not None
+        # The status is looked at in between, however long DELETE goes on failing.
+        until = min(self._give_up_at, self._loop.time() + self._timeouts.cancel_grace)
+        await self._transport.call(
+            cancel_request(self.kind, self.instruction_id),
+            decipher_success,
+            backoff=self._backoff(
+                lambda error, failures: worth_retrying(error) and self._loop.time() < until
+            ),
+        )
+
+    async def _conclude(self, instruction: InstructionT) -> ResourceT:
+        """Step 3: follow a completed instruction's link; the other ends are errors."""
+        if instruction.status == InstructionStatus.FAILURE:
+            self._emit(Failed, error_message=instruction.error_message)
+            raise InstructionFailedError(instruction.error_message, **self._known())
+        if instruction.status == InstructionStatus.CANCELED:
+            self._emit(Canceled)
+            raise self._canceled()
+        request = follow_link(self.kind, instruction.link)
+        self._emit(Completed, link=instruction.link)
+        self._give_up_after(self._timeouts.unreachable)
+        resource = await self._persist(
+            lambda: self._transport.call(
+                request,
+                lambda answer: decipher_resource(self.kind, answer, request),
+                backoff=self._backoff(self._worthwhile),
+            ),
+            self._worthwhile,
+        )
+        self._emit(Settled, resource=resource)
+        return resource
+
+    # Being cancelled ----------
+
+    def _unwanted(self) -> bool:
+        return self._cancel_reason is not None or self._detaching
+
+    def _stranger(self) -> None:
+        """Somebody ends all tasks of the loop: see it to its end first, in short time."""
+        self.unwatched = True
+        self.let_go("caller")
+        soon = self._loop.time() + self._timeouts.cancel_grace
+        self._give_up_at = min(self._give_up_at, soon)
+
+    # Small things ----------
+
+    def _give_up_after(self, seconds: float) -> None:
+        if self._steps.cancelled_by_stranger:
+            seconds = min(seconds, self._timeouts.cancel_grace)
+        self._give_up_at = self._loop.time() + seconds
+
+    def _worthwhile(self, error: Exception, failures: int = 0) -> bool:
+        return worth_retrying(error) and self._loop.time() < self._give_up_at
+
+    async def _persist(
+        self, step: Callable[[], Awaitable[T]], worthwhile: Callable[[Exception], bool]
+    ) -> T:
+        """Insist on a step, also where its own retries end early: when no token is to be had."""
+        while True:
+            try:
+                return await self._steps.insist(step)
+            except PayrocError as error:
+                if not worthwhile(error):
+                    raise
+            await self._steps.insist(lambda: asyncio.sleep(self._timeouts.poll_interval))
+
+    def _backoff(self, keep_trying: Callable[[Exception, int], bool]) -> Backoff:
+        return Backoff(self._retries, keep_trying=keep_trying, on_retry=self._retrying)
+
+    def _retrying(self, error: Exception, attempt: int, delay: float) -> None:
+        self._emit(Retrying, error=error, attempt=attempt, delay=delay)
+
+    def _note_unknown_status(self, status: InstructionStatus) -> None:
+        if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
+            self._unknown_status_logged = True
+            logger.warning("unknown status %r: asking on", str(status), extra=self._identity())
+
+    def _identity(self) -> dict[str, str | None]:
+        return {
+            "serial_number": self.serial_number,
+            "idempotency_key": self.idempotency_key,
+            "instruction_id": self.instruction_id,
+        }
+
+    def _known(self) -> dict[str, Any]:
+        return {**self._identity(), "request": self.request}
+
+    def _canceled(self) -> InstructionError:
+        if self._cancel_reason == "timeout":
+            return InstructionTimeoutError(**self._known())
+        return InstructionCanceledError(**self._known())
+
+    def _unknown(self, cause: Exception) -> OutcomeUnknownError:
+        error = OutcomeUnknownError(**self._known())
+        error.__cause__ = cause
+        return error
+
+    def _emit(self, event_type: Callable[..., Event], **details: Any) -> None:
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event_type(**self._identity(), **details))
+        except Exception:
+            logger.exception("on_event failed", extra=self._identity())
+
+    def _log_end(self) -> None:
+        if self.resource is not None:
+            if self.unwatched:
+                self.log_unheard()
+        elif self._detaching and self._may_exist:
+            logger.info("left running on purpose: %s", self.error, extra=self._identity())
+        elif isinstance(self.error, OutcomeUnknownError):
+            logger.error("%s", self.error, extra=self._identity())
+
+    def log_unheard(self) -> None:
+        """Say that a payment exists which no caller was given."""
+        assert self.resource is not None
+        logger.warning(
+            "%s %s exists although the caller was cancelled (device %s, instruction %s)",
+            self.kind.noun,
+            self.kind.resource_id(self.resource),
+            self.serial_number,
+            self.instruction_id,
+            extra=self._identity(),
+        )
+
+
+def _no_change(error: Exception) -> bool:
+    """Whether a status request's failure only says that nothing changed while it waited."""
+    if isinstance(error, RequestTimeoutError):
+        return error.request_sent
+    return isinstance(error, APIError) and error.status in (408, 504)
+
+
+def _refuses_for_good(error: PayrocError) -> bool:
+    """Whether an answer to a repeated submission says that no try of it made an instruction.
+
+    401, 403 and 409 speak of that one try alone; these are the original answer under the key.
+    """
+    return isinstance(error, APIError) and error.status in (400, 404, 406, 413, 415)

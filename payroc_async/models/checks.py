@@ -1,0 +1,163 @@
+"""The checks that request models make on construction, as attrs validators and converters.
+
+Each raises ``ConfigurationError`` with the field's name. A reason may show a number, but never a
+string: that may be a name or an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, NoReturn
+
+from attrs import Attribute
+from attrs import validators as attrs_validators
+
+from payroc_async.errors import ConfigurationError
+
+__all__ = [
+    "amount",
+    "as_datetime",
+    "as_tuple",
+    "calendar_date",
+    "currency",
+    "each",
+    "flag",
+    "is_a",
+    "name_the_field",
+    "number",
+    "optional",
+    "text",
+    "word",
+]
+
+Check = Callable[[Any, "Attribute[Any]", Any], None]
+
+optional = attrs_validators.optional
+
+LARGEST = 2**63 - 1  # what a signed 64-bit integer holds; orjson writes hardly more
+
+
+def _refuse_type(attribute: Attribute[Any], wanted: str, value: object) -> NoReturn:
+    raise ConfigurationError(attribute.name, f"must be {wanted}, not {type(value).__name__}")
+
+
+def text(least: int = 0, most: int | None = None) -> Check:
+    """Checks for a string of ``least`` to ``most`` characters."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        if not isinstance(value, str):
+            _refuse_type(attribute, "a string", value)
+        if len(value) < least or (most is not None and len(value) > most):
+            wanted = f"{least} to {most} characters" if most else f"at least {least} character"
+            raise ConfigurationError(attribute.name, f"must have {wanted}, has {len(value)}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigurationError(attribute.name, "holds half a surrogate pair: not valid text")
+
+    return check
+
+
+word = text(least=1)
+"""Checks an enum's word; which word is open, for the gateway may know more than the contract."""
+
+
+def currency(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for the shape of an ISO 4217 code."""
+    text()(instance, attribute, value)
+    if not (len(value) == 3 and value.isascii() and value.isalpha() and value.isupper()):
+        raise ConfigurationError(attribute.name, "must be three upper-case letters, as in USD")
+
+
+def amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for a sum in the currency's smallest unit."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        _refuse_type(attribute, "an int, in the currency's smallest unit", value)
+    if abs(value) > LARGEST:  # asked first: Python does not even show a number of 5,000 digits
+        raise ConfigurationError(attribute.name, "is out of range")
+    if value < 0:
+        raise ConfigurationError(attribute.name, f"must not be negative, is {value}")
+
+
+def number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for a finite number of at least 0, such as a percentage."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse_type(attribute, "a number", value)
+    if not 0 <= value <= LARGEST:  # not a number is neither
+        raise ConfigurationError(attribute.name, "must be a finite number of at least 0")
+
+
+def flag(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for True or False."""
+    if not isinstance(value, bool):
+        _refuse_type(attribute, "True or False", value)
+
+
+def calendar_date(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for a date without a time."""
+    if isinstance(value, datetime) or not isinstance(value, date):
+        _refuse_type(attribute, "a date", value)
+
+
+def is_a(model: type) -> Check:
+    """Checks for an instance of ``model``."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        if not isinstance(value, model):
+            _refuse_type(attribute, f"a {model.__name__}", value)
+
+    return check
+
+
+def each(model: type) -> Check:
+    """Checks that a tuple holds instances of ``model`` alone."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        for item in value:
+            if not isinstance(item, model):
+                _refuse_type(attribute, f"a list of {model.__name__} alone", item)
+
+    return check
+
+
+def as_tuple(value: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
+    """A list or tuple as a tuple, so that a frozen model cannot change."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"must be a list or a tuple, not {type(value).__name__}")
+    return tuple(value)
+
+
+def as_datetime(value: datetime | str) -> datetime:
+    """An aware datetime, from one or from an ISO 8601 string."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be an ISO 8601 date and time") from None
+    if not isinstance(value, datetime):
+        raise TypeError(f"must be a datetime or an ISO 8601 string, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise ValueError("must have a UTC offset: a naive time says no moment")
+    return value
+
+
+def name_the_field(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    """Puts the field's name on what a converter refuses: a hook for ``field_transformer``.
+
+    A converter is not told which field it works for, as a validator is.
+    """
+    return [
+        field.evolve(converter=_naming(field.name, field.converter)) if field.converter else field
+        for field in fields
+    ]
+
+
+def _naming(name: str, converter: Any) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        try:
+            return converter(value)
+        except (TypeError, ValueError) as error:
+            reason = str(error)
+        # Raised out here, so that no context carries the value along.
+        raise ConfigurationError(name, reason)
+
+    return convert

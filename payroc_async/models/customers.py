@@ -1,0 +1,124 @@
+"""Who pays: the customer as the caller gives it, and as the gateway gives it back.
+
+A request model is checked when it is made. Its ``Retrieved`` counterpart takes what comes.
+No repr shows what would tell who the customer is.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from attrs import field, frozen
+from attrs.converters import optional as maybe
+
+from .checks import as_tuple, calendar_date, each, is_a, name_the_field, optional, text, word
+from .enums import ContactType, NotificationLanguage
+
+__all__ = [
+    "Address",
+    "ContactMethod",
+    "Customer",
+    "RetrievedAddress",
+    "RetrievedContactMethod",
+    "RetrievedCustomer",
+    "RetrievedShippingAddress",
+    "ShippingAddress",
+]
+
+
+@frozen(kw_only=True)
+class Address:
+    """A postal address to send. Source: contract section 4."""
+
+    address1: str = field(validator=text(), repr=False)
+    address2: str | None = field(default=None, validator=optional(text()), repr=False)
+    address3: str | None = field(default=None, validator=optional(text()), repr=False)
+    city: str = field(validator=text(), repr=False)
+    state: str = field(validator=text(), repr=False)
+    country: str = field(validator=text(), repr=False)
+    postal_code: str = field(validator=text(), repr=False)
+
+
+@frozen(kw_only=True)
+class ShippingAddress:
+    """Where an order goes, and to whom. Source: contract section 4."""
+
+    recipient_name: str | None = field(default=None, validator=optional(text()), repr=False)
+    address: Address | None = field(default=None, validator=optional(is_a(Address)))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class ContactMethod:
+    """A way to reach the customer. Source: contract section 4."""
+
+    type: ContactType = field(converter=ContactType, validator=word)
+    value: str = field(validator=text(), repr=False)
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class Customer:
+    """Who pays. Source: contract section 4.
+
+    Args:
+        contact_methods: A list or a tuple.
+    """
+
+    first_name: str | None = field(default=None, validator=optional(text()), repr=False)
+    last_name: str | None = field(default=None, validator=optional(text()), repr=False)
+    date_of_birth: date | None = field(default=None, validator=optional(calendar_date), repr=False)
+    reference_number: str | None = field(default=None, validator=optional(text()), repr=False)
+    billing_address: Address | None = field(default=None, validator=optional(is_a(Address)))
+    shipping_address: ShippingAddress | None = field(
+        default=None, validator=optional(is_a(ShippingAddress))
+    )
+    contact_methods: tuple[ContactMethod, ...] = field(
+        default=(), converter=as_tuple, validator=each(ContactMethod)
+    )
+    notification_language: NotificationLanguage | None = field(
+        default=None,
+        converter=maybe(NotificationLanguage),
+        validator=optional(word),
+    )
+
+
+@frozen(kw_only=True)
+class RetrievedAddress:
+    """A postal address as read back; any part may be missing. Source: contract section 4."""
+
+    address1: str | None = field(default=None, repr=False)
+    address2: str | None = field(default=None, repr=False)
+    address3: str | None = field(default=None, repr=False)
+    city: str | None = field(default=None, repr=False)
+    state: str | None = field(default=None, repr=False)
+    country: str | None = field(default=None, repr=False)
+    postal_code: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class RetrievedShippingAddress:
+    """Where an order goes, as read back. Source: contract section 4."""
+
+    recipient_name: str | None = field(default=None, repr=False)
+    address: RetrievedAddress | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedContactMethod:
+    """A way to reach the customer, as read back. Source: contract section 4."""
+
+    type: ContactType | None = None
+    value: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class RetrievedCustomer:
+    """Who paid, as read back. Source: contract sections 4 and 5."""
+
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    date_of_birth: date | None = field(default=None, repr=False)
+    reference_number: str | None = field(default=None, repr=False)
+    billing_address: RetrievedAddress | None = None
+    shipping_address: RetrievedShippingAddress | None = None
+    contact_methods: tuple[RetrievedContactMethod, ...] = ()
+    notification_language: NotificationLanguage | None = None

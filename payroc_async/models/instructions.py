@@ -1,0 +1,58 @@
+"""An instruction's state, as the gateway gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from .enums import InstructionStatus
+from .shared import Link, Raw
+
+__all__ = ["Instruction", "PaymentInstruction"]
+
+
+@frozen(kw_only=True)
+class Instruction:
+    """What every kind of instruction says. Source: contract section 3.
+
+    ``completed`` means that the device is done, not that anything was approved: that is on what the
+    link leads to.
+
+    Attributes:
+        status: How far it is.
+        error_message: Why it failed; None on any other status, where the gateway's word for it
+            means nothing.
+        link: To the instruction itself while in progress, to what came of it once completed.
+        raw: The whole JSON object.
+    """
+
+    status: InstructionStatus
+    error_message: str | None = None
+    link: Link | None = None
+    raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.status != InstructionStatus.FAILURE:
+            object.__setattr__(self, "error_message", None)  # the way into a frozen class's init
+
+    @property
+    def instruction_id(self) -> str:
+        """The gateway's id for it, whatever its kind calls it."""
+        raise NotImplementedError
+
+
+@frozen(kw_only=True)
+class PaymentInstruction(Instruction):
+    """The state of a sale or a pre-authorization on a device. Source: contract section 3.
+
+    Its id is not the payment's: that comes from the completed instruction's link alone.
+    """
+
+    payment_instruction_id: str
+
+    @property
+    def instruction_id(self) -> str:
+        """The gateway's id for it: ``payment_instruction_id``."""
+        return self.payment_instruction_id

@@ -1,0 +1,347 @@
+"""What is paid for: the order as the caller gives it, and as the gateway gives it back.
+
+Every sum is an integer in the currency's smallest unit: 4999 is 49.99 USD. A request model is
+checked when it is made. Its ``Retrieved`` counterpart takes what comes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import field, frozen
+from attrs.converters import optional as maybe
+
+from .checks import (
+    amount,
+    as_datetime,
+    as_tuple,
+    currency,
+    each,
+    flag,
+    is_a,
+    name_the_field,
+    number,
+    optional,
+    text,
+    word,
+)
+from .enums import (
+    AlternativeTender,
+    HealthcareExpenseType,
+    ProcessingModel,
+    StandingInstructionsSequence,
+    TaxType,
+    TipMode,
+    TipType,
+)
+
+__all__ = [
+    "Breakdown",
+    "ChoiceRate",
+    "ConvenienceFee",
+    "DccOffer",
+    "DualPricing",
+    "FirstTransactionReference",
+    "HealthcareExpense",
+    "LineItem",
+    "Order",
+    "RetrievedBreakdown",
+    "RetrievedChoiceRate",
+    "RetrievedDualPricing",
+    "RetrievedHealthcareExpense",
+    "RetrievedOrder",
+    "RetrievedSurcharge",
+    "RetrievedTax",
+    "RetrievedTip",
+    "StandingInstructions",
+    "Surcharge",
+    "Tax",
+    "Tip",
+]
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class Tip:
+    """A tip. Source: contract section 4.
+
+    Args:
+        type: Whether it is a percentage or a sum.
+        mode: Whether the device asks for it, or it is added later.
+        amount: In the currency's smallest unit.
+        percentage: Of the subtotal, in percent.
+    """
+
+    type: TipType = field(converter=TipType, validator=word)
+    mode: TipMode | None = field(default=None, converter=maybe(TipMode), validator=optional(word))
+    amount: int | None = field(default=None, validator=optional(amount))
+    percentage: float | None = field(default=None, validator=optional(number))
+
+
+@frozen(kw_only=True)
+class Surcharge:
+    """A surcharge for paying by card. Source: contract section 4.
+
+    Args:
+        bypass: True to leave it out of this sale.
+        amount: In the currency's smallest unit.
+        percentage: In percent.
+    """
+
+    bypass: bool | None = field(default=None, validator=optional(flag))
+    amount: int | None = field(default=None, validator=optional(amount))
+    percentage: float | None = field(default=None, validator=optional(number))
+
+
+@frozen(kw_only=True)
+class ChoiceRate:
+    """The rate that the customer chose under dual pricing. Source: contract section 4.
+
+    Args:
+        applied: Whether it was applied.
+        rate: In percent.
+        amount: In the currency's smallest unit.
+    """
+
+    applied: bool = field(validator=flag)
+    rate: float = field(validator=number)
+    amount: int = field(validator=amount)
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class DualPricing:
+    """Whether the customer was offered another price for another tender.
+
+    Source: contract section 4.
+    """
+
+    offered: bool = field(validator=flag)
+    choice_rate: ChoiceRate | None = field(default=None, validator=optional(is_a(ChoiceRate)))
+    alternative_tender: AlternativeTender | None = field(
+        default=None, converter=maybe(AlternativeTender), validator=optional(word)
+    )
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class Tax:
+    """A tax, as a rate in percent. Source: contract section 4."""
+
+    type: TaxType = field(default=TaxType.RATE, converter=TaxType, validator=word)
+    rate: float = field(validator=number)
+    name: str = field(validator=text())
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class HealthcareExpense:
+    """A part of the order that is a healthcare expense. Source: contract section 4.
+
+    Args:
+        type: What it is for.
+        amount: In the currency's smallest unit.
+    """
+
+    type: HealthcareExpenseType = field(converter=HealthcareExpenseType, validator=word)
+    amount: int = field(validator=amount)
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class Breakdown:
+    """What an order's amount is made of. Source: contract section 4.
+
+    Args:
+        subtotal: Before tip, taxes and fees, in the currency's smallest unit.
+        cashback_amount: In the currency's smallest unit.
+        taxes: A list or a tuple.
+        healthcare_expenses: A list or a tuple.
+    """
+
+    subtotal: int = field(validator=amount)
+    cashback_amount: int | None = field(default=None, validator=optional(amount))
+    tip: Tip | None = field(default=None, validator=optional(is_a(Tip)))
+    surcharge: Surcharge | None = field(default=None, validator=optional(is_a(Surcharge)))
+    dual_pricing: DualPricing | None = field(default=None, validator=optional(is_a(DualPricing)))
+    taxes: tuple[Tax, ...] = field(default=(), converter=as_tuple, validator=each(Tax))
+    healthcare_expenses: tuple[HealthcareExpense, ...] = field(
+        default=(), converter=as_tuple, validator=each(HealthcareExpense)
+    )
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class Order:
+    """What is paid for. Source: contract section 4.
+
+    Args:
+        order_id: The merchant's own id for it.
+        amount: In the currency's smallest unit: 4999 is 49.99 USD.
+        currency: ISO 4217 code.
+        date_time: An aware datetime, or an ISO 8601 string with a UTC offset.
+        accept_partial_amount: Whether a part of the amount may be authorized. The gateway's
+            default is False.
+
+    Raises:
+        ConfigurationError: A value is wrong; nothing was sent.
+    """
+
+    order_id: str = field(validator=word)
+    amount: int = field(validator=amount)
+    currency: str = field(validator=currency)
+    date_time: datetime | None = field(default=None, converter=maybe(as_datetime))
+    description: str | None = field(default=None, validator=optional(text()), repr=False)
+    accept_partial_amount: bool | None = field(default=None, validator=optional(flag))
+    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+
+
+@frozen(kw_only=True)
+class RetrievedTip:
+    """A tip as read back. Source: contract section 4."""
+
+    type: TipType
+    mode: TipMode | None = None
+    amount: int | None = None
+    percentage: float | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedSurcharge:
+    """A surcharge as read back. Source: contract section 4."""
+
+    bypass: bool | None = None
+    amount: int | None = None
+    percentage: float | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedChoiceRate:
+    """The chosen rate as read back. Source: contract section 4."""
+
+    applied: bool
+    rate: float
+    amount: int
+
+
+@frozen(kw_only=True)
+class RetrievedDualPricing:
+    """Dual pricing as read back. Source: contract section 4."""
+
+    offered: bool
+    choice_rate: RetrievedChoiceRate | None = None
+    alternative_tender: AlternativeTender | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedTax:
+    """A tax as charged: ``rate`` in percent, ``amount`` in the currency's smallest unit.
+
+    Source: contract section 5.
+    """
+
+    name: str
+    rate: float
+    amount: int | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedHealthcareExpense:
+    """A healthcare expense as read back. Source: contract section 4."""
+
+    type: HealthcareExpenseType | None = None
+    amount: int | None = None
+
+
+@frozen(kw_only=True)
+class ConvenienceFee:
+    """A fee for the way of paying, in the currency's smallest unit. Source: contract section 5."""
+
+    amount: int
+
+
+@frozen(kw_only=True)
+class LineItem:
+    """One item of an order. Source: contract section 5.
+
+    ``unit_price`` is in the currency's smallest unit, ``discount_rate`` in percent.
+    """
+
+    commodity_code: str | None = None
+    product_code: str | None = None
+    description: str | None = field(default=None, repr=False)
+    unit_of_measure: str | None = None
+    unit_price: int
+    quantity: float
+    discount_rate: float | None = None
+    taxes: tuple[RetrievedTax, ...] = ()
+
+
+@frozen(kw_only=True)
+class RetrievedBreakdown:
+    """What a payment's amount is made of. Source: contract section 5.
+
+    Every sum is in the currency's smallest unit.
+    """
+
+    subtotal: int
+    cashback_amount: int | None = None
+    tip: RetrievedTip | None = None
+    surcharge: RetrievedSurcharge | None = None
+    dual_pricing: RetrievedDualPricing | None = None
+    taxes: tuple[RetrievedTax, ...] = ()
+    healthcare_expenses: tuple[RetrievedHealthcareExpense, ...] = ()
+    duty_amount: int | None = None
+    freight_amount: int | None = None
+    convenience_fee: ConvenienceFee | None = None
+    items: tuple[LineItem, ...] = ()
+
+
+@frozen(kw_only=True)
+class DccOffer:
+    """The offer to pay in the card's own currency. Source: contract section 5.
+
+    ``fx_amount`` is in the smallest unit of ``fx_currency``.
+    """
+
+    accepted: bool | None = None
+    offer_reference: str | None = None
+    fx_amount: int
+    fx_currency: str
+    fx_currency_code: str | None = None
+    fx_currency_exponent: int | None = None
+    fx_rate: float
+    markup: float
+    markup_text: str | None = None
+    provider: str | None = None
+    source: str | None = None
+
+
+@frozen(kw_only=True)
+class FirstTransactionReference:
+    """Which payment a standing agreement began with. Source: contract section 5."""
+
+    payment_id: str | None = None
+    card_scheme_reference_id: str | None = None
+
+
+@frozen(kw_only=True)
+class StandingInstructions:
+    """The standing agreement that a payment is part of. Source: contract section 5."""
+
+    sequence: StandingInstructionsSequence
+    processing_model: ProcessingModel
+    reference_data_of_first_txn: FirstTransactionReference | None = None
+
+
+@frozen(kw_only=True)
+class RetrievedOrder:
+    """What was paid for, as read back. Source: contract section 5.
+
+    ``amount`` is what was asked for, in the currency's smallest unit; what was authorized is on the
+    transaction result.
+    """
+
+    order_id: str
+    amount: int
+    currency: str
+    date_time: datetime | None = None
+    description: str | None = field(default=None, repr=False)
+    accept_partial_amount: bool | None = None
+    breakdown: RetrievedBreakdown | None = None
+    dcc_offer: DccOffer | None = None
+    standing_instructions: StandingInstructions | None = None

@@ -1,0 +1,378 @@
+"""What crosses the wire, as pure functions: requests are built, answers deciphered, links followed.
+
+Bytes in, values or errors out; no input or output happens here.
+
+Source: contract sections 1 to 3 and 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
+from uuid import UUID, uuid4
+
+from attrs import field, frozen
+
+from .codec import decode, structure
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    ForbiddenError,
+    IdempotencyKeyInUseError,
+    NotFoundError,
+    Problem,
+    ProblemDetail,
+    RateLimitedError,
+    ResponseFormatError,
+    ServerError,
+)
+from .models import (
+    Instruction,
+    InstructionStatus,
+    Link,
+    Payment,
+    PaymentInstruction,
+    PaymentInstructionRequest,
+)
+
+__all__ = [
+    "PAYMENT",
+    "Answer",
+    "Kind",
+    "Request",
+    "Token",
+    "cancel_request",
+    "check_idempotency_key",
+    "check_identifier",
+    "decipher_instruction",
+    "decipher_resource",
+    "decipher_success",
+    "decipher_token",
+    "follow_link",
+    "new_idempotency_key",
+    "resource_request",
+    "status_request",
+    "submit_request",
+]
+
+InstructionT = TypeVar("InstructionT", bound=Instruction)
+ResourceT = TypeVar("ResourceT")
+
+
+@frozen
+class Request:
+    """One request to the API, complete but for the token.
+
+    ``path`` is percent-encoded and goes below the API's base. ``body`` was serialised once, so that
+    every retry sends the same bytes.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = field(default=None, repr=False)
+    idempotency_key: str | None = None
+
+
+@frozen
+class Answer:
+    """An HTTP answer, read whole. Look headers up in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@frozen
+class Token:
+    """A Bearer token and its life in seconds; None if the answer gave none that can be read."""
+
+    value: str = field(repr=False)
+    lifetime: float | None
+
+
+@frozen
+class Kind(Generic[InstructionT, ResourceT]):
+    """What tells one kind of instruction from the others.
+
+    Source: contract section 2.
+    """
+
+    noun: str
+    collection: str
+    """The instructions' path segment."""
+    resources: str
+    """The path segment of what a completed instruction links to."""
+    request_type: type
+    instruction_type: type[InstructionT]
+    resource_type: type[ResourceT]
+    resource_id: Callable[[ResourceT], str]
+
+
+PAYMENT: Kind[PaymentInstruction, Payment] = Kind(
+    noun="payment",
+    collection="payment-instructions",
+    resources="payments",
+    request_type=PaymentInstructionRequest,
+    instruction_type=PaymentInstruction,
+    resource_type=Payment,
+    resource_id=lambda payment: payment.payment_id,
+)
+
+# Requests ----------
+
+
+def check_identifier(field_name: str, value: object) -> str:
+    """The value, if it can stand as one segment of a path.
+
+    Raises:
+        ConfigurationError: It is not a string, is empty, or holds what would change the path.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(field_name, f"must be a string, not {type(value).__name__}")
+    if not value:
+        raise ConfigurationError(field_name, "must not be empty")
+    if re.search(r"[\s/\\?#%]", value) or not value.isprintable() or value in (".", ".."):
+        raise ConfigurationError(
+            field_name, "must not hold spaces, slashes or any other character that changes a path"
+        )
+    return value
+
+
+def new_idempotency_key() -> str:
+    """A fresh UUID v4."""
+    return str(uuid4())
+
+
+def check_idempotency_key(value: object) -> str:
+    """The key unchanged, if it is a UUID v4 in its usual form.
+
+    It is never normalised: a key replayed in other letters would be another key.
+
+    Raises:
+        ConfigurationError: It is anything else.
+    """
+    if isinstance(value, UUID):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            "idempotency_key", f"must be a UUID v4, not {type(value).__name__}"
+        )
+    try:
+        parsed = UUID(value)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.version != 4 or str(parsed) != value.lower():
+        raise ConfigurationError("idempotency_key", "must be a UUID v4 with its hyphens")
+    return value
+
+
+def submit_request(
+    kind: Kind[Any, Any], serial_number: str, body: bytes, idempotency_key: str
+) -> Request:
+    """The POST that submits an instruction to a device."""
+    path = f"/devices/{quote(serial_number, safe='')}/{kind.collection}"
+    return Request("POST", path, body, idempotency_key)
+
+
+def status_request(kind: Kind[Any, Any], instruction_id: str) -> Request:
+    """The GET that views an instruction's status; the gateway holds it while nothing changes."""
+    return Request("GET", f"/{kind.collection}/{quote(instruction_id, safe='')}")
+
+
+def cancel_request(kind: Kind[Any, Any], instruction_id: str) -> Request:
+    """The DELETE that cancels an instruction."""
+    return Request("DELETE", f"/{kind.collection}/{quote(instruction_id, safe='')}")
+
+
+def resource_request(kind: Kind[Any, Any], resource_id: str) -> Request:
+    """The GET of a payment by its id."""
+    return Request("GET", f"/{kind.resources}/{quote(resource_id, safe='')}")
+
+
+# Answers ----------
+
+_ERRORS: Mapping[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+def decipher_success(answer: Answer) -> Answer:
+    """The answer, if its status is 2xx.
+
+    Raises:
+        APIError: The subclass for its status.
+        ResponseFormatError: It is a redirect or another status that an API does not answer with.
+    """
+    if 200 <= answer.status < 300:
+        return answer
+    if answer.status < 400:
+        raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
+    problem = _decipher_problem(answer.body)
+    error_type = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIError)
+    if error_type is ConflictError and problem.fragment == "idempotency-key-in-use":
+        error_type = IdempotencyKeyInUseError
+    raise error_type(
+        answer.status,
+        problem,
+        retry_after=_retry_after(answer.headers),
+        headers=answer.headers,
+    )
+
+
+def _decipher_problem(body: bytes) -> Problem:
+    """The problem document, as far as there is one: a proxy's HTML makes an empty one."""
+    try:
+        data = decode(body)
+    except ResponseFormatError:
+        return Problem()
+    if not isinstance(data, dict):
+        return Problem()
+
+    def text(source: dict[str, Any], name: str) -> str | None:
+        value = source.get(name)
+        return value if isinstance(value, str) else None
+
+    status, errors = data.get("status"), data.get("errors")
+    return Problem(
+        type=text(data, "type"),
+        title=text(data, "title"),
+        status=status if isinstance(status, int) else None,
+        detail=text(data, "detail"),
+        instance=text(data, "instance"),
+        errors=tuple(
+            ProblemDetail(text(item, "parameter"), text(item, "detail"), text(item, "message"))
+            for item in (errors if isinstance(errors, list) else ())
+            if isinstance(item, dict)
+        ),
+        raw=data,
+    )
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from either form of ``Retry-After``; None without one that can be read."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        until = _http_date(value)
+        if until is None:
+            return None
+        # Against the answer's own date: the two clocks may disagree, one clock does not.
+        now = _http_date(headers.get("date")) or datetime.now(UTC)
+        seconds = (until - now).total_seconds()
+    return max(0.0, seconds) if isfinite(seconds) else None
+
+
+def decipher_token(answer: Answer) -> Token:
+    """The token of an answer to authorize.
+
+    Source: contract section 1: be ready for any ``expires_in``.
+
+    Raises:
+        APIError: The identity service refused.
+        ResponseFormatError: The answer holds no token.
+    """
+    data = decode(decipher_success(answer).body)
+    value = data.get("access_token") if isinstance(data, dict) else None
+    # What is not printable ASCII without spaces can't stand in a header.
+    if not isinstance(data, dict) or not isinstance(value, str) or not _HEADER_SAFE(value):
+        raise ResponseFormatError("the identity service answered without an access_token")
+    try:
+        lifetime = float(data.get("expires_in"))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return Token(value, None)
+    return Token(value, lifetime if isfinite(lifetime) else None)
+
+
+_HEADER_SAFE = re.compile(r"[!-~]+").fullmatch
+
+
+def decipher_instruction(
+    kind: Kind[InstructionT, Any], answer: Answer, instruction_id: str | None = None
+) -> InstructionT:
+    """The instruction that an answer shows.
+
+    Args:
+        kind: The kind of instruction that was asked for.
+        answer: The gateway's answer.
+        instruction_id: The instruction that was asked for; None for the answer to a submission.
+
+    Raises:
+        APIError: The gateway answered with an error.
+        ResponseFormatError: The answer is no instruction, is another one than was asked for, or is
+            completed without a link that can be followed.
+    """
+    instruction = structure(decode(decipher_success(answer).body), kind.instruction_type)
+    try:
+        check_identifier("instruction id", instruction.instruction_id)
+    except ConfigurationError as error:
+        raise ResponseFormatError(str(error)) from None
+    if instruction_id is not None and instruction.instruction_id != instruction_id:
+        raise ResponseFormatError("the answer shows another instruction than was asked for")
+    if instruction.status == InstructionStatus.COMPLETED:
+        follow_link(kind, instruction.link)
+    return instruction
+
+
+def follow_link(kind: Kind[Any, Any], link: Link | None) -> Request:
+    """The GET of what a completed instruction links to.
+
+    A link is followed by its path alone, on the configured API's host: links name the production
+    host in every environment. The path says what a link leads to, ``rel`` does not.
+
+    Source: contract sections 3 and 9.
+
+    Raises:
+        ResponseFormatError: There is no link, or it leads elsewhere than to such a resource.
+    """
+    if link is None:
+        raise ResponseFormatError(f"the completed instruction has no link to its {kind.noun}")
+    try:
+        path = urlsplit(link.href).path
+    except ValueError:
+        path = ""
+    head, _, resource_id = path.rpartition("/")
+    if (link.method or "GET").upper() != "GET" or not head.endswith(f"/v1/{kind.resources}"):
+        raise ResponseFormatError(f"the completed instruction's link leads to no {kind.noun}")
+    try:
+        return resource_request(kind, check_identifier("link", resource_id))
+    except ConfigurationError:
+        raise ResponseFormatError(
+            f"the completed instruction's link leads to no {kind.noun}"
+        ) from None
+
+
+def decipher_resource(kind: Kind[Any, ResourceT], answer: Answer, request: Request) -> ResourceT:
+    """The payment that an answer to ``request`` shows.
+
+    Raises:
+        APIError: The gateway answered with an error.
+        ResponseFormatError: The answer is no payment, or is another one than was asked for.
+    """
+    resource = structure(decode(decipher_success(answer).body), kind.resource_type)
+    if not request.path.endswith("/" + quote(kind.resource_id(resource), safe="")):
+        raise ResponseFormatError(f"the answer shows another {kind.noun} than was asked for")
+    return resource

@@ -1,0 +1,60 @@
+"""A local Payroc gateway for development and tests: no account, no network, no card."""
+
+from __future__ import annotations
+
+from .devices import Device
+from .faults import (
+    Fault,
+    FaultAction,
+    Faults,
+    delay,
+    drop_after,
+    drop_before,
+    edit,
+    empty,
+    garbage,
+    hang,
+    hang_after,
+    html,
+    huge,
+    problem,
+    rate_limited,
+    redirect,
+    revoke_token,
+    status,
+    truncated,
+    wrong_content_type,
+)
+from .gateway import OMIT, Simulator
+from .observations import Observed
+from .payments import sample_payment
+from .state import SimInstruction
+
+__all__ = [
+    "OMIT",
+    "Device",
+    "Fault",
+    "FaultAction",
+    "Faults",
+    "Observed",
+    "SimInstruction",
+    "Simulator",
+    "delay",
+    "drop_after",
+    "drop_before",
+    "edit",
+    "empty",
+    "garbage",
+    "hang",
+    "hang_after",
+    "html",
+    "huge",
+    "problem",
+    "rate_limited",
+    "redirect",
+    "revoke_token",
+    "sample_payment",
+    "status",
+    "truncated",
+    "wrong_content_type",
+]

@@ -1,0 +1,96 @@
+"""What the simulator sends: answers, links and problem documents, written from the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+from attrs import field, frozen
+
+__all__ = ["Answer", "json_answer", "link_to", "problem"]
+
+# Absolute links to the production host, whatever the environment, as in every public sample
+# (contract sections 3 and 9): a client that follows the host instead of the path shows at once.
+LINK_BASE = "https://api.payroc.com/v1"
+ERROR_BASE = "https://docs.payroc.com/api/errors#"
+
+# Contract section 8.
+TITLES = {
+    "api-error": "API error",
+    "bad-request": "Bad request",
+    "cannot-be-modified": "Cannot be modified",
+    "capabilities-missing": "Capabilities missing",
+    "card-type-not-supported": "Card type not supported",
+    "forbidden": "Forbidden",
+    "idempotency-key-in-use": "Idempotency key in use",
+    "idempotency-key-missing": "Idempotency key missing",
+    "not-acceptable": "Not acceptable",
+    "not-authorized": "Not authorized",
+    "not-found": "Not found",
+    "payload-too-large": "Payload too large",
+    "resource-already-exists": "Resource already exists",
+    "unsupported-media-type": "Unsupported media type",
+}
+
+
+@frozen
+class Answer:
+    """One answer, before it becomes HTTP: it can be remembered, rewritten and sent again."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+
+    def response(self) -> web.Response:
+        """The aiohttp response that sends this answer."""
+        headers = dict(self.headers)
+        if self.content_type is not None:
+            headers["Content-Type"] = self.content_type
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+
+def json_answer(status: int, document: object) -> Answer:
+    """An answer that carries `document` as ``application/json``."""
+    return Answer(status, orjson.dumps(document), "application/json")
+
+
+def link_to(rel: str, *path: str) -> dict[str, str]:
+    """A link to the resource under the API's base whose path has these parts."""
+    return {"rel": rel, "method": "GET", "href": "/".join((LINK_BASE, *path))}
+
+
+def problem(
+    status: int,
+    fragment: str,
+    detail: str | None = None,
+    *,
+    errors: Sequence[Mapping[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Answer:
+    """A problem document (RFC 7807) as ``application/problem+json``.
+
+    Source: contract section 8.
+
+    Args:
+        status: The HTTP status.
+        fragment: The last part of ``type``, such as ``not-found``.
+        detail: What went wrong, in a sentence.
+        errors: Payroc's own list of ``{parameter, detail, message}``.
+        headers: Further headers of the answer.
+        more: Further members, such as ``resource`` or ``link``.
+    """
+    title = TITLES.get(fragment, fragment)
+    document: dict[str, object] = {
+        "type": ERROR_BASE + fragment,
+        "title": title,
+        "status": status,
+        "detail": detail or f"{title}.",
+        **more,
+    }
+    if errors is not None:
+        document["errors"] = list(errors)
+    return Answer(status, orjson.dumps(document), "application/problem+json", headers or {})

@@ -1,0 +1,158 @@
+"""Devices and their scripts: what the next instruction on a device will do."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field, frozen
+
+from payroc_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .state import SimInstruction
+
+__all__ = ["Behaviour", "Device", "Result"]
+
+
+@frozen
+class Result:
+    """What the processor says about a payment (``transactionResult``, contract section 5)."""
+
+    response_code: str = "A"
+    status: str = "ready"
+    response_message: str | None = None
+    authorized_amount: int | None = None
+
+
+@frozen(kw_only=True)
+class Behaviour:
+    """What one instruction does, in seconds from its submission.
+
+    Args:
+        stages: Status words that are shown on the way, each with its time.
+        ends: The last status; None if there is none.
+        after: When the last status comes.
+        result: The payment's result, if it ends in ``completed``.
+        error_message: The reason, if it ends in ``failure``.
+        completes_on_cancel: A cancellation loses the race against the cardholder.
+        refused_with: The HTTP status with which the submit itself is refused.
+        goes_on: More of this script may follow.
+    """
+
+    stages: tuple[tuple[float, str], ...] = ()
+    ends: str | None = None
+    after: float = 0.0
+    result: Result = field(factory=Result)
+    error_message: str | None = None
+    completes_on_cancel: bool = False
+    refused_with: int | None = None
+    goes_on: bool = False
+
+    @property
+    def steps(self) -> list[tuple[float, str]]:
+        """Every status change to come, earliest first."""
+        steps = list(self.stages)
+        if self.ends is not None:
+            steps.append((self.after, self.ends))
+        return sorted(steps, key=lambda step: step[0])
+
+
+def _after(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError("after", "must be a number of seconds")
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError("after", "must be a number of seconds, and not negative")
+    return float(value)
+
+
+@define(eq=False)
+class Device:
+    """A payment device, to be scripted.
+
+    Each script method queues what the next instruction does and returns the device. What was queued
+    last stays for all later instructions; a device without a script approves at once. ``after`` is
+    in seconds, from the submission till the status changes.
+
+    Attributes:
+        serial_number: The device's serial number.
+        instruction: The instruction that runs on it now, if any.
+    """
+
+    serial_number: str
+    instruction: SimInstruction | None = None
+    _current: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
+    _queue: deque[Behaviour] = field(factory=deque)
+
+    def approves(self, after: float = 0.0, *, response_code: str = "A") -> Device:
+        """The cardholder pays; the processor approves."""
+        return self._completes(after, Result(response_code))
+
+    def declines(self, after: float = 0.0, *, response_message: str = "DECLINED") -> Device:
+        """The cardholder presents a card; the processor declines it."""
+        return self._completes(after, Result("D", "declined", response_message, 0))
+
+    def approves_partially(self, amount: int, after: float = 0.0) -> Device:
+        """The processor authorizes `amount` alone, in the currency's smallest unit."""
+        return self._completes(after, Result("P", authorized_amount=amount))
+
+    def answers(
+        self,
+        response_code: str,
+        after: float = 0.0,
+        *,
+        status: str = "ready",
+        response_message: str | None = None,
+    ) -> Device:
+        """The processor answers with any other code: E, R, C, or a word nobody knows."""
+        return self._completes(after, Result(response_code, status, response_message))
+
+    def fails(self, message: str = "Device error", after: float = 0.0) -> Device:
+        """The instruction ends in ``failure``, for the reason `message`."""
+        return self._script(Behaviour(ends="failure", after=_after(after), error_message=message))
+
+    def cardholder_cancels(self, after: float = 0.0) -> Device:
+        """The cardholder presses the red key: the instruction ends in ``canceled``."""
+        return self._script(Behaviour(ends="canceled", after=_after(after)))
+
+    def never_finishes(self) -> Device:
+        """The instruction stays ``inProgress`` until it is cancelled."""
+        return self._script(Behaviour())
+
+    def completes_on_cancel(self) -> Device:
+        """The instruction completes just as it is to be cancelled: the cancellation is too late.
+
+        The DELETE is answered with 409, and the payment is approved.
+        """
+        return self._script(Behaviour(completes_on_cancel=True))
+
+    def is_offline(self, status: int = 409) -> Device:
+        """The submit itself is refused with a problem document of this status, 409 or 400."""
+        if status not in (400, 409):
+            raise ConfigurationError("status", "must be 400 or 409")
+        return self._script(Behaviour(refused_with=status))
+
+    def shows_status(self, word: str, after: float = 0.0) -> Device:
+        """The instruction shows this status on the way to what is scripted next.
+
+        A status other than ``inProgress`` is answered without a hold, and cannot be cancelled. If
+        nothing is scripted next, the instruction stays there.
+        """
+        return self._script(Behaviour(stages=((_after(after), word),), goes_on=True))
+
+    def next_behaviour(self) -> Behaviour:
+        """What the instruction that is submitted now will do; takes it off the queue."""
+        if self._queue:
+            self._current = self._queue.popleft()
+        return self._current
+
+    def _completes(self, after: float, result: Result) -> Device:
+        return self._script(Behaviour(ends="completed", after=_after(after), result=result))
+
+    def _script(self, behaviour: Behaviour) -> Device:
+        if self._queue and self._queue[-1].goes_on:
+            begun = self._queue.pop()
+            behaviour = evolve(behaviour, stages=begun.stages + behaviour.stages)
+        self._queue.append(behaviour)
+        return self

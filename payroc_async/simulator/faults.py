@@ -1,0 +1,382 @@
+"""Faults to inject: what can go wrong between a client and the gateway, each a small function.
+
+A fault takes hold of one request. It may let the request take effect (`Exchange.proceed`), before
+or after it does harm to the answer. A status request that takes effect is held first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+from attrs import define, evolve, field, frozen
+
+from payroc_async.errors import ConfigurationError
+
+from . import answers
+from .answers import Answer
+from .observations import Observed
+from .routes import REQUEST_KINDS
+
+__all__ = [
+    "Exchange",
+    "Fault",
+    "FaultAction",
+    "Faults",
+    "delay",
+    "drop_after",
+    "drop_before",
+    "edit",
+    "empty",
+    "garbage",
+    "hang",
+    "hang_after",
+    "html",
+    "huge",
+    "problem",
+    "rate_limited",
+    "redirect",
+    "revoke_token",
+    "status",
+    "truncated",
+    "wrong_content_type",
+]
+
+# l_onoff and l_linger: two ints, but two shorts on Windows.
+NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+CHUNK = b"x" * 65_536
+
+
+@frozen
+class Exchange:
+    """One request and the ways to treat it.
+
+    Args:
+        request: The request.
+        seen: Its record.
+        proceed: Lets it take effect, once, and gives the answer.
+        revoke_token: Revokes the token that it carries.
+    """
+
+    request: web.BaseRequest
+    seen: Observed
+    proceed: Callable[[], Awaitable[Answer]]
+    revoke_token: Callable[[], None]
+
+    async def hang(self) -> Answer:
+        """Never answers; ends when the client goes away."""
+        never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def reset(self) -> Answer:
+        """Resets the connection: the client sees a RST, not an orderly close."""
+        drop(self.request.transport)
+        # The lost connection cancels this handler.
+        return await self.hang()
+
+
+def drop(transport: asyncio.Transport | None) -> None:
+    """Resets a connection."""
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        # Closing with a linger time of zero sends a RST instead of a FIN.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    transport.abort()
+
+
+@frozen
+class FaultAction:
+    """What a fault does to a request it strikes; made by the functions of this module."""
+
+    kind: str
+    run: Callable[[Exchange], Awaitable[Answer | web.StreamResponse]] = field(repr=False)
+
+
+def drop_before() -> FaultAction:
+    """Resets the connection; the request has no effect."""
+    return FaultAction("drop_before", Exchange.reset)
+
+
+def drop_after() -> FaultAction:
+    """Lets the request take effect, then resets the connection instead of answering."""
+
+    async def run(exchange: Exchange) -> Answer:
+        await exchange.proceed()
+        return await exchange.reset()
+
+    return FaultAction("drop_after", run)
+
+
+def hang(seconds: float | None = None) -> FaultAction:
+    """Neither effect nor answer, until the client goes away or `seconds` have passed."""
+
+    async def run(exchange: Exchange) -> Answer:
+        if seconds is None:
+            return await exchange.hang()
+        await asyncio.sleep(seconds)
+        return await exchange.reset()
+
+    return FaultAction("hang", run)
+
+
+def hang_after() -> FaultAction:
+    """Lets the request take effect, and never answers."""
+
+    async def run(exchange: Exchange) -> Answer:
+        await exchange.proceed()
+        return await exchange.hang()
+
+    return FaultAction("hang_after", run)
+
+
+def delay(seconds: float) -> FaultAction:
+    """Waits for `seconds`, then goes on as normal."""
+
+    async def run(exchange: Exchange) -> Answer:
+        await asyncio.sleep(seconds)
+        return await exchange.proceed()
+
+    return FaultAction("delay", run)
+
+
+def _instead(kind: str, answer: Answer, *, effect: bool = False) -> FaultAction:
+    async def run(exchange: Exchange) -> Answer:
+        if effect:
+            await exchange.proceed()
+        return answer
+
+    return FaultAction(kind, run)
+
+
+def status(
+    code: int,
+    *,
+    body: bytes = b"",
+    content_type: str = "text/html",
+    headers: Mapping[str, str] | None = None,
+    effect: bool = False,
+) -> FaultAction:
+    """Answers with this status and body, as a proxy would.
+
+    Args:
+        code: The HTTP status.
+        body: The body.
+        content_type: Its type.
+        headers: Further headers.
+        effect: Whether the request takes effect first.
+    """
+    return _instead("status", Answer(code, body, content_type, headers or {}), effect=effect)
+
+
+def problem(
+    code: int,
+    fragment: str,
+    *,
+    detail: str | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    effect: bool = False,
+) -> FaultAction:
+    """Answers with a problem document of this status and ``type`` (contract section 8)."""
+    answer = answers.problem(code, fragment, detail, errors=errors, headers=headers)
+    return _instead("problem", answer, effect=effect)
+
+
+def html(code: int = 200) -> FaultAction:
+    """Answers with an HTML page instead of JSON."""
+    page = b"<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"
+    return _instead("html", Answer(code, page, "text/html"))
+
+
+def garbage() -> FaultAction:
+    """Answers 200 with what claims to be JSON and is not."""
+    return _instead("garbage", Answer(200, b'{"status": \x00\xff', "application/json"))
+
+
+def empty(code: int = 200) -> FaultAction:
+    """Answers without a body."""
+    return _instead("empty", Answer(code, b"", "application/json"))
+
+
+def truncated() -> FaultAction:
+    """Lets the request take effect, sends half of the answer, and closes the connection."""
+
+    async def run(exchange: Exchange) -> web.StreamResponse:
+        answer = await exchange.proceed()
+        # A 204 has no body to truncate; a cancellation may be answered with 200 as well
+        # (contract section 9).
+        whole = answer.body or b"{}"
+        code = answer.status if answer.body else 200
+        response = web.StreamResponse(status=code, headers=answer.headers)
+        response.content_type = answer.content_type or "application/json"
+        response.content_length = len(whole)
+        response.force_close()
+        await response.prepare(exchange.request)
+        await response.write(whole[: len(whole) // 2])
+        return response
+
+    return FaultAction("truncated", run)
+
+
+def wrong_content_type() -> FaultAction:
+    """Lets the request take effect; the right body comes as ``text/plain``."""
+
+    async def run(exchange: Exchange) -> Answer:
+        return evolve(await exchange.proceed(), content_type="text/plain")
+
+    return FaultAction("wrong_content_type", run)
+
+
+def huge(size: int = 50_000_000) -> FaultAction:
+    """Answers 200 with `size` bytes, sent without saying how many there will be."""
+
+    async def run(exchange: Exchange) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        try:
+            await response.prepare(exchange.request)
+            for start in range(0, size, len(CHUNK)):
+                await response.write(CHUNK[: size - start])
+        except ConnectionError:
+            # The client need not take it all.
+            response.force_close()
+        return response
+
+    return FaultAction("huge", run)
+
+
+def rate_limited(retry_after: str | None = None) -> FaultAction:
+    """Answers 429, with this ``Retry-After`` as it stands: seconds, or an HTTP date."""
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return _instead("rate_limited", Answer(429, b"", "text/html", headers))
+
+
+def redirect(location: str) -> FaultAction:
+    """Answers 307 to `location`; the request has no effect."""
+    return _instead("redirect", Answer(307, b"", "text/html", {"Location": location}))
+
+
+def edit(function: Callable[[dict[str, Any]], object]) -> FaultAction:
+    """Lets the request take effect, and sends what `function` makes of the answer's JSON.
+
+    An answer without a body stays as it is.
+    """
+
+    async def run(exchange: Exchange) -> Answer:
+        answer = await exchange.proceed()
+        if not answer.body:
+            return answer
+        return evolve(answer, body=orjson.dumps(function(orjson.loads(answer.body))))
+
+    return FaultAction("edit", run)
+
+
+def revoke_token() -> FaultAction:
+    """Revokes the token that the request carries, which so is answered with 401."""
+
+    async def run(exchange: Exchange) -> Answer:
+        exchange.revoke_token()
+        return await exchange.proceed()
+
+    return FaultAction("revoke_token", run)
+
+
+@define(eq=False)
+class Fault:
+    """A fault that waits for the requests it is meant for.
+
+    Attributes:
+        hits: How many requests it has struck.
+    """
+
+    on: str
+    action: FaultAction
+    times: int | None
+    skip: int
+    serial_number: str | None
+    instruction_id: str | None
+    _faults: list[Fault] = field(repr=False)
+    hits: int = 0
+
+    def remove(self) -> None:
+        """Strikes no more."""
+        if self in self._faults:
+            self._faults.remove(self)
+
+    def strikes(self, kind: str, serial_number: str | None, instruction_id: str | None) -> bool:
+        """Whether it strikes this request; counts it if so."""
+        if (
+            self.on not in ("any", kind)
+            or self.serial_number not in (None, serial_number)
+            or self.instruction_id not in (None, instruction_id)
+        ):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        if self.hits == self.times:
+            self.remove()
+        return True
+
+
+@define(eq=False)
+class Faults:
+    """The faults to come. The first that strikes a request takes it; later ones do not see it."""
+
+    _faults: list[Fault] = field(factory=list)
+
+    def add(
+        self,
+        on: str,
+        fault: FaultAction,
+        *,
+        times: int | None = 1,
+        skip: int = 0,
+        serial_number: str | None = None,
+        instruction_id: str | None = None,
+    ) -> Fault:
+        """Has a fault strike the next request of a kind.
+
+        Args:
+            on: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``other`` or
+                ``any``.
+            fault: What happens, from the functions of this module.
+            times: How many requests it strikes; None for all.
+            skip: How many such requests to let through first.
+            serial_number: Only requests about this device.
+            instruction_id: Only requests about this instruction.
+
+        Raises:
+            ConfigurationError: There is no such kind of request, or a number is out of range.
+        """
+        if on != "any" and on not in REQUEST_KINDS:
+            raise ConfigurationError("on", f"must be any or one of {', '.join(REQUEST_KINDS)}")
+        if times is not None and times < 1:
+            raise ConfigurationError("times", "must be at least 1, or None for ever")
+        if skip < 0:
+            raise ConfigurationError("skip", "must not be negative")
+        made = Fault(on, fault, times, skip, serial_number, instruction_id, self._faults)
+        self._faults.append(made)
+        return made
+
+    def clear(self) -> None:
+        """Removes every fault."""
+        self._faults.clear()
+
+    def take(
+        self, kind: str, serial_number: str | None, instruction_id: str | None
+    ) -> Fault | None:
+        """The fault that strikes this request, if one does."""
+        for fault in self._faults:
+            if fault.strikes(kind, serial_number, instruction_id):
+                return fault
+        return None

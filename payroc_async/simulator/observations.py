@@ -1,0 +1,164 @@
+"""What the simulator saw, and what of it the contract forbids."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
+
+from aiohttp import web
+from attrs import define, field
+
+from .tokens import TOKEN_MARK
+
+__all__ = ["Observed", "Records", "breaches"]
+
+UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
+SECRET_HEADERS = ("authorization", "x-api-key")
+
+# How often, and how long apart, to look whether an apparent overlap resolves itself: 20 ms, and at
+# least 20 turns of the event loop, however long one takes under load.
+LOOKS = 20
+LOOK_AGAIN = 0.001
+
+
+@define(eq=False)
+class Observed:
+    """One request that reached the simulator.
+
+    Attributes:
+        kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment`` or ``other``.
+        method: The HTTP method.
+        path: The path, decoded, without the query.
+        query: The query as sent, without the question mark.
+        headers: Its headers, names in lower case. The token and the API key are masked.
+        body: Its body.
+        started: When it came, by `time.monotonic`.
+        ended: When its answer was ready, or the connection was lost; None while it is open.
+        status: The HTTP status of the answer; None if there was none.
+        instruction_id: The instruction it was about, where that is known.
+        fault: The kind of fault that struck it, if one did.
+    """
+
+    kind: str
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes = b""
+    started: float = field(factory=time.monotonic)
+    ended: float | None = None
+    status: int | None = None
+    instruction_id: str | None = None
+    fault: str | None = None
+
+
+def breaches(seen: Observed, api_key: str) -> Iterator[str]:
+    """What the contract forbids about this request alone, one sentence each.
+
+    Source: contract section 1.
+    """
+    where = f"{seen.method} {seen.path}"
+    headers = seen.headers
+    key = headers.get("idempotency-key")
+    if seen.kind == "authorize":
+        if "authorization" in headers:
+            yield f"{where} carries a token; authorize takes the API key alone."
+        if seen.body:
+            yield f"{where} has a body."
+    elif "x-api-key" in headers:
+        yield f"{where} carries the x-api-key header, which belongs to authorize alone."
+    if seen.kind == "authorize" or seen.method != "POST":
+        if key is not None:
+            yield f"{where} carries an Idempotency-Key, which belongs to the API's POSTs alone."
+    else:
+        if key is None:
+            yield f"{where} has no Idempotency-Key."
+        elif not UUID4.fullmatch(key):
+            yield f"{where} has an Idempotency-Key that is no UUID v4."
+        if not is_json(headers):
+            yield f"{where} has no Content-Type of application/json."
+    yield from _leaks(seen, api_key)
+
+
+def masked(headers: Mapping[str, str]) -> dict[str, str]:
+    """These headers without their secrets."""
+    return {name: "***" if name in SECRET_HEADERS else its for name, its in headers.items()}
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Whether the Content-Type is ``application/json``, with or without a charset."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _leaks(seen: Observed, api_key: str) -> Iterator[str]:
+    # These sentences leave out the path, so as not to repeat the secret.
+    url = f"{seen.path}?{unquote(seen.query)}"
+    for secret, name in ((TOKEN_MARK, "a token"), (api_key, "the API key")):
+        if not secret:
+            continue
+        if secret in url:
+            yield f"A {seen.method} request ({seen.kind}) has {name} in its URL."
+        if secret.encode() in seen.body:
+            yield f"A {seen.method} request ({seen.kind}) has {name} in its body."
+
+
+def _is_gone(seen: Observed, request: web.BaseRequest) -> bool:
+    if seen.ended is not None and seen.status is None:
+        return True
+    transport = request.transport
+    return transport is None or transport.is_closing()
+
+
+@define(eq=False)
+class Records:
+    """Every request seen, every violation found, and which requests are still open."""
+
+    requests: list[Observed] = field(factory=list)
+    violations: list[str] = field(factory=list)
+    open: dict[Observed, web.BaseRequest] = field(factory=dict)
+    _polls: dict[str, dict[Observed, web.BaseRequest]] = field(factory=dict)
+
+    def begin(self, seen: Observed, request: web.BaseRequest) -> None:
+        """Records a request as open."""
+        self.requests.append(seen)
+        self.open[seen] = request
+
+    def finish(self, seen: Observed) -> None:
+        """Records a request as ended."""
+        seen.ended = time.monotonic()
+        self.open.pop(seen, None)
+        polls = self._polls.get(seen.instruction_id or "")
+        if polls is not None and polls.pop(seen, None) is not None and not polls:
+            del self._polls[seen.instruction_id or ""]
+
+    async def watch_overlap(self, seen: Observed, request: web.BaseRequest) -> None:
+        """Records a violation if another status request for the same instruction is open.
+
+        Source: the note in "Run a sale", step 2: wait for an answer before the next request.
+
+        A client that has closed its old connection may send the next request on another: no
+        overlap, but the server may read that request before it reads of the close. So a connection
+        that is closing does not count, and an overlap counts only if it is still there after a
+        moment. A request that was answered meanwhile did overlap, unless its connection proves to
+        have been closed.
+        """
+        polls = self._polls.setdefault(seen.instruction_id or "", {})
+        older = list(polls.items())
+        polls[seen] = request
+        for _ in range(LOOKS):
+            older = [(one, its) for one, its in older if not _is_gone(one, its)]
+            if not older:
+                return
+            await asyncio.sleep(LOOK_AGAIN)
+        self.violations.append(
+            f"{seen.method} {seen.path} was sent while another status request for that"
+            " instruction was open."
+        )
+
+    def clear(self) -> None:
+        """Forgets every request and violation; those still open stay known as open."""
+        self.requests.clear()
+        self.violations.clear()

@@ -1,0 +1,228 @@
+"""The Bearer token: one task per session fetches it, and the next before it expires.
+
+Source: contract section 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from .config import RetryPolicy, Timeouts
+from .errors import (
+    ConfigurationError,
+    PayrocError,
+    RequestTimeoutError,
+    SessionClosedError,
+    TransportError,
+)
+from .protocol import Token
+from .retry import backoff_delay, worth_retrying
+
+__all__ = ["APIKey", "TokenKeeper", "check_api_key"]
+
+logger = logging.getLogger(__name__)
+
+APIKey = str | Callable[[], Awaitable[str]]
+"""An API key, or an async callable that returns one, asked at each token fetch."""
+
+SHORTEST_LIFE = 1.0
+"""Seconds for which any token is used, whatever its ``expires_in``: a 401 tells if it is stale."""
+ASSUMED_LIFE = 300.0
+"""Seconds that a token is taken to live whose answer does not say."""
+LONGEST_LIFE = 86_400.0
+EARLIEST_REFRESH = 120.0
+"""Seconds before the end of a token's life at which the next is fetched, at the most."""
+LEAST_INTERVAL = 1.0
+"""Seconds between two fetches that nothing but short lives or refused tokens ask for."""
+
+
+def check_api_key(value: object) -> str:
+    """The key, if it can stand in a header; the error never shows it.
+
+    Raises:
+        ConfigurationError: It is no string, is empty, or holds what a header can't.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError("api_key", f"must be a string, not {type(value).__name__}")
+    if not value:
+        raise ConfigurationError("api_key", "must not be empty")
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ConfigurationError("api_key", "must be printable ASCII without spaces")
+    return value
+
+
+class TokenKeeper:
+    """Holds the valid token and owns the task that fetches it.
+
+    Args:
+        authorize: Fetches one token for an API key.
+        api_key: The key, or an async callable that returns it.
+        timeouts: ``timeouts.token`` bounds how long a caller waits.
+        retries: The backoff while the identity service fails.
+    """
+
+    def __init__(
+        self,
+        authorize: Callable[[str], Awaitable[Token]],
+        api_key: APIKey,
+        *,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+    ) -> None:
+        self._authorize = authorize
+        self._api_key = api_key
+        self._patience = timeouts.token
+        self._retries = retries
+        self._token: str | None = None
+        self._expires = 0.0
+        self._rejected = False
+        self._failure: PayrocError | None = None
+        """The last fetch's failure; None after a success."""
+        self._refused_until: float | None = None
+        """Set while the identity service's refusal is final: until then nobody asks it again."""
+
+    def start(self) -> None:
+        """Start the task, in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._asked = asyncio.Event()
+        self._changed: asyncio.Future[None] = self._loop.create_future()
+        self._task = self._loop.create_task(self._run(), name="payroc token")
+        self._task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """End the task. Whoever still waits for a token gets a SessionClosedError."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    async def get(self) -> str:
+        """The valid token; at once when there is one.
+
+        Raises:
+            AuthenticationError: The API key is wrong. Another APIError: the identity service
+                refused for another reason.
+            RequestTimeoutError: None came in ``Timeouts.token`` seconds; its cause says why.
+            SessionClosedError: The task has ended.
+
+        Cancellation:
+            Other callers and the fetch under way are not disturbed.
+        """
+        if self._token is not None and self._loop.time() < self._expires:
+            return self._token
+        return await self._wait()
+
+    def reject(self, token: str) -> None:
+        """Drop a token that the API refused, and fetch another; once, however many tell."""
+        if token == self._token:
+            logger.info("the API refused the token: fetching another")
+            self._token = None
+            self._rejected = True
+            self._asked.set()
+
+    async def _wait(self) -> str:
+        deadline = self._loop.time() + self._patience
+        while True:
+            now = self._loop.time()
+            if self._token is not None and now < self._expires:
+                return self._token
+            if self._task.done():
+                raise SessionClosedError("the session's token task has ended")
+            if self._refused_until is not None and now < self._refused_until:
+                assert self._failure is not None
+                # A fresh one for each caller: a shared one would gather all their tracebacks.
+                raise copy.copy(self._failure)
+            if now >= deadline:
+                reason = self._failure or "no answer yet from the identity service"
+                raise RequestTimeoutError(
+                    f"no token within {self._patience:g} s: {reason}", request_sent=False
+                ) from self._failure
+            self._asked.set()
+            await asyncio.wait((self._changed,), timeout=deadline - now)
+
+    def _tell(self) -> None:
+        """Wake whoever waits for a token, to look again."""
+        changed, self._changed = self._changed, self._loop.create_future()
+        changed.set_result(None)
+
+    async def _run(self) -> None:
+        failures = 0
+        last_rejection = -LEAST_INTERVAL
+        while True:
+            started = self._loop.time()
+            self._asked.clear()
+            try:
+                token = await self._authorize(await self._key())
+            except PayrocError as error:
+                failures += 1
+                self._failed(error, failures)
+                await self._pause_after_failure(error, failures)
+                continue
+            failures = 0
+            # Its life counts from before it was asked for: so it ends here before it does there.
+            await self._pause_after_success(self._accept(token, started))
+            if self._rejected:
+                # The first refusal is answered at once; a gateway that refuses every token is not.
+                self._rejected = False
+                soonest = last_rejection + LEAST_INTERVAL
+                await asyncio.sleep(max(0.0, soonest - self._loop.time()))
+                last_rejection = self._loop.time()
+
+    async def _key(self) -> str:
+        if isinstance(self._api_key, str):
+            return self._api_key
+        try:
+            key = await self._api_key()
+        except Exception as error:
+            # Its text is not shown: nobody knows what a vault's errors hold.
+            raise TransportError(
+                f"the api_key callable failed with {type(error).__name__}", request_sent=False
+            ) from error
+        return check_api_key(key)
+
+    def _accept(self, token: Token, started: float) -> float:
+        """Make the token the valid one; returns when to fetch the next."""
+        life = ASSUMED_LIFE if token.lifetime is None else token.lifetime
+        life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
+        self._token = token.value
+        self._expires = started + life
+        self._failure = self._refused_until = None
+        self._rejected = False
+        self._asked.clear()  # whoever asked has it now
+        self._tell()
+        margin = min(0.2 * life, EARLIEST_REFRESH)
+        return max(self._expires - margin * random.uniform(0.75, 1.0), started + LEAST_INTERVAL)
+
+    def _failed(self, error: PayrocError, failures: int) -> None:
+        self._failure = error
+        logger.warning("no token from the identity service, attempt %d: %s", failures, error)
+
+    def _valid(self) -> bool:
+        return self._token is not None and self._loop.time() < self._expires
+
+    async def _pause_after_success(self, until: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._asked.wait()
+
+    async def _pause_after_failure(self, error: PayrocError, failures: int) -> None:
+        delay = max(backoff_delay(error, failures, self._retries), self._retries.initial / 2)
+        if worth_retrying(error) or self._valid():
+            await asyncio.sleep(delay)
+            return
+        # A wrong key is told to everybody at once. It is tried again when somebody asks, for it may
+        # have been put right, but not in a loop of its own.
+        self._refused_until = self._loop.time() + delay
+        self._tell()
+        await asyncio.sleep(delay)
+        self._asked.clear()
+        await self._asked.wait()
+        self._refused_until = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the token task has died", exc_info=error)
+        self._tell()

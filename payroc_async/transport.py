@@ -1,0 +1,256 @@
+"""The only module that sends HTTP: one request, its retries, its errors.
+
+aiohttp's exceptions stop here; what leaves is one of ours. A request goes to the configured API
+origin or the identity URL and nowhere else: no redirect is followed, no cookie kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import aiohttp
+import stamina
+from yarl import URL
+
+from .config import Environment, RetryPolicy, Timeouts
+from .errors import (
+    ConfigurationError,
+    PayrocError,
+    RequestTimeoutError,
+    ResponseFormatError,
+    SessionClosedError,
+    TransportError,
+)
+from .protocol import Answer, Request, Token, decipher_token
+from .retry import Backoff
+from .version import __version__
+
+__all__ = ["Bearer", "Transport"]
+
+T = TypeVar("T")
+
+USER_AGENT = f"payroc-async/{__version__}"
+LARGEST_BODY = 8 * 1024 * 1024
+"""Bytes read of one answer; a signature's image is the largest that the contract knows."""
+
+
+class Bearer(Protocol):
+    """Where a request gets its token from."""
+
+    async def get(self) -> str:
+        """A token to send."""
+        ...
+
+    def reject(self, token: str) -> None:
+        """Told that the API refused this token."""
+        ...
+
+
+class Transport:
+    """Sends requests to one environment over one connection pool.
+
+    Args:
+        environment: Where to send them.
+        timeouts: How long to wait for connections and answers.
+        retries: How to repeat what fails.
+        http_session: A session of the caller's to send through; it is not closed here.
+        max_connections: The pool's limit; 0 is none.
+        ssl: A TLS context in place of the default one.
+        proxy: The URL of an HTTP proxy.
+    """
+
+    bearer: Bearer
+    """Set by the session before the first request."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        http_session: aiohttp.ClientSession | None = None,
+        max_connections: int = 0,
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        if http_session is not None and not isinstance(http_session, aiohttp.ClientSession):
+            raise ConfigurationError(
+                "http_session",
+                f"must be an aiohttp.ClientSession, not {type(http_session).__name__}",
+            )
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+            raise ConfigurationError("ssl", f"must be an SSLContext, not {type(ssl).__name__}")
+        self._api_url = environment.api_url
+        self._identity_url = URL(environment.identity_url)
+        self._timeouts = timeouts
+        self._retries = retries
+        self._http = http_session
+        self._owns_http = http_session is None
+        self._max_connections = max_connections
+        self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
+        self._proxy = proxy
+        self._request_timeout = self._timeout(timeouts.request)
+        self._held_timeout = self._timeout(timeouts.hold + timeouts.hold_margin)
+
+    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect)
+
+    async def open(self) -> None:
+        """Make the connection pool, in the running loop."""
+        if self._owns_http:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
+            )
+
+    async def close(self) -> None:
+        """Close the connections, unless they are the caller's own."""
+        if self._owns_http and self._http is not None:
+            await self._http.close()
+
+    async def authorize(self, api_key: str) -> Token:
+        """A new token, from one request to the identity service.
+
+        Raises:
+            APIError: It refused.
+            TransportError: It gave no answer.
+            ResponseFormatError: Its answer holds no token.
+        """
+        answer = await self._exchange(
+            "POST", self._identity_url, {"x-api-key": api_key}, None, self._request_timeout
+        )
+        return decipher_token(_without_secret(answer, api_key))
+
+    async def call(
+        self,
+        request: Request,
+        decipher: Callable[[Answer], T],
+        *,
+        held: bool = False,
+        backoff: Backoff | None = None,
+    ) -> T:
+        """What ``decipher`` makes of the answer, after as many tries as ``backoff`` allows.
+
+        Args:
+            request: The request; every try sends the same bytes.
+            decipher: Turns an answer into a value, or raises one of our errors.
+            held: Whether the gateway holds the answer while nothing changes.
+            backoff: Decides about retries; by default the session's ``RetryPolicy``.
+
+        Raises:
+            PayrocError: The last try's failure, or why there is no token.
+
+        Cancellation:
+            The connection of the try under way is closed; it may have taken effect.
+        """
+        # A token that can't be had is never retried here: the token's task has its own backoff.
+        token = await self.bearer.get()
+        failure: PayrocError
+        try:
+            return decipher(await self._send(request, token, held))
+        except PayrocError as error:
+            failure = error
+        again = False
+        hook = backoff or Backoff(self._retries)
+        async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+            token = await self.bearer.get()
+            with attempt:
+                if not again:
+                    # The first try ran without stamina, so that the common path costs nothing; its
+                    # failure is shown to it here.
+                    again = True
+                    raise failure
+                return decipher(await self._send(request, token, held))
+        raise failure
+
+    async def _send(self, request: Request, token: str, held: bool) -> Answer:
+        answer = await self._exchange_with(request, token, held)
+        if answer.status == 401:
+            # P6: that token is dropped, and the request repeated once.
+            self.bearer.reject(token)
+            answer = await self._exchange_with(request, await self.bearer.get(), held)
+        return answer
+
+    async def _exchange_with(self, request: Request, token: str, held: bool) -> Answer:
+        headers = {"Authorization": f"Bearer {token}"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if request.idempotency_key is not None:
+            headers["Idempotency-Key"] = request.idempotency_key
+        answer = await self._exchange(
+            request.method,
+            URL(self._api_url + request.path, encoded=True),
+            headers,
+            request.body,
+            self._held_timeout if held else self._request_timeout,
+        )
+        return _without_secret(answer, token)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        headers: dict[str, str],
+        body: bytes | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> Answer:
+        """One HTTP exchange. Every exception of aiohttp's ends here."""
+        if self._http is None or self._http.closed:
+            raise SessionClosedError("the connections are closed")
+        cause: BaseException | None
+        try:
+            async with self._http.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+                ssl=self._ssl,
+                proxy=self._proxy,
+            ) as response:
+                content = await _read(response)
+                return Answer(response.status, response.headers, content)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise RequestTimeoutError("no connection in time", request_sent=False) from error
+        except TimeoutError as error:
+            raise RequestTimeoutError("no answer in time", request_sent=True) from error
+        except aiohttp.ClientConnectorError as error:
+            raise TransportError(f"no connection: {error}", request_sent=False) from error
+        except aiohttp.ClientResponseError as error:
+            proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
+            cause = error.__cause__
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            reason = str(error) or type(error).__name__
+            raise TransportError(f"the connection broke: {reason}", request_sent=True) from error
+        # aiohttp's response errors carry the request's headers, the token among them, in their
+        # repr: such an error is not chained, nor raised from within its handler.
+        reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
+        raise TransportError(reason, request_sent=not proxy_refused) from cause
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, decompressed, unless it is larger than anything the contract knows."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            response.close()
+            raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _without_secret(answer: Answer, secret: str) -> Answer:
+    """The answer; in an error's, the secret it may echo is blotted out, for errors get printed."""
+    if answer.status < 400:
+        return answer
+    body = answer.body.replace(secret.encode(), b"***")
+    headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
+    return Answer(answer.status, headers, body)
