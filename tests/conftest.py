@@ -1,0 +1,76 @@
+"""What the tests share: a gateway, a session with short times, a sale to run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest import mock
+
+import pytest
+from aiohttp import ClientResponse
+
+from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryPolicy, Timeouts
+from payroc_async.simulator import Simulator
+
+SERIAL = "1850010868"
+UNIT = 0.02
+"""Seconds; the times of tests are multiples of it."""
+
+QUICK = Timeouts(
+    connect=1.0,
+    request=1.0,
+    hold=0.5,
+    hold_margin=0.3,
+    poll_interval=UNIT / 2,
+    token=1.0,
+    unreachable=1.0,
+    cancel_grace=1.0,
+)
+PATIENT = Timeouts(hold=0.5, poll_interval=UNIT / 2)
+"""For many devices at once, on a machine that may be slow."""
+EAGER = RetryPolicy(initial=UNIT / 2, maximum=UNIT, retry_after_maximum=2 * UNIT)
+
+
+def sale(amount: int = 4999, order_id: str = "OrderRef6543") -> PaymentInstructionRequest:
+    """A sale as the published samples have it."""
+    return PaymentInstructionRequest(
+        processing_terminal_id="1234001",
+        order=Order(order_id=order_id, amount=amount, currency="USD"),
+    )
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Simulator]:
+    """A gateway that has seen nothing forbidden at the end."""
+    async with Simulator(hold=QUICK.hold) as gateway:
+        yield gateway
+        assert gateway.violations == []
+
+
+@pytest.fixture
+async def session(gateway: Simulator) -> AsyncIterator[PayrocSession]:
+    """An open session with that gateway."""
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+    ) as session:
+        yield session
+
+
+@pytest.fixture
+async def patient_session(gateway: Simulator) -> AsyncIterator[PayrocSession]:
+    """An open session that waits for as long as a crowd of devices may take."""
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=PATIENT, retries=EAGER
+    ) as session:
+        yield session
+
+
+class MockedResponse(ClientResponse):
+    """A response that aioresponses can make although it does not know ``stream_writer``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", mock.Mock(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+__all__ = ["EAGER", "PATIENT", "QUICK", "SERIAL", "UNIT", "MockedResponse", "sale"]
