@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from .errors import ResponseFormatError
 from .models import ClosedLoopOptions, OpenEnum
 
-__all__ = ["decode", "encode", "structure", "unstructure"]
+__all__ = ["decode", "encode", "prepare", "structure", "unstructure"]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -57,6 +57,13 @@ def structure(data: object, cls: type[T]) -> T:
     raise ResponseFormatError(reason)
 
 
+def prepare(*classes: type) -> None:
+    """Build what reads and writes these classes now, lest the first sale wait for it."""
+    for cls in classes:
+        converter.get_structure_hook(cls)
+        converter.get_unstructure_hook(cls)
+
+
 def unstructure(model: object) -> dict[str, Any]:
     """A model as a JSON object: camelCase, and without what is None or an empty list."""
     json: dict[str, Any] = converter.unstructure(model)
@@ -90,9 +97,6 @@ def _camel_case(name: str) -> str:
 
 converter = Converter(detailed_validation=False)
 
-AS_THEY_ARE: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), float: (float, int)}
-"""What JSON has already, by the types that it may come as."""
-
 
 def _model_reader(cls: type[Any]) -> Hook:
     overrides: dict[str, Any] = {
@@ -118,8 +122,6 @@ def _is_optional(cls: Any) -> bool:
 def _optional_reader(cls: Any) -> Hook:
     """The same as cattrs does, but looked up once: most fields are optional."""
     wanted = _without_none(cls)
-    if wanted in AS_THEY_ARE:
-        return _read_exactly(*AS_THEY_ARE[wanted], type(None))
     read = converter.get_structure_hook(wanted)
 
     def hook(value: Any, _: Any) -> Any:
@@ -200,8 +202,9 @@ def _write_date_time(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-for kind, types in AS_THEY_ARE.items():
-    converter.register_structure_hook(kind, _read_exactly(*types))
+converter.register_structure_hook(str, _read_exactly(str))
+converter.register_structure_hook(bool, _read_exactly(bool))
+converter.register_structure_hook(float, _read_exactly(float, int))
 converter.register_structure_hook(int, _read_int)
 converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
 converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))

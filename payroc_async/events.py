@@ -74,7 +74,10 @@ class CancelRequested(Event):
 
 @frozen(kw_only=True)
 class Canceled(Event):
-    """The instruction is cancelled: no payment will come of it."""
+    """The instruction is cancelled: no payment will come of it.
+
+    ``instruction_id`` is None where it was cancelled before it was ever submitted.
+    """
 
 
 @frozen(kw_only=True)

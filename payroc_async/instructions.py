@@ -158,7 +158,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self.resource is None and self.error is None:
             ended = SessionClosedError("its task was ended before it was seen to its end")
-            self.error = self._unknown(ended) if self._may_exist else self._canceled()
+            self.error = self._unknown(ended) if self._may_exist else self._canceled_unsent()
         if not self.accepted.done():
             self.accepted.set_result(None)
 
@@ -200,7 +200,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         # Without a token nothing can leave: until there is one, the sale can simply be dropped.
         await self._steps.interruptibly(self._transport.bearer.get)
         if self._unwanted():
-            raise self._canceled()
+            raise self._canceled_unsent()
         assert self.serial_number is not None
         assert self.idempotency_key is not None
         request = submit_request(self.kind, self.serial_number, self._body, self.idempotency_key)
@@ -218,7 +218,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             refused = not may_have_taken_effect(error) and not self._ambiguous
             self._may_exist = not (refused or _refuses_for_good(error))
             if not self._may_exist and self._unwanted():
-                raise self._canceled() from error
+                raise self._canceled_unsent() from error
             raise
         self.instruction_id = self.instruction.instruction_id
         self._emit(Submitted)
@@ -418,6 +418,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             return InstructionTimeoutError(**self._known())
         return InstructionCanceledError(**self._known())
 
+    def _canceled_unsent(self) -> InstructionError:
+        """There is no instruction: that is told too, lest it pass for an unknown outcome."""
+        self._emit(Canceled)
+        return self._canceled()
+
     def _unknown(self, cause: Exception) -> OutcomeUnknownError:
         error = OutcomeUnknownError(**self._known())
         error.__cause__ = cause
@@ -428,7 +433,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             return
         try:
             self._on_event(event_type(**self._identity(), **details))
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("on_event failed", extra=self._identity())
 
     def _log_end(self) -> None:

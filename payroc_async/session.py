@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from .codec import encode
+from .codec import encode, prepare
 from .config import Environment, RetryPolicy, Timeouts
 from .errors import ConfigurationError, DeviceBusyError, SessionClosedError
 from .handles import InstructionHandle
@@ -26,7 +26,7 @@ from .protocol import (
     new_idempotency_key,
 )
 from .resources import Instructions, Payments, check_request
-from .tasks import outlast
+from .tasks import outlast, settle
 from .token import APIKey, TokenKeeper, check_api_key
 from .transport import Transport
 
@@ -112,7 +112,7 @@ class PayrocSession:
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
-        self._busy: set[str] = set()
+        self._busy: dict[str, InstructionRun[Any, Any]] = {}
         self.payment_instructions = Instructions(PAYMENT, self._channel, retries)
         self.payments = Payments(self._channel)
 
@@ -159,6 +159,7 @@ class PayrocSession:
         if self._state != "new":
             raise SessionClosedError(f"the session is {self._state}: a session is opened once")
         self._state = "open"
+        prepare(PAYMENT.request_type, PAYMENT.instruction_type, PAYMENT.resource_type)
         await self._transport.open()
         self._keeper.start()
         return self
@@ -184,24 +185,26 @@ class PayrocSession:
         self._closing.result()
 
     async def _close(self) -> None:
+        runs = list(self._runs)
+        for run in runs:
+            run.let_go("close")
         try:
-            runs = list(self._runs)
-            for run in runs:
-                run.let_go("close")
-            if runs:
-                _, late = await asyncio.wait(
-                    [run.task for run in runs], timeout=self._timeouts.cancel_grace
+            # Also where somebody cancels all tasks of the loop, this one among them.
+            await settle([run.task for run in runs], self._timeouts.cancel_grace)
+        finally:
+            await self._end([run for run in runs if not run.task.done()])
+
+    async def _end(self, late: list[InstructionRun[Any, Any]]) -> None:
+        try:
+            for run in late:
+                logger.error(
+                    "closing without knowing how %s instruction %s on device %s ends",
+                    run.kind.noun,
+                    run.instruction_id,
+                    run.serial_number,
                 )
-                for run in [run for run in runs if run.task in late]:
-                    logger.error(
-                        "closing without knowing how %s instruction %s on device %s ends",
-                        run.kind.noun,
-                        run.instruction_id,
-                        run.serial_number,
-                    )
-                    run.abort()
-                if late:
-                    await asyncio.wait(late)
+                run.abort()
+            await settle([run.task for run in late], self._timeouts.cancel_grace)
             await self._keeper.stop()
         finally:
             await self._transport.close()
@@ -361,7 +364,9 @@ class PayrocSession:
         key = new_idempotency_key()
         if idempotency_key is not None:
             key = check_idempotency_key(idempotency_key)
-        if serial_number in self._busy:
+        last = self._busy.get(serial_number)
+        # Not only until it is disowned, which is a step of the loop later.
+        if last is not None and not last.task.done():
             raise DeviceBusyError(serial_number)
         run = InstructionRun(
             kind,
@@ -376,7 +381,7 @@ class PayrocSession:
             on_cancel=on_cancel,
             on_event=on_event,
         )
-        self._busy.add(serial_number)
+        self._busy[serial_number] = run
         return self._own(run)
 
     def _resume(
@@ -393,7 +398,8 @@ class PayrocSession:
         _check_options(timeout, on_cancel, on_event)
         for run in self._runs:
             # A second run would send status requests beside the first one's (P2).
-            if run.kind is kind and run.instruction_id == instruction_id:
+            same = run.kind is kind and run.instruction_id == instruction_id
+            if same and not run.task.done():
                 return InstructionHandle(run, self._timeouts.cancel_grace)
         return self._own(
             InstructionRun(
@@ -418,8 +424,8 @@ class PayrocSession:
 
     def _disown(self, run: InstructionRun[Any, Any]) -> None:
         self._runs.discard(run)
-        if run.serial_number is not None:
-            self._busy.discard(run.serial_number)
+        if run.serial_number is not None and self._busy.get(run.serial_number) is run:
+            del self._busy[run.serial_number]
 
 
 def _check_type(name: str, value: object, expected: type) -> None:

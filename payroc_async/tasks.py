@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Steps", "outlast"]
+__all__ = ["Steps", "outlast", "settle"]
 
 T = TypeVar("T")
 
@@ -44,18 +44,33 @@ async def outlast(
     else:
         return
     on_cancel()
+    await settle((task,), grace)
+    raise cancelled
+
+
+async def settle(tasks: Collection[asyncio.Future[Any]], seconds: float) -> None:
+    """Wait until all are done, or the seconds over; whoever cancels the waiter waits as well.
+
+    Raises:
+        asyncio.CancelledError: The waiter was cancelled meanwhile.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + grace
-    # The shield stops anyio's scopes, which cancel again at every step, but not a second native
+    deadline = loop.time() + seconds
+    cancelled: asyncio.CancelledError | None = None
+    # The shield stops anyio's scopes, which cancel again at every step, but not a native
     # task.cancel(): that is what the loop is for. The last one caught goes on: inside the shield
     # only native ones arrive, and an anyio scope must not take a native one for its own.
     with anyio.CancelScope(shield=True):
-        while not task.done() and (left := deadline - loop.time()) > 0:
+        while (left := deadline - loop.time()) > 0:
+            pending = [task for task in tasks if not task.done()]
+            if not pending:
+                break
             try:
-                await asyncio.wait((task,), timeout=left)
+                await asyncio.wait(pending, timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
-    raise cancelled
+    if cancelled is not None:
+        raise cancelled
 
 
 class Steps:
@@ -71,7 +86,12 @@ class Steps:
         self._interruptible = False
         self._interrupting = False
         self._aborting = False
-        self.cancelled_by_stranger = False
+        self._strangers = 0
+
+    @property
+    def cancelled_by_stranger(self) -> bool:
+        """Whether somebody else has cancelled the task."""
+        return self._strangers > 0
 
     def belong_to(self, task: asyncio.Task[None]) -> None:
         """Say whose steps these are, before its first one."""
@@ -99,6 +119,8 @@ class Steps:
                 raise
         finally:
             self._interruptible = False
+            # A step that swallowed it, as a timeout may that struck together with it.
+            self._settle_interruption()
 
     async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done: whoever cancels the task, it is done again.
@@ -115,10 +137,14 @@ class Steps:
     def _goes_on(self) -> bool:
         if self._aborting:
             return False
+        self._settle_interruption()
+        # Two cancellations at once arrive as one CancelledError: only the count tells.
+        if self._task.cancelling() > self._strangers:
+            self._strangers = self._task.cancelling()
+            self._on_stranger()
+        return True
+
+    def _settle_interruption(self) -> None:
         if self._interrupting:
             self._interrupting = False
             self._task.uncancel()
-        else:
-            self.cancelled_by_stranger = True
-            self._on_stranger()
-        return True

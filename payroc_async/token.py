@@ -188,7 +188,8 @@ class TokenKeeper:
         life = ASSUMED_LIFE if token.lifetime is None else token.lifetime
         life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
         self._token = token.value
-        self._expires = started + life
+        # But it is used, also where it took longer to come than it lives: a 401 would tell.
+        self._expires = max(started + life, self._loop.time() + SHORTEST_LIFE)
         self._failure = self._refused_until = None
         self._rejected = False
         self._asked.clear()  # whoever asked has it now
@@ -216,9 +217,9 @@ class TokenKeeper:
         # A wrong key is told to everybody at once. It is tried again when somebody asks, for it may
         # have been put right, but not in a loop of its own.
         self._refused_until = self._loop.time() + delay
+        self._asked.clear()
         self._tell()
         await asyncio.sleep(delay)
-        self._asked.clear()
         await self._asked.wait()
         self._refused_until = None
 

@@ -201,7 +201,6 @@ class Transport:
         """One HTTP exchange. Every exception of aiohttp's ends here."""
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
-        cause: BaseException | None
         try:
             async with self._http.request(
                 method,
@@ -224,14 +223,14 @@ class Transport:
             raise TransportError(f"no connection: {error}", request_sent=False) from error
         except aiohttp.ClientResponseError as error:
             proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
-            cause = error.__cause__
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             reason = str(error) or type(error).__name__
             raise TransportError(f"the connection broke: {reason}", request_sent=True) from error
-        # aiohttp's response errors carry the request's headers, the token among them, in their
-        # repr: such an error is not chained, nor raised from within its handler.
+        # aiohttp's response errors carry the request's headers in their repr, the token among them,
+        # and their causes the line that could not be read, which may echo it: none is chained here,
+        # and this is raised outside of the handler.
         reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
-        raise TransportError(reason, request_sent=not proxy_refused) from cause
+        raise TransportError(reason, request_sent=not proxy_refused)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

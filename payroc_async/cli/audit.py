@@ -58,7 +58,12 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """Everything that should not be; empty if all is well."""
-        return [*self.left_running, *self.lost, *self.doubled, *self.wrong, *self.violations]
+        return [one for kind in self.kinds_of_problems for one in kind]
+
+    @property
+    def kinds_of_problems(self) -> list[list[str]]:
+        """The same, each kind by itself."""
+        return [self.left_running, self.lost, self.doubled, self.wrong, self.violations]
 
     def added_at(self, share: float) -> float | None:
         """The time added at this percentile (0.5, 0.99), in seconds, by nearest rank."""

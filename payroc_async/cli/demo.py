@@ -32,6 +32,8 @@ __all__ = ["INTERRUPTED", "run_demo"]
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
+LONGEST = 60.0
+"""Seconds after which the demo is stopped, at a pace of 1: a sale that hangs is a lost one."""
 
 
 def run_demo(console: Console, *, devices: int, seed: int, pace: float = 1.0) -> int:
@@ -65,7 +67,7 @@ async def _main(console: Console, devices: int, seed: int, pace: float) -> int:
         board = show(console, devices, gateway.url)
         demo = Demo(gateway, session, board, plan(devices, seed, pace), pace)
         started = time.monotonic()
-        interrupted = await _run_until_interrupted(demo)
+        interrupted = await _run_until_interrupted(demo, LONGEST * pace)
         took = time.monotonic() - started
         report = audit(
             gateway,
@@ -81,10 +83,13 @@ async def _main(console: Console, devices: int, seed: int, pace: float) -> int:
     return 1 if report.problems else 0
 
 
-async def _run_until_interrupted(demo: Demo) -> bool:
+async def _run_until_interrupted(demo: Demo, longest: float) -> bool:
     task = asyncio.create_task(demo.run(), name="payroc demo")
+    interrupted = False
 
     def stop() -> None:
+        nonlocal interrupted
+        interrupted = True
         demo.board.say("interrupted: cancelling what is running", "bold yellow")
         task.cancel()
 
@@ -92,11 +97,13 @@ async def _run_until_interrupted(demo: Demo) -> bool:
         demo.board.say("still cancelling", "yellow")
 
     with on_signal(stop, again):
-        await asyncio.wait((task,))
-    if task.cancelled():
-        return True
-    task.result()
-    return False
+        _, late = await asyncio.wait((task,), timeout=longest)
+        if late:
+            task.cancel()
+            await asyncio.wait(late)
+    if not task.cancelled():
+        task.result()
+    return interrupted
 
 
 @define(eq=False)

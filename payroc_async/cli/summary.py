@@ -15,7 +15,8 @@ from .board import STYLES
 
 __all__ = ["print_summary"]
 
-MOST_PROBLEMS = 20
+MOST_OF_A_KIND = 6
+"""How many problems of one kind are told one by one."""
 
 
 def print_summary(
@@ -49,10 +50,11 @@ def _verdict(console: Console, report: Report, seed: int) -> None:
             soft_wrap=not console.is_terminal,
         )
         return
-    for problem in problems[:MOST_PROBLEMS]:
-        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True, highlight=False)
-    if len(problems) > MOST_PROBLEMS:
-        console.print(f"[red]and {len(problems) - MOST_PROBLEMS} more[/]")
+    for kind in report.kinds_of_problems:
+        for problem in kind[:MOST_OF_A_KIND]:
+            console.print(f"[red]{escape(problem)}[/]", soft_wrap=True, highlight=False)
+        if len(kind) > MOST_OF_A_KIND:
+            console.print(f"[red]and {len(kind) - MOST_OF_A_KIND} more like these[/]")
     what = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
     console.print(f"[bold red]FAILED: {what} not as it should be (seed {seed})")
 

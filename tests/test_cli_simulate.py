@@ -1,0 +1,132 @@
+"""``payroc-async simulate``: the variables it prints lead to a gateway that works."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from payroc_async import InstructionFailedError, Outcome, PayrocSession, Submitted
+from payroc_async.cli.app import cli
+from payroc_async.cli.scripts import SCRIPTS, add_script
+from payroc_async.simulator import Simulator
+
+from .conftest import SERIAL, sale
+
+
+@asynccontextmanager
+async def simulating(
+    *options: str,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
+    """A running ``payroc-async simulate``, and the variables that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-m", "payroc_async", "simulate", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        printed = {}
+        for _ in range(3):
+            export, assignment = shlex.split((await process.stdout.readline()).decode())
+            assert export == "export"
+            name, _, value = assignment.partition("=")
+            printed[name] = value
+        yield process, printed
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_a_session_from_its_variables_works() -> None:
+    """Scripted and unscripted devices do what they should; each request is a line on stderr."""
+    scripts = ["--device", f"{SERIAL}=declines:0", "--device", f"{SERIAL}=fails:0"]
+    async with simulating("--api-key", "till's-key", *scripts) as (
+        process,
+        printed,
+    ):
+        async with PayrocSession.from_env(printed) as session:
+            payment = await session.run_sale(SERIAL, sale())
+            assert payment.outcome is Outcome.DECLINED
+            with pytest.raises(InstructionFailedError):
+                await session.run_sale(SERIAL, sale())
+            loop = asyncio.get_running_loop()
+            moments = []
+            payment = await session.run_sale(
+                "1850010999",
+                sale(),
+                on_event=lambda event: moments.append((type(event), loop.time())),
+            )
+            assert payment.approved
+            assert moments[0][0] is Submitted
+            assert moments[-1][1] - moments[0][1] > 1.5
+        process.send_signal(signal.SIGTERM)
+        out, err = (text.decode() for text in await process.communicate())
+    assert process.returncode == 0, err
+    assert out == ""
+    assert f"POST   /v1/devices/{SERIAL}/payment-instructions  202" in err
+    assert "till's-key" not in err
+    assert "contract violated" not in err
+
+
+async def test_ctrl_c_ends_it_with_0() -> None:
+    """Ctrl-C ends the simulator at once, held requests or not."""
+    async with simulating() as (process, printed), PayrocSession.from_env(printed) as session:
+        handle = await session.start_sale(SERIAL, sale(), on_cancel="detach")
+        assert handle.instruction_id
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert err.decode().endswith("stopped\n")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_can_be_written(name: str) -> None:
+    """Each script of the help is understood, with all its numbers."""
+    usage = SCRIPTS[name][0].replace("CENTS", "1500").replace("SECONDS", "0.5")
+    text = f"{SERIAL}={name}" + usage.replace("[", "").replace("]", "")
+    gateway = Simulator()
+    assert add_script(gateway, text) == SERIAL
+    gateway.device(SERIAL).next_behaviour()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1850010868",
+        "=approves",
+        "1850010868=dances",
+        "1850010868=approves:soon",
+        "1850010868=approves:-1",
+        "1850010868=approves:nan",
+        "1850010868=approves:1:2",
+        "1850010868=approves_partially",
+        "1850010868=approves_partially:1.5",
+        "1850010868=never_finishes:1",
+    ],
+)
+def test_a_script_that_is_not_understood_exits_with_2(text: str) -> None:
+    """A wrong script is refused before anything is served, and the option named."""
+    done = CliRunner().invoke(cli, ["simulate", "--device", text])
+    assert done.exit_code == 2
+    assert "--device" in done.stderr
+    assert text in done.stderr
+
+
+def test_a_port_that_is_taken_exits_with_2() -> None:
+    """A port in use is said, and the option named."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = CliRunner().invoke(cli, ["simulate", "--port", str(taken.getsockname()[1])])
+    assert done.exit_code == 2
+    assert "--port" in done.stderr
