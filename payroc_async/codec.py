@@ -57,11 +57,10 @@ def structure(data: object, cls: type[T]) -> T:
     raise ResponseFormatError(reason)
 
 
-def prepare(*classes: type) -> None:
-    """Build what reads and writes these classes now, lest the first sale wait for it."""
-    for cls in classes:
-        converter.get_structure_hook(cls)
-        converter.get_unstructure_hook(cls)
+def prepare(cls: type) -> None:
+    """Build what reads and writes this class now, lest the first sale wait for it."""
+    converter.get_structure_hook(cls)
+    converter.get_unstructure_hook(cls)
 
 
 def unstructure(model: object) -> dict[str, Any]:

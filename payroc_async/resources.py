@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from .codec import encode
-from .config import RetryPolicy
 from .errors import ConfigurationError, ConflictError, NotFoundError
 from .models import Instruction, InstructionStatus, Payment
 from .protocol import (
@@ -24,7 +23,6 @@ from .protocol import (
     status_request,
     submit_request,
 )
-from .retry import Backoff, may_have_taken_effect
 from .transport import Transport
 
 __all__ = ["Instructions", "Payments", "check_request"]
@@ -53,12 +51,9 @@ class Instructions(Generic[InstructionT]):
     Nothing here watches an instruction: ``run_sale`` and ``start_sale`` do.
     """
 
-    def __init__(
-        self, kind: Kind[InstructionT, Any], channel: Channel, retries: RetryPolicy
-    ) -> None:
+    def __init__(self, kind: Kind[InstructionT, Any], channel: Channel) -> None:
         self._kind = kind
         self._channel = channel
-        self._retries = retries
 
     async def submit(
         self, serial_number: str, request: object, *, idempotency_key: str | UUID | None = None
@@ -111,14 +106,14 @@ class Instructions(Generic[InstructionT]):
         )
 
     async def cancel(self, instruction_id: str) -> None:
-        """Cancel an instruction that is in progress.
+        """Cancel an instruction that is in progress. One that is cancelled already stays so.
 
         Args:
             instruction_id: The instruction's id.
 
         Raises:
             ConfigurationError: The id can't be one; nothing was sent.
-            ConflictError: It has ended already: retrieve it to see how.
+            ConflictError: It has ended otherwise: retrieve it to see how.
             APIError: The gateway refused; NotFoundError if it does not know the instruction.
             TransportError: No answer came; it may be cancelled.
 
@@ -126,28 +121,18 @@ class Instructions(Generic[InstructionT]):
             The request may have taken effect.
         """
         check_identifier("instruction_id", instruction_id)
-        lost = False
-
-        def note(error: Exception, attempt: int, delay: float) -> None:
-            nonlocal lost
-            lost = lost or may_have_taken_effect(error)
-
         try:
-            await self._channel().call(
-                cancel_request(self._kind, instruction_id),
-                decipher_success,
-                backoff=Backoff(self._retries, on_retry=note),
-            )
+            await self._channel().call(cancel_request(self._kind, instruction_id), decipher_success)
         except (ConflictError, NotFoundError):
-            # A try that was lost may have done it, so that this one came too late.
-            if not lost or not await self._is_canceled(instruction_id):
+            # A try before this one, its answer lost, may have done it: what counts is the status.
+            if not await self._is_canceled(instruction_id):
                 raise
 
     async def _is_canceled(self, instruction_id: str) -> bool:
         try:
             instruction = await self.retrieve(instruction_id)
         except NotFoundError:
-            return True
+            return False
         return instruction.status == InstructionStatus.CANCELED
 
 

@@ -113,7 +113,7 @@ class PayrocSession:
         self._closing: asyncio.Task[None] | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
-        self.payment_instructions = Instructions(PAYMENT, self._channel, retries)
+        self.payment_instructions = Instructions(PAYMENT, self._channel)
         self.payments = Payments(self._channel)
 
     @classmethod
@@ -154,12 +154,14 @@ class PayrocSession:
             SessionClosedError: It was opened before; a session is opened once.
 
         Cancellation:
-            Nothing here waits.
+            The session is not opened.
         """
+        for cls in (PAYMENT.request_type, PAYMENT.instruction_type, PAYMENT.resource_type):
+            prepare(cls)
+            await asyncio.sleep(0)  # each takes a while, once in a process
         if self._state != "new":
             raise SessionClosedError(f"the session is {self._state}: a session is opened once")
         self._state = "open"
-        prepare(PAYMENT.request_type, PAYMENT.instruction_type, PAYMENT.resource_type)
         await self._transport.open()
         self._keeper.start()
         return self

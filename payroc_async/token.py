@@ -51,8 +51,8 @@ def check_api_key(value: object) -> str:
         raise ConfigurationError("api_key", f"must be a string, not {type(value).__name__}")
     if not value:
         raise ConfigurationError("api_key", "must not be empty")
-    if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ConfigurationError("api_key", "must be printable ASCII without spaces")
+    if not (value.isascii() and value.isprintable()) or value != value.strip():
+        raise ConfigurationError("api_key", "must be printable ASCII, without spaces around it")
     return value
 
 

@@ -105,6 +105,7 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
+                middlewares=(_sent_once,),
             )
 
     async def close(self) -> None:
@@ -224,13 +225,32 @@ class Transport:
         except aiohttp.ClientResponseError as error:
             proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            reason = str(error) or type(error).__name__
-            raise TransportError(f"the connection broke: {reason}", request_sent=True) from error
+            raise _broken(error) from error
         # aiohttp's response errors carry the request's headers in their repr, the token among them,
         # and their causes the line that could not be read, which may echo it: none is chained here,
         # and this is raised outside of the handler.
         reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
         raise TransportError(reason, request_sent=not proxy_refused)
+
+
+async def _sent_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a GET or DELETE by itself when its connection breaks.
+
+    Retries are ours: counted, told and delayed. It repeats on its own errors alone.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # never repeated, and told apart above
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _broken(error) from error
+
+
+def _broken(error: BaseException) -> TransportError:
+    reason = str(error) or type(error).__name__
+    return TransportError(f"the connection broke: {reason}", request_sent=True)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

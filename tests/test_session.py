@@ -102,7 +102,7 @@ async def test_an_unknown_option_is_refused(session: PayrocSession) -> None:
     ("options", "field"),
     [
         ({"api_key": ""}, "api_key"),
-        ({"api_key": "with space"}, "api_key"),
+        ({"api_key": "space behind "}, "api_key"),
         ({"api_key": "line\nbreak"}, "api_key"),
         ({"api_key": None}, "api_key"),
         ({"environment": "uat"}, "environment"),
