@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -23,21 +24,29 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def is_http_url(value: str) -> bool:
+    """Whether it is an absolute http or https URL as it would stand in a request."""
+    # urlsplit passes over what no request line may hold: spaces, line breaks, letters not in ASCII.
+    if not re.fullmatch(r"[!-~]+", value) or re.search(r'[\\<>"{}|^`]', value):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        return False
+
+
 def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(attribute.name, f"must be a URL, not {type(value).__name__}")
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port  # a port that is no number raises here
-    except ValueError:
-        raise ConfigurationError(attribute.name, "is not a URL") from None
-    if parts.scheme not in ("https", "http") or not host:
+    if not is_http_url(value):
         raise ConfigurationError(attribute.name, "must be an absolute https URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if re.search("[@?#]", value):
         raise ConfigurationError(
             attribute.name, "must not hold a user name, a password, a query or a fragment"
         )
-    if parts.scheme == "http" and not _is_loopback(host):
+    parts = urlsplit(value)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             attribute.name, "must be https: plain http is accepted for loopback hosts alone"
         )

@@ -150,7 +150,7 @@ class Problem:
     @property
     def fragment(self) -> str:
         """The last part of ``type``, such as ``idempotency-key-in-use``; empty without one."""
-        return (self.type or "").rpartition("#")[2]
+        return (self.type or "").partition("#")[2]
 
     def __str__(self) -> str:
         said = self.detail or self.title or self.fragment

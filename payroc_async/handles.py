@@ -55,7 +55,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
             f"on device {self.serial_number}: {self.status}>"
         )
 
-    async def accepted(self) -> None:
+    async def _accepted(self) -> None:
         """Wait until the gateway has accepted the instruction."""
         await self._wait(until=self._run.accepted)
         if self._run.instruction_id is None:

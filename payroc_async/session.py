@@ -9,11 +9,10 @@ import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from .codec import encode, prepare
-from .config import Environment, RetryPolicy, Timeouts
+from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError, DeviceBusyError, SessionClosedError
 from .handles import InstructionHandle
 from .instructions import InstructionRun, OnCancel, OnEvent
@@ -180,11 +179,23 @@ class PayrocSession:
             self._state = "closed"
         if self._state == "closed":
             return
-        if self._closing is None:
-            self._state = "closing"
-            self._closing = asyncio.create_task(self._close(), name="payroc session close")
-        await outlast(self._closing, grace=2 * self._timeouts.cancel_grace, on_cancel=lambda: None)
-        self._closing.result()
+        self._state = "closing"
+        cancelled: asyncio.CancelledError | None = None
+        while not self._is_closed():
+            if self._closing is None or self._closing.done():
+                # Once, unless somebody cancelled that task before its first step.
+                self._closing = asyncio.create_task(self._close(), name="payroc session close")
+            try:
+                await outlast(
+                    self._closing, grace=2 * self._timeouts.cancel_grace, on_cancel=lambda: None
+                )
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _is_closed(self) -> bool:
+        return self._state == "closed"
 
     async def _close(self) -> None:
         runs = list(self._runs)
@@ -209,8 +220,10 @@ class PayrocSession:
             await settle([run.task for run in late], self._timeouts.cancel_grace)
             await self._keeper.stop()
         finally:
-            await self._transport.close()
-            self._state = "closed"
+            try:
+                await self._transport.close()
+            finally:
+                self._state = "closed"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -317,7 +330,7 @@ class PayrocSession:
             on_cancel=on_cancel,
             on_event=on_event,
         )
-        await handle.accepted()
+        await handle._accepted()
         return handle
 
     def resume_sale(
@@ -446,7 +459,7 @@ def _check_proxy(value: object) -> None:
     if value is None:
         return
     # Its text may hold a password: it is never shown.
-    if not isinstance(value, str) or urlsplit(value).scheme not in ("http", "https"):
+    if not isinstance(value, str) or not is_http_url(value):
         raise ConfigurationError("proxy", "must be an http or https URL")
 
 

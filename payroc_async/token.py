@@ -175,7 +175,8 @@ class TokenKeeper:
         if isinstance(self._api_key, str):
             return self._api_key
         try:
-            key = await self._api_key()
+            async with asyncio.timeout(self._patience):
+                key = await self._api_key()
         except Exception as error:
             # Its text is not shown: nobody knows what a vault's errors hold.
             raise TransportError(

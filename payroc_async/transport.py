@@ -81,6 +81,9 @@ class Transport:
                 "http_session",
                 f"must be an aiohttp.ClientSession, not {type(http_session).__name__}",
             )
+        # aiohttp 4 does away with it.
+        if getattr(http_session, "auth", None) is not None:
+            raise ConfigurationError("http_session", "must have no auth: the token takes its place")
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
             raise ConfigurationError("ssl", f"must be an SSLContext, not {type(ssl).__name__}")
         self._api_url = environment.api_url

@@ -243,6 +243,16 @@ async def test_a_callers_own_http_session_is_used_and_left_open(gateway: Simulat
     assert {seen.headers.get("x-till") for seen in gateway.requests} == {"7"}
 
 
+async def test_a_callers_http_session_with_auth_is_refused() -> None:
+    """Credentials of the session's own would take the place of the token: that is said at once."""
+    with pytest.warns(DeprecationWarning):
+        http = aiohttp.ClientSession(auth=aiohttp.BasicAuth("till", "hunter2"))
+    async with http:
+        with pytest.raises(ConfigurationError, match="auth") as caught:
+            PayrocSession("key", environment=Environment.UAT, http_session=http)
+        assert "hunter2" not in str(caught.value)
+
+
 async def test_a_callers_http_session_closed_under_it(gateway: Simulator) -> None:
     """If the caller closes its aiohttp session too early, that is said."""
     async with (

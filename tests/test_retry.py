@@ -1,0 +1,193 @@
+"""What is worth retrying, and how long to wait before it. Source: design, P8."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from payroc_async import errors as e
+from payroc_async.config import RetryPolicy
+from payroc_async.retry import Backoff, backoff_delay, may_have_taken_effect, worth_retrying
+
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
+# 425 and 429 are refusals: what was refused has done nothing.
+MAYBE_DONE = {408, 500, 502, 503, 504}
+POLICY = RetryPolicy(attempts=3, initial=0.5, maximum=4.0, retry_after_maximum=20.0)
+
+
+def answered(status: int, retry_after: float | None = None) -> e.APIError:
+    return e.APIError(status, e.Problem(), retry_after=retry_after)
+
+
+@pytest.fixture
+def longest_jitter(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Makes every jitter the longest; returns the bounds it was asked for."""
+    bounds: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return high
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    return bounds
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_p8_statuses_that_pass_are_retried_and_no_other(status: int) -> None:
+    """408, 425, 429, 500, 502, 503 and 504 are retried; 400, 401, 403, 404, 409 never."""
+    assert worth_retrying(answered(status)) is (status in RETRIED)
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_a_status_tells_whether_the_request_may_have_taken_effect(status: int) -> None:
+    """An answer from before or after the work leaves it open; a refusal does not."""
+    assert may_have_taken_effect(answered(status)) is (status in MAYBE_DONE)
+
+
+@pytest.mark.parametrize(
+    ("error", "retried", "maybe_done"),
+    [
+        (e.TransportError("refused", request_sent=False), True, False),
+        (e.TransportError("reset", request_sent=True), True, True),
+        (e.RequestTimeoutError("no connection", request_sent=False), True, False),
+        (e.RequestTimeoutError("no answer", request_sent=True), True, True),
+        (e.ResponseFormatError("not JSON"), True, True),
+        (e.ConfigurationError("timeout", "wrong"), False, False),
+        (e.SessionClosedError("closed"), False, False),
+        (e.DeviceBusyError("1850010868"), False, False),
+        (e.PayrocError("any"), False, False),
+        (ValueError("a bug"), False, False),
+        (OSError("not one of ours"), False, False),
+    ],
+    ids=repr,
+)
+def test_p8_what_else_is_retried(error: Exception, retried: bool, maybe_done: bool) -> None:
+    """No answer and unreadable answers are retried; errors of the caller or of ours are not."""
+    assert worth_retrying(error) is retried
+    assert may_have_taken_effect(error) is maybe_done
+
+
+def test_p8_a_cancellation_is_never_retried() -> None:
+    """A CancelledError and its like are no failures of a request."""
+    assert not worth_retrying(asyncio.CancelledError())
+    assert not worth_retrying(KeyboardInterrupt())
+
+
+def test_p8_the_backoff_doubles_up_to_its_maximum(
+    longest_jitter: list[tuple[float, float]],
+) -> None:
+    """The longest delay is `initial`, doubled with each failure, and never over `maximum`."""
+    error = answered(503)
+    delays = [backoff_delay(error, attempt, POLICY) for attempt in range(1, 7)]
+    assert delays == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+    assert {low for low, _ in longest_jitter} == {0.0}
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 10, 1_000, 1_000_000])
+def test_p8_the_jitter_is_full(attempt: int) -> None:
+    """The delays fill the whole of zero to the longest, however many failures there were."""
+    longest = min(4.0, 0.5 * 2 ** min(attempt - 1, 10))
+    dice = random.getstate()
+    random.seed(20)
+    try:
+        delays = [backoff_delay(answered(503), attempt, POLICY) for _ in range(500)]
+    finally:
+        random.setstate(dice)
+    assert all(0.0 <= delay <= longest for delay in delays)
+    assert min(delays) < 0.05 * longest
+    assert max(delays) > 0.95 * longest
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least"), [(0.0, 0.0), (3.0, 3.0), (20.0, 20.0), (3600.0, 20.0)]
+)
+def test_p8_retry_after_is_honoured_and_capped(retry_after: float, least: float) -> None:
+    """The delay is what the answer asked for, at most the cap, and a little jitter on top."""
+    delays = [backoff_delay(answered(429, retry_after), 5, POLICY) for _ in range(200)]
+    assert all(least <= delay <= least + POLICY.initial for delay in delays)
+    assert len(set(delays)) > 1
+
+
+def test_p8_retry_after_wins_over_the_backoff(longest_jitter: list[tuple[float, float]]) -> None:
+    """A Retry-After that is longer than the policy's `maximum` is still honoured."""
+    assert backoff_delay(answered(503, 10.0), 9, POLICY) == 10.0 + POLICY.initial
+
+
+def test_backoff_stops_after_the_attempts(longest_jitter: list[tuple[float, float]]) -> None:
+    """With three attempts there are two delays, then none; the first try counts."""
+    backoff = Backoff(POLICY)
+    assert [backoff(answered(503)) for _ in range(4)] == [0.5, 1.0, False, False]
+
+
+def test_backoff_with_one_attempt_never_retries() -> None:
+    """With `attempts=1` the first failure is the last."""
+    assert Backoff(RetryPolicy(attempts=1))(answered(503)) is False
+
+
+def test_backoff_gives_up_at_once_on_what_is_not_worth_it() -> None:
+    """A 400 is never repeated."""
+    assert Backoff(POLICY)(answered(400)) is False
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()])
+def test_p4_backoff_is_not_asked_about_a_cancellation(error: BaseException) -> None:
+    """A cancellation ends the tries, and neither hook sees it nor is it counted."""
+    seen: list[Any] = []
+
+    def keep_trying(error: Exception, failures: int) -> bool:
+        seen.append((error, failures))
+        return True
+
+    backoff = Backoff(POLICY, keep_trying=keep_trying, on_retry=lambda *given: seen.append(given))
+    assert backoff(error) is False
+    assert seen == []
+    failure = answered(503)
+    backoff(failure)
+    assert seen[0] == (failure, 1)
+
+
+def test_backoff_asks_keep_trying_in_place_of_the_policy() -> None:
+    """`keep_trying` is told each error and its number, and alone decides."""
+    asked: list[tuple[Exception, int]] = []
+    failures = [ValueError("1"), answered(400), answered(503), answered(503)]
+
+    def keep_trying(error: Exception, number: int) -> bool:
+        asked.append((error, number))
+        return number < 4
+
+    backoff = Backoff(RetryPolicy(attempts=1), keep_trying=keep_trying)
+    answers = [backoff(error) for error in failures]
+    assert asked == [(error, number) for number, error in enumerate(failures, 1)]
+    assert [answer is not False for answer in answers] == [True, True, True, False]
+
+
+def test_backoff_tells_on_retry_before_each_wait(
+    longest_jitter: list[tuple[float, float]],
+) -> None:
+    """`on_retry` is told the error, its number and the delay, and not of the last failure."""
+    told: list[tuple[Exception, int, float]] = []
+    backoff = Backoff(POLICY, on_retry=lambda *given: told.append(given))
+    failures = [answered(503), answered(429, 2.0), answered(503)]
+    answers = [backoff(error) for error in failures]
+    assert told == [(failures[0], 1, 0.5), (failures[1], 2, 2.5)]
+    assert answers == [0.5, 2.5, False]
+
+
+def test_backoffs_count_for_themselves() -> None:
+    """The failures of one request do not use up the attempts of another."""
+    first, second = Backoff(RetryPolicy(attempts=2)), Backoff(RetryPolicy(attempts=2))
+    assert first(answered(503)) is not False
+    assert first(answered(503)) is False
+    assert second(answered(503)) is not False
+
+
+def test_p8_a_delay_of_zero_is_still_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest jitter is a float, which stamina tells from False."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    delay = Backoff(POLICY)(answered(503))
+    assert delay == 0.0
+    assert delay is not False
+    assert isinstance(delay, float)
