@@ -72,6 +72,10 @@ ENDED = frozenset(
     (InstructionStatus.COMPLETED, InstructionStatus.FAILURE, InstructionStatus.CANCELED)
 )
 
+PROXIES_BELIEVED = 10
+"""Times `Timeouts.unreachable` for which a proxy's word alone, 504 for every status request, passes
+for a sale that is still in progress."""
+
 
 class InstructionRun(Generic[InstructionT, ResourceT]):
     """Drives one instruction to its end, in a task of its own.
@@ -116,6 +120,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._ambiguous = False
         """Whether a try of the submission was lost that may have arrived."""
         self._give_up_at = math.inf
+        self._believe_proxies_until = math.inf
         self._cancel_reason: CancelReason | None = None
         self._detaching = False
         self._steps = Steps(on_stranger=self._stranger)
@@ -260,7 +265,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             if isinstance(error, APIError) and _no_change(error) and held:
                 # A proxy that loses patience after a while: somebody is there. One that answers so
                 # at once shows no such thing, nor does silence.
-                self._good_answer()
+                self._proxys_answer()
             if not worth_retrying(error) or self._loop.time() >= self._give_up_at:
                 raise
             if _no_change(error):
@@ -278,7 +283,14 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
 
     def _good_answer(self) -> None:
         """Start `unreachable` anew. A `timeout`, or a cancellation, is a bound of its own."""
-        if self._timeout is None and self._cancel_reason is None:
+        now = self._loop.time()
+        self._believe_proxies_until = now + PROXIES_BELIEVED * self._timeouts.unreachable
+        self._proxys_answer()
+
+    def _proxys_answer(self) -> None:
+        """The same, but there may be no gateway behind it: it is not believed for ever."""
+        believed = self._loop.time() < self._believe_proxies_until
+        if believed and self._timeout is None and self._cancel_reason is None:
             self._give_up_after(self._timeouts.unreachable)
 
     async def _cancel_unseen(self, failure: Exception) -> InstructionT:

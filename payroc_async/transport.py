@@ -109,6 +109,7 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
                 middlewares=(_sent_once,),
+                response_class=_Response,
             )
 
     async def close(self) -> None:
@@ -169,7 +170,7 @@ class Transport:
                     again = True
                     raise failure
                 return decipher(await self._send(request, token, held))
-        raise failure
+        raise AssertionError("stamina ends by raising")
 
     async def _send(self, request: Request, token: str, held: bool) -> Answer:
         answer = await self._exchange_with(request, token, held)
@@ -236,6 +237,18 @@ class Transport:
         raise TransportError(reason, request_sent=not proxy_refused)
 
 
+class _Response(aiohttp.ClientResponse):
+    """A response that is given up at once when it is given up."""
+
+    def close(self) -> None:
+        # Over TLS, closing waits up to 30 s for the other side's goodbye; until then a middle-box
+        # sees no end of the connection and keeps the status request open at the gateway (P2).
+        connection = self.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        super().close()
+
+
 async def _sent_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
@@ -260,12 +273,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
     chunks: list[bytes] = []
     size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            response.close()
-            raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
-        chunks.append(chunk)
+    try:
+        while chunk := await response.content.readany():
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
+            chunks.append(chunk)
+    except BaseException:
+        response.close()  # leaving its context alone would let it linger
+        raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -6,11 +6,13 @@ import asyncio
 import logging
 
 import pytest
+from attrs import evolve
 
 from payroc_async import (
     Canceled,
     CancelRequested,
     Completed,
+    ConflictError,
     Event,
     Failed,
     InstructionCanceledError,
@@ -27,9 +29,16 @@ from payroc_async import (
     StillInProgress,
     Submitted,
 )
-from payroc_async.simulator import Simulator, drop_before, edit, html, problem
+from payroc_async.simulator import (
+    Simulator,
+    drop_after,
+    drop_before,
+    edit,
+    html,
+    problem,
+)
 
-from .conftest import SERIAL, UNIT, sale
+from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 
 
 @pytest.mark.parametrize(
@@ -269,3 +278,58 @@ async def test_p5_cancelling_too_late_leaves_the_payment(
     final = await handle.cancel()
     assert final.status == InstructionStatus.COMPLETED
     assert (await handle.result()).approved
+
+
+async def test_p5_detached_where_no_status_is_to_be_had(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """With `on_cancel="detach"` an unwatched instruction is told as unknown, never cancelled."""
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("status", problem(403, "forbidden"), times=None)
+    with pytest.raises(OutcomeUnknownError):
+        await session.run_sale(SERIAL, sale(), on_cancel="detach")
+    assert len(gateway.in_progress) == 1
+    assert gateway.requests_of("cancel") == []
+
+
+@pytest.mark.parametrize("on", ["submit", "payment"])
+async def test_p5_an_identity_outage_where_money_may_have_moved(
+    gateway: Simulator, on: str
+) -> None:
+    """However long there is no token, within `unreachable`, what may exist is seen to its end."""
+    timeouts = evolve(QUICK, token=2 * UNIT, unreachable=10.0)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        await session.payment_instructions.submit("another", sale())  # the token is there
+        gateway.clear()
+        gateway.faults.add(on, drop_after())
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        while not gateway.requests_of(on):
+            await asyncio.sleep(0)
+        gateway.revoke_tokens()
+        down = gateway.faults.add("authorize", problem(503, "api-error"), times=None)
+        while down.hits < 12:
+            await asyncio.sleep(UNIT / 4)
+        assert not task.done()
+        gateway.faults.clear()
+        assert (await task).approved
+    assert [made.status for made in gateway.instructions.values()].count("completed") == 1
+
+
+async def test_p5_start_sale_tells_of_a_refusal(gateway: Simulator, session: PayrocSession) -> None:
+    """A sale that the gateway refuses has no handle: `start_sale` raises."""
+    gateway.device(SERIAL).is_offline()
+    with pytest.raises(ConflictError):
+        await session.start_sale(SERIAL, sale())
+
+
+async def test_p5_cancelling_without_learning_the_end(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """`cancel()` raises where the instruction's final state can't be learned."""
+    gateway.device(SERIAL).never_finishes()
+    handle = await session.start_sale(SERIAL, sale())
+    gateway.faults.add("status", problem(403, "forbidden"), times=None)
+    with pytest.raises(OutcomeUnknownError):
+        await handle.cancel()

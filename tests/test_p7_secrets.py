@@ -1,0 +1,415 @@
+"""P7: secrets stay in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiohttp import web
+from attrs import define, field
+
+from payroc_async import OutcomeUnknownError, Payment, PayrocError, PayrocSession
+from payroc_async.protocol import Answer, Request, Token
+from payroc_async.simulator import (
+    FaultAction,
+    Simulator,
+    edit,
+    redirect,
+    sample_payment,
+    status,
+)
+from payroc_async.simulator.faults import Exchange
+from payroc_async.simulator.tokens import TOKEN_MARK
+
+from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
+from .fault_table import TABLE, Section
+from .test_faults import Decoy, cases, go_through
+
+API_KEY = "simulator-key"
+CARD = sample_payment()["card"]
+SECRETS = {
+    "the API key": re.compile(re.escape(API_KEY)),
+    # Every token that the simulator issues begins so.
+    "a token": re.compile(re.escape(TOKEN_MARK)),
+    "a Bearer header": re.compile(r"Bearer (?!\*\*\*)\S"),
+    "the card number": re.compile(re.escape(CARD["cardNumber"])),
+    "the card number's digits": re.compile(r"453985\D{0,8}7062"),
+    "the cardholder's name": re.compile("Hopper"),
+    # Four digits are found by chance in ids and times: only as a value of their own do they count.
+    "the expiry date": re.compile(rf"""['"=:]\s*{CARD["expiryDate"]}\b"""),
+}
+
+
+def said_by(error: BaseException) -> Iterator[str]:
+    """Everything an error may say of itself, and the errors it came from."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
+        yield "".join(traceback.format_exception(one))
+        waiting += [one.__cause__, one.__context__]
+        for value in vars(one).values():
+            yield from (str(value), repr(value))
+            if isinstance(value, dict):
+                yield str(dict(value))
+
+
+@define(eq=False)
+class Ears(logging.Handler):
+    """Hears every log record at DEBUG and everything that is handed out, and searches it."""
+
+    heard: int = 0
+    found: set[str] = field(factory=set)
+
+    def __attrs_pre_init__(self) -> None:
+        super().__init__(logging.DEBUG)
+
+    def listen(self, text: str, where: str) -> None:
+        self.heard += 1
+        for name, pattern in SECRETS.items():
+            if match := pattern.search(text):
+                around = text[max(0, match.start() - 60) : match.end() + 20]
+                self.found.add(f"{name} in {where}: …{around!r}…")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = f"a record of {record.name}"
+        self.listen(record.getMessage(), where)
+        self.listen(repr(record.args), where)
+        self.listen(repr(vars(record)), where)
+        if record.exc_info and record.exc_info[1]:
+            for text in said_by(record.exc_info[1]):
+                self.listen(text, where)
+
+    def witness(self, thing: object) -> None:
+        """Looks at what a run hands out: events, payments, errors, sessions, handles."""
+        where = f"a {type(thing).__name__}"
+        self.listen(str(thing), where)
+        self.listen(repr(thing), where)
+        self.listen(f"{thing!a}", where)
+        if isinstance(thing, BaseException):
+            for text in said_by(thing):
+                self.listen(text, where)
+        error = getattr(thing, "error", None)
+        if isinstance(error, BaseException):
+            for text in said_by(error):
+                self.listen(text, where)
+        if isinstance(thing, Payment):
+            # Its card is there for who asks; neither it nor what it is part of shows itself.
+            for part in (thing.card, thing.raw, thing.order, thing.transaction_result):
+                self.listen(f"{part} {part!r}", f"a {type(part).__name__}")
+        if isinstance(thing, PayrocSession):
+            for value in vars(thing).values():
+                self.listen(f"{value} {value!r}", f"a session's {type(value).__name__}")
+        self.look_around()
+
+    def look_around(self) -> None:
+        """Tasks, and the reprs of what lives inside a session."""
+        for task in asyncio.all_tasks():
+            self.listen(repr(task), "a task")
+
+
+@contextmanager
+def everything_heard() -> Iterator[Ears]:
+    """All loggers at DEBUG, ours, aiohttp's, asyncio's and stamina's among them."""
+    ears = Ears()
+    root = logging.getLogger()
+    loggers = [root] + [
+        logging.getLogger(name) for name in ("payroc_async", "aiohttp", "asyncio", "stamina")
+    ]
+    levels = [logger.level for logger in loggers]
+    root.addHandler(ears)
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    try:
+        yield ears
+    finally:
+        root.removeHandler(ears)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@pytest.fixture
+def ears() -> Iterator[Ears]:
+    with everything_heard() as ears:
+        yield ears
+        assert ears.heard, "nothing was heard"
+        assert not ears.found, "\n".join(sorted(ears.found))
+
+
+@pytest.fixture(autouse=True)
+def at_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `test_faults.py`."""
+    monkeypatch.setattr("payroc_async.token.LEAST_INTERVAL", UNIT / 2)
+    monkeypatch.setattr("asyncio.constants.DEBUG_STACK_DEPTH", 1)
+    monkeypatch.setattr(sys, "tracebacklimit", 3, raising=False)
+
+
+@pytest.mark.parametrize("section", TABLE, ids=lambda section: section.title)
+async def test_p7_no_fault_brings_a_secret_to_light(ears: Ears, section: Section) -> None:
+    """Logs, events, payments, errors and their causes, through every fault that does not pass."""
+    await go_through(cases(section, "for ever"), ears.witness)
+
+
+async def test_p7_no_passing_fault_brings_a_secret_to_light(ears: Ears) -> None:
+    """The same where each fault strikes once, and the sale goes well in the end."""
+    these = [case for section in TABLE[1:4] for case in cases(section, "once")]
+    await go_through(these, ears.witness)
+
+
+# Servers that say the secret themselves ----------
+
+
+def echoing(code: int, content_type: str) -> FaultAction:
+    """A proxy's error page that repeats the request's headers, in its headers too."""
+
+    async def run(exchange: Exchange) -> web.StreamResponse:
+        given = exchange.request.headers
+        said = given.get("Authorization") or given.get("x-api-key") or ""
+        body = f"you sent {said}"
+        if content_type == "application/problem+json":
+            body = (
+                f'{{"title": "{said}", "detail": "{said}", "type": "#{said}", "instance": "{said}",'
+                f' "errors": [{{"parameter": "{said}", "detail": "{said}", "message": "{said}"}}]}}'
+            )
+        headers = {"Content-Type": content_type, "X-Debug": said, "Location": f"/{said}"}
+        return web.Response(status=code, body=body.encode(), headers=headers)
+
+    return FaultAction("echoing", run)
+
+
+def raw(kind: str, answer: str) -> FaultAction:
+    """Sends these bytes, with what the request said of itself in place of ``{said}``."""
+
+    async def run(exchange: Exchange) -> web.StreamResponse:
+        given = exchange.request.headers
+        said = given.get("Authorization") or given.get("x-api-key") or ""
+        transport = exchange.request.transport
+        assert transport is not None
+        transport.write(answer.format(said=said).encode())
+        await exchange.hang()
+        raise AssertionError
+
+    return FaultAction(kind, run)
+
+
+ECHOES = [
+    echoing(200, "text/html"),
+    echoing(307, "text/html"),
+    echoing(400, "application/problem+json"),
+    echoing(401, "application/problem+json"),
+    echoing(409, "application/problem+json"),
+    echoing(429, "text/html"),
+    echoing(500, "application/problem+json"),
+    raw("no HTTP", "{said}\r\nX: {said}\r\n\r\n"),
+    raw("a broken header", "HTTP/1.1 200 OK\r\n{said}\r\n\r\n"),
+    raw("a header too many", "HTTP/1.1 200 OK\r\nContent-Length: {said}\r\n\r\n"),
+    raw("a broken chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n\r\n"),
+    raw("an unknown encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: {said}\r\n\r\n"),
+    status(200, body=b"not gzip", headers={"Content-Encoding": "gzip"}),
+    status(200, body=b"{}", headers={"Content-Type": "application/json; charset=nonsense"}),
+]
+
+
+@pytest.mark.parametrize("on", ["authorize", "submit", "status", "payment"])
+@pytest.mark.parametrize(
+    "fault", ECHOES, ids=[f"{number} {fault.kind}" for number, fault in enumerate(ECHOES)]
+)
+async def test_p7_what_a_server_echoes_is_not_passed_on(
+    ears: Ears, gateway: Simulator, on: str, fault: FaultAction
+) -> None:
+    """Answers that repeat the token, or the key, or are no HTTP: no error repeats it."""
+    gateway.faults.add(on, fault, times=None)
+    times = QUICK.__class__(
+        connect=1.0,
+        request=10 * UNIT,
+        hold=5 * UNIT,
+        hold_margin=5 * UNIT,
+        poll_interval=5 * UNIT,
+        token=5 * UNIT,
+        unreachable=10 * UNIT,
+        cancel_grace=5 * UNIT,
+    )
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=times, retries=EAGER
+    ) as session:
+        with pytest.raises(PayrocError) as caught:
+            await session.run_sale(SERIAL, sale(), on_event=ears.witness)
+        ears.witness(caught.value)
+        ears.witness(session)
+
+
+async def test_p7_an_answer_longer_than_it_says_is_not_shown(
+    ears: Ears, gateway: Simulator
+) -> None:
+    """The payment's last bytes are taken for the next answer's first ones: no error shows them."""
+
+    async def overrun(exchange: Exchange) -> web.StreamResponse:
+        answer = await exchange.proceed()
+        transport = exchange.request.transport
+        assert transport is not None
+        # All but the first byte are too many.
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n"
+        transport.write(head.encode() + answer.body)
+        await exchange.hang()
+        raise AssertionError
+
+    gateway.faults.add("payment", FaultAction("overrun", overrun), times=3)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+    ) as session:
+        ears.witness(await session.run_sale(SERIAL, sale(), on_event=ears.witness))
+
+
+async def test_p7_nothing_shows_itself(ears: Ears, gateway: Simulator) -> None:
+    """The reprs of all that a live session is made of, and of what crosses the wire."""
+    gateway.device(SERIAL).approves(after=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale(), on_event=ears.witness)
+        inside: list[object] = [session._transport, session._keeper, *session._runs]
+        for thing in (session, handle, gateway.environment, *inside):
+            ears.witness(thing)
+        payment = await handle.result()
+        ears.witness(payment)
+        instruction = await session.payment_instructions.retrieve(handle.instruction_id or "")
+        ears.witness(instruction)
+    card = f'{{"card": {{"cardNumber": "{CARD["cardNumber"]}"}}}}'.encode()
+    ears.witness(Answer(200, {"x": API_KEY}, card))
+    ears.witness(Request("POST", "/", card, "key"))
+    ears.witness(Token(TOKEN_MARK + "x", 1.0))
+    # And still it is there for who asks.
+    assert payment.card.card_number == CARD["cardNumber"]
+
+
+async def test_p7_these_ears_hear(gateway: Simulator) -> None:
+    """A secret in a log record, in an event, deep in an error's causes: each is found."""
+    with everything_heard() as ears:
+        logging.getLogger("aiohttp.client").debug("sent %s", f"Bearer {TOKEN_MARK}x")
+        logging.getLogger("stamina").warning("retrying", extra={"key": API_KEY})
+        try:
+            try:
+                raise ValueError(CARD["cardNumber"])
+            except ValueError as error:
+                raise OutcomeUnknownError(
+                    serial_number=None, idempotency_key=None, instruction_id=None
+                ) from error
+        except PayrocError as error:
+            ears.witness(error)
+        ears.witness({"cardholderName": CARD["cardholderName"], "x": f"'{CARD['expiryDate']}'"})
+    found = {line.partition(" in ")[0] for line in ears.found}
+    assert found == {*SECRETS}
+
+
+# Where the token goes ----------
+
+
+@pytest.fixture
+async def decoy() -> AsyncIterator[Decoy]:
+    """A second server on loopback, which nobody may ever contact."""
+    async with Decoy().listening() as decoy:
+        yield decoy
+        assert decoy.contacts == 0
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "{decoy}/v1/payments/{id}",
+        "{decoy}/other/v1/payments/{id}",
+        "//{netloc}/v1/payments/{id}",
+        "http://api.payroc.com@{netloc}/v1/payments/{id}",
+        "{decoy}/v1/payments/{id}?next={decoy}#x",
+    ],
+)
+async def test_p7_a_links_host_is_never_contacted(
+    gateway: Simulator, session: PayrocSession, decoy: Decoy, href: str
+) -> None:
+    """A completed instruction's link is followed by its path, on the configured API."""
+
+    def relink(data: dict[str, dict[str, str]]) -> object:
+        id_ = data["link"]["href"].rpartition("/")[2]
+        there = href.format(decoy=decoy.url, netloc=decoy.url.removeprefix("http://"), id=id_)
+        return {**data, "link": {"rel": "payment", "method": "GET", "href": there}}
+
+    gateway.faults.add("status", edit(relink), times=None)
+    payment = await session.run_sale(SERIAL, sale())
+    assert [seen.path for seen in gateway.requests_of("payment")] == [
+        f"/v1/payments/{payment.payment_id}"
+    ]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("on", ["authorize", "submit", "status", "cancel", "payment"])
+async def test_p7_redirects_are_not_followed(
+    gateway: Simulator, session: PayrocSession, decoy: Decoy, on: str, code: int
+) -> None:
+    """Neither key nor token goes where a redirect leads; once it is gone, the sale goes on."""
+    headers = {"Location": f"{decoy.url}/v1/payments/x", "Refresh": f"0; url={decoy.url}"}
+    action = redirect(f"{decoy.url}/") if code == 307 else status(code, headers=headers)
+    if on == "cancel":
+        gateway.device(SERIAL).never_finishes()
+    fault = gateway.faults.add(on, action, times=2)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+    ) as another:
+        if on == "cancel":
+            handle = await another.start_sale(SERIAL, sale())
+            assert (await handle.cancel()).status == "canceled"
+        else:
+            assert (await another.run_sale(SERIAL, sale())).approved
+    assert fault.hits == 2
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "{decoy}/admin/{id}",
+        "{decoy}/v1/payments/{id}/../../../admin",
+        "{decoy}/v1/payments/..",
+        "{decoy}/v1/payments/%2e%2e",
+        "{decoy}/v1/payments/%2e%2e%2fauthorize",
+        "{decoy}/v1/payments/",
+        "{decoy}/v1/payments",
+        "{decoy}",
+        "",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+    ],
+)
+async def test_p7_links_that_leave_the_apis_path_are_refused(
+    gateway: Simulator, session: PayrocSession, decoy: Decoy, href: str
+) -> None:
+    """Nothing is asked for but payments, and of an unreadable link the outcome is unknown."""
+
+    def relink(data: dict[str, dict[str, str]]) -> object:
+        id_ = data["link"]["href"].rpartition("/")[2]
+        there = href.format(decoy=decoy.url, id=id_)
+        return {**data, "link": {"rel": "payment", "method": "GET", "href": there}}
+
+    gateway.faults.add("status", edit(relink), times=None)
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=QUICK.__class__(
+            request=1.0, hold=0.5, poll_interval=UNIT, unreachable=5 * UNIT, cancel_grace=UNIT
+        ),
+        retries=EAGER,
+    ) as hasty:
+        with pytest.raises(OutcomeUnknownError):
+            await hasty.run_sale(SERIAL, sale())
+    kinds = {seen.kind for seen in gateway.requests}
+    assert kinds <= {"authorize", "submit", "status", "cancel"}
+    gateway.faults.clear()
+    (id_,) = gateway.instructions
+    assert (await session.resume_sale(id_).result()).approved
