@@ -122,6 +122,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
                     run.kind.noun,
                     run.instruction_id,
                     run.serial_number,
+                    extra=run.identity(),
                 )
             elif run.resource is not None and not run.unwatched:
                 run.log_unheard()

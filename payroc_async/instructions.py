@@ -94,6 +94,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         request: object = None,
         body: bytes = b"",
         idempotency_key: str | None = None,
+        key_is_callers: bool = False,
         instruction_id: str | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
@@ -112,6 +113,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._timeouts = timeouts
         self._retries = retries
         self._body = body
+        self._key_is_callers = key_is_callers
         self._timeout = timeout
         self._on_cancel = on_cancel
         self._on_event = on_event
@@ -235,7 +237,9 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self._ambiguous = True
             self._give_up_after(self._timeouts.unreachable)
         if self._ambiguous:
-            return self._worthwhile(error, failures)
+            # Where nobody waits to be told, no refusal of a later try may leave it to itself.
+            insist = self._unwanted() and not _refuses_for_good(error)
+            return self._in_time() and (insist or worth_retrying(error))
         within = failures < self._retries.attempts and not self._unwanted()
         return within and worth_retrying(error)
 
@@ -299,12 +303,12 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         If the cancellation tells how it ended, so much the better.
         """
         if self._on_cancel == "cancel":
-            logger.warning("no status to be had, cancelling: %s", failure, extra=self._identity())
+            logger.warning("no status to be had, cancelling: %s", failure, extra=self.identity())
             self.request_cancel("gave up")
             try:
                 return await self._cancel(self._timeouts.cancel_grace)
             except PayrocError as error:
-                logger.warning("nor by cancelling: %s", error, extra=self._identity())
+                logger.warning("nor by cancelling: %s", error, extra=self.identity())
         raise failure
 
     async def _cancel(self, patience: float) -> InstructionT:
@@ -389,8 +393,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             seconds = min(seconds, self._timeouts.cancel_grace)
         self._give_up_at = self._loop.time() + seconds
 
+    def _in_time(self) -> bool:
+        return self._loop.time() < self._give_up_at
+
     def _worthwhile(self, error: Exception, failures: int = 0) -> bool:
-        return worth_retrying(error) and self._loop.time() < self._give_up_at
+        return worth_retrying(error) and self._in_time()
 
     async def _persist(
         self, step: Callable[[], Awaitable[T]], worthwhile: Callable[[Exception], bool]
@@ -413,9 +420,10 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def _note_unknown_status(self, status: InstructionStatus) -> None:
         if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
             self._unknown_status_logged = True
-            logger.warning("unknown status %r: asking on", str(status), extra=self._identity())
+            logger.warning("unknown status %r: asking on", str(status), extra=self.identity())
 
-    def _identity(self) -> dict[str, str | None]:
+    def identity(self) -> dict[str, str | None]:
+        """What names the instruction, also in every log record."""
         return {
             "serial_number": self.serial_number,
             "idempotency_key": self.idempotency_key,
@@ -423,7 +431,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         }
 
     def _known(self) -> dict[str, Any]:
-        return {**self._identity(), "request": self.request}
+        return {**self.identity(), "request": self.request}
 
     def _canceled(self) -> InstructionError:
         if self._cancel_reason == "timeout":
@@ -431,7 +439,9 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         return InstructionCanceledError(**self._known())
 
     def _canceled_unsent(self) -> InstructionError:
-        """There is no instruction: that is told too, lest it pass for an unknown outcome."""
+        """This run has made no instruction: that is told too, lest it pass for unknown."""
+        if self._key_is_callers:
+            return self._unknown(PayrocError("not sent, but it may have been before under its key"))
         self._emit(Canceled)
         return self._canceled()
 
@@ -444,18 +454,18 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         if self._on_event is None:
             return
         try:
-            self._on_event(event_type(**self._identity(), **details))
+            self._on_event(event_type(**self.identity(), **details))
         except (Exception, asyncio.CancelledError):
-            logger.exception("on_event failed", extra=self._identity())
+            logger.exception("on_event failed", extra=self.identity())
 
     def _log_end(self) -> None:
         if self.resource is not None:
             if self.unwatched:
                 self.log_unheard()
         elif self._detaching and self._may_exist:
-            logger.info("left running on purpose: %s", self.error, extra=self._identity())
+            logger.info("left running on purpose: %s", self.error, extra=self.identity())
         elif isinstance(self.error, OutcomeUnknownError):
-            logger.error("%s", self.error, extra=self._identity())
+            logger.error("%s", self.error, extra=self.identity())
 
     def log_unheard(self) -> None:
         """Say that a payment exists which no caller was given."""
@@ -466,7 +476,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self.kind.resource_id(self.resource),
             self.serial_number,
             self.instruction_id,
-            extra=self._identity(),
+            extra=self.identity(),
         )
 
 
@@ -477,9 +487,9 @@ def _no_change(error: Exception) -> bool:
     return isinstance(error, APIError) and error.status in (408, 504)
 
 
-def _refuses_for_good(error: PayrocError) -> bool:
+def _refuses_for_good(error: Exception) -> bool:
     """Whether an answer to a repeated submission says that no try of it made an instruction.
 
-    401, 403 and 409 speak of that one try alone; these are the original answer under the key.
+    The same bytes were wrong the first time too. 401, 403, 404 and 409 speak of the one try alone.
     """
-    return isinstance(error, APIError) and error.status in (400, 404, 406, 413, 415)
+    return isinstance(error, APIError) and error.status in (400, 406, 413, 415)

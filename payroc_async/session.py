@@ -215,6 +215,7 @@ class PayrocSession:
                     run.kind.noun,
                     run.instruction_id,
                     run.serial_number,
+                    extra=run.identity(),
                 )
                 run.abort()
             await settle([run.task for run in late], self._timeouts.cancel_grace)
@@ -260,6 +261,8 @@ class PayrocSession:
             request: The sale, or a pre-authorization (``auto_capture=False``).
             idempotency_key: A UUID v4; a fresh one by default. Run the same request again under the
                 same key to learn of a sale whose outcome was lost: it makes no second instruction.
+                Under a key of yours, a sale that ends before anything is sent is unknown, since an
+                earlier call may have sent it.
             timeout: Seconds that the cardholder may take. When they have passed the instruction is
                 cancelled; if that comes too late, the payment is returned all the same.
             on_cancel: What happens to the instruction if this task is cancelled: ``"cancel"`` it,
@@ -273,8 +276,8 @@ class PayrocSession:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open; nothing was sent.
             DeviceBusyError: This session already runs an instruction there; nothing was sent.
-            APIError: The gateway refused the submission; there is no instruction.
-            TransportError: The gateway was never reached; there is no instruction.
+            APIError: The gateway refused the submission; this call has made no instruction.
+            TransportError: The gateway was never reached; this call has made no instruction.
             InstructionFailedError: The device or the gateway failed; no payment exists.
             InstructionCanceledError: It was cancelled elsewhere; no payment exists.
             InstructionTimeoutError: ``timeout`` passed; no payment exists.
@@ -392,6 +395,7 @@ class PayrocSession:
             request=request,
             body=encode(request),
             idempotency_key=key,
+            key_is_callers=idempotency_key is not None,
             timeout=timeout,
             on_cancel=on_cancel,
             on_event=on_event,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from uuid import uuid4
 
 import pytest
 from attrs import evolve
@@ -333,3 +334,33 @@ async def test_p5_cancelling_without_learning_the_end(
     gateway.faults.add("status", problem(403, "forbidden"), times=None)
     with pytest.raises(OutcomeUnknownError):
         await handle.cancel()
+
+
+@pytest.mark.parametrize("ending", ["timeout", "close"])
+async def test_p5_nothing_sent_under_a_given_key_proves_nothing(
+    gateway: Simulator, ending: str
+) -> None:
+    """A key of the caller's may have been used before: unsent this time is not unsent for ever."""
+    gateway.faults.add("authorize", problem(503, "api-error"), times=None)
+    results: list[type] = []
+    for key in (None, str(uuid4())):
+        async with PayrocSession(
+            gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+        ) as session:
+            task = asyncio.create_task(
+                session.run_sale(
+                    SERIAL,
+                    sale(),
+                    idempotency_key=key,
+                    timeout=UNIT if ending == "timeout" else None,
+                )
+            )
+            while not gateway.requests_of("authorize"):
+                await asyncio.sleep(0)
+            if ending == "close":
+                await session.aclose()
+            await asyncio.wait({task})
+        results.append(type(task.exception()))
+    canceled = InstructionTimeoutError if ending == "timeout" else InstructionCanceledError
+    assert results == [canceled, OutcomeUnknownError]
+    assert gateway.requests_of("submit") == []
