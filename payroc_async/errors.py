@@ -329,7 +329,13 @@ class OutcomeUnknownError(InstructionError):
 
     ``__cause__`` says why. Resume by ``instruction_id``, or run the same request again under the
     same ``idempotency_key``; neither makes a second instruction.
+
+    Attributes:
+        request_sent: False if this call sent nothing: then only an earlier one under the same key,
+            which the caller gave, can have made an instruction.
     """
+
+    request_sent = True
 
     def _said(self) -> str:
         return "the outcome is unknown, money may have moved"

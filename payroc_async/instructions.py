@@ -441,7 +441,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def _canceled_unsent(self) -> InstructionError:
         """This run has made no instruction: that is told too, lest it pass for unknown."""
         if self._key_is_callers:
-            return self._unknown(PayrocError("not sent, but it may have been before under its key"))
+            error = self._unknown(
+                PayrocError("not sent, but it may have been before, with its key")
+            )
+            error.request_sent = False
+            return error
         self._emit(Canceled)
         return self._canceled()
 

@@ -17,14 +17,14 @@ UNIT = 0.02
 """Seconds; the times of tests are multiples of it."""
 
 QUICK = Timeouts(
-    connect=1.0,
-    request=1.0,
+    connect=2.0,
+    request=2.0,
     hold=0.5,
-    hold_margin=0.3,
+    hold_margin=0.5,
     poll_interval=UNIT / 2,
-    token=1.0,
-    unreachable=1.0,
-    cancel_grace=1.0,
+    token=2.0,
+    unreachable=2.0,
+    cancel_grace=2.0,
 )
 PATIENT = Timeouts(hold=0.5, poll_interval=UNIT / 2)
 """For many devices at once, on a machine that may be slow."""

@@ -346,7 +346,6 @@ def test_the_environment_has_no_default() -> None:
         ("max_connections", None),
         ("max_connections", "10"),
         ("http_session", "a session"),
-        ("http_session", object()),
         ("ssl", True),
         ("ssl", False),
         ("ssl", "cert.pem"),

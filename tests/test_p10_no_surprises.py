@@ -78,7 +78,9 @@ async def test_p10_no_warning_under_python_dev_mode(gateway: Simulator) -> None:
     )
     out, err = await process.communicate()
     (payment_id,) = gateway.payments
-    assert (out.decode(), err.decode()) == (f"{payment_id} Outcome.APPROVED\n", "")
+    # Dev mode tells of a slow step of the loop, and on a busy machine any may be.
+    said = [line for line in err.decode().splitlines() if not line.startswith("Executing <")]
+    assert (out.decode(), said) == (f"{payment_id} Outcome.APPROVED\n", [])
 
 
 async def test_p10_a_closed_session_leaves_nothing(gateway: Simulator) -> None:

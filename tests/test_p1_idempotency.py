@@ -44,7 +44,9 @@ async def test_p1_each_sale_has_a_fresh_uuid_v4(gateway: Simulator, session: Pay
     assert {UUID(key).version for key in keys} == {4}
 
 
-@pytest.mark.parametrize("key", [str(uuid4()), str(uuid4()).upper(), uuid4()])
+@pytest.mark.parametrize(
+    "key", [str(uuid4()), str(uuid4()).upper(), uuid4()], ids=["lower", "upper", "UUID"]
+)
 async def test_p1_the_callers_key_is_sent_unchanged(
     gateway: Simulator, session: PayrocSession, key: str | UUID
 ) -> None:

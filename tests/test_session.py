@@ -245,7 +245,7 @@ async def test_a_callers_own_http_session_is_used_and_left_open(gateway: Simulat
 
 async def test_a_callers_http_session_with_auth_is_refused() -> None:
     """Credentials of the session's own would take the place of the token: that is said at once."""
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         http = aiohttp.ClientSession(auth=aiohttp.BasicAuth("till", "hunter2"))
     async with http:
         with pytest.raises(ConfigurationError, match="auth") as caught:

@@ -120,6 +120,7 @@ def sale(
         description=description,
         timeout=timeout,
         idempotency_key=idempotency_key if idempotency_key is not None else str(uuid.uuid4()),
+        key_is_fresh=idempotency_key is None,
         as_json=as_json,
         simulator=simulator,
     )

@@ -55,6 +55,7 @@ class SaleOptions:
     description: str | None = field(repr=False)
     timeout: float | None
     idempotency_key: str
+    key_is_fresh: bool
     as_json: bool
     simulator: bool
 

@@ -117,6 +117,14 @@ async def _main(
         return Result(payment=sale.result(), instruction_id=progress.instruction_id)
     if isinstance(error, ConfigurationError) or not isinstance(error, PayrocError):
         raise error
+    if isinstance(error, OutcomeUnknownError) and options.key_is_fresh and not error.request_sent:
+        # The SDK can't know that the key, which it was given, was made a moment ago.
+        error = InstructionCanceledError(
+            serial_number=error.serial_number,
+            idempotency_key=error.idempotency_key,
+            instruction_id=None,
+            request=request,
+        )
     return Result(error=error, instruction_id=progress.instruction_id)
 
 
