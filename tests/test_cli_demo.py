@@ -62,6 +62,10 @@ def test_it_shows_a_live_table_on_a_terminal() -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
+    for size in ("COLUMNS", "LINES"):
+        environment.pop(
+            size, None
+        )  # a test runner's, which would count for more than the terminal's
     with subprocess.Popen(
         [*DEMO, "--devices", "30"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
     ) as process:

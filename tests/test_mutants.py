@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import struct
+from pathlib import Path
 
+import pytest
+
+from payroc_async import errors as e
+from payroc_async import token as token_module
+from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.protocol import (
+    PAYMENT,
+    Answer,
+    Request,
+    Token,
+    decipher_resource,
+    decipher_success,
+    resource_request,
+)
+from payroc_async.retry import Backoff
+from payroc_async.session import PayrocSession
+from payroc_async.simulator import Simulator, drop_after, drop_before, status
 from payroc_async.tasks import Steps
+from payroc_async.token import TokenKeeper
+from payroc_async.transport import Transport
 
-from .conftest import UNIT
+from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 
 LONG = 10.0
 """Seconds; a wait that no test waits for."""
@@ -43,12 +66,198 @@ async def test_p4_a_second_interruption_is_heard_after_a_step_that_swallowed_the
     await steps()
     steps_.interrupt()
     await steps()
-    assert begun == 1
-    assert task.cancelling() == 0
     steps_.interrupt()
     await asyncio.wait((task,), timeout=50 * UNIT)
     ended = task.done()
     steps_.abort()
     await asyncio.wait((task,))
+    assert begun == 1
     assert ended
     assert not task.cancelled()
+
+
+def test_only_a_409_says_that_a_key_is_in_use() -> None:
+    """The problem's type refines a conflict; under another status the status decides."""
+    body = b'{"type": "https://docs.payroc.com/api/errors#idempotency-key-in-use"}'
+    with pytest.raises(e.APIError) as caught:
+        decipher_success(Answer(400, {}, body))
+    assert type(caught.value) is e.BadRequestError
+
+
+def test_p7_an_answers_id_is_compared_as_one_segment() -> None:
+    """A payment whose id only ends in the path that was asked for is another payment."""
+    payment = json.loads((Path(__file__).parent / "samples" / "payment.json").read_bytes())
+    payment["paymentId"] = "payments/M2MJOG6O2Y"
+    with pytest.raises(e.ResponseFormatError, match="another payment"):
+        decipher_resource(
+            PAYMENT,
+            Answer(200, {}, json.dumps(payment).encode()),
+            resource_request(PAYMENT, "M2MJOG6O2Y"),
+        )
+
+
+async def test_p8_a_reset_of_a_kept_connection_is_not_repeated_by_aiohttp() -> None:
+    """A TCP reset, unlike a closed connection an OSError, is told after the one try that it met."""
+    seen = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        while await reader.readuntil(b"\r\n\r\n"):
+            seen += 1
+            if seen > 1:
+                linger = struct.pack("ii", 1, 0)  # closing sends RST in place of FIN
+                raw = writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    class Bearer:
+        async def get(self) -> str:
+            return "token"
+
+        def reject(self, token: str) -> None:
+            raise AssertionError(token)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+    transport = Transport(environment, timeouts=QUICK, retries=EAGER)
+    transport.bearer = Bearer()
+    await transport.open()
+    try:
+        await transport.call(Request("GET", "/any"), decipher_success)
+        with pytest.raises(e.TransportError) as caught:
+            await transport.call(
+                Request("GET", "/any"),
+                decipher_success,
+                backoff=Backoff(RetryPolicy(attempts=1)),
+            )
+    finally:
+        await transport.close()
+        server.close()
+        await server.wait_closed()
+    assert caught.value.request_sent
+    assert isinstance(caught.value.__cause__, e.TransportError | OSError)
+    assert seen == 2
+
+
+@pytest.mark.parametrize("answer", [400, 406, 413, 415])
+async def test_p5_a_refusal_of_the_request_itself_settles_a_lost_try(
+    gateway: Simulator, session: PayrocSession, answer: int
+) -> None:
+    """The answer under the key is the first try's too: there is no instruction, nothing unknown."""
+    gateway.faults.add("submit", drop_before())
+    gateway.faults.add("submit", status(answer))
+    with pytest.raises(e.APIError) as caught:
+        await session.run_sale(SERIAL, sale())
+    assert caught.value.status == answer
+    assert gateway.instructions == {}
+
+
+@pytest.mark.parametrize("answer", [401, 403, 404, 405, 409, 410, 412, 414, 416])
+async def test_p5_any_other_refusal_leaves_a_lost_try_open(
+    gateway: Simulator, session: PayrocSession, answer: int
+) -> None:
+    """The first try may have made an instruction: only the refusal of this one is known."""
+    gateway.faults.add("submit", drop_after())
+    gateway.faults.add("submit", status(answer), times=2)
+    with pytest.raises(e.OutcomeUnknownError) as caught:
+        await session.run_sale(SERIAL, sale())
+    assert isinstance(caught.value.__cause__, e.APIError)
+    assert caught.value.__cause__.status == answer
+
+
+async def test_p6_a_retry_bears_the_token_of_its_own_time() -> None:
+    """A token that was renewed while a retry waited is the one that the retry sends."""
+    sent: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (b"503 Unavailable", b"200 OK"):
+            sent.append(await reader.readuntil(b"\r\n\r\n"))
+            bearer.token = "renewed"
+            writer.write(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    class Bearer:
+        token = "first"
+
+        async def get(self) -> str:
+            return self.token
+
+        def reject(self, token: str) -> None:
+            raise AssertionError(token)
+
+    bearer = Bearer()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+    transport = Transport(environment, timeouts=QUICK, retries=EAGER)
+    transport.bearer = bearer
+    await transport.open()
+    try:
+        await transport.call(Request("GET", "/any"), decipher_success)
+    finally:
+        await transport.close()
+        server.close()
+        await server.wait_closed()
+    assert [b"Bearer first" in head for head in sent] == [True, False]
+    assert b"Bearer renewed" in sent[1]
+
+
+async def test_p6_the_pause_after_failed_fetches_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure in a row is given to the backoff with its number, and a success ends the row."""
+    numbers: list[int] = []
+
+    def delay(error: BaseException, attempt: int, policy: RetryPolicy) -> float:
+        numbers.append(attempt)
+        return 0.0
+
+    async def authorize(api_key: str) -> Token:
+        if len(numbers) == 3 and not succeeded:
+            succeeded.append(True)
+            return Token("token", 3600.0)
+        raise e.TransportError("down", request_sent=False)
+
+    succeeded: list[bool] = []
+    monkeypatch.setattr(token_module, "backoff_delay", delay)
+    policy = RetryPolicy(initial=UNIT / 10)
+    keeper = TokenKeeper(authorize, "key", timeouts=Timeouts(token=1.0), retries=policy)
+    keeper.start()
+    try:
+        assert await keeper.get() == "token"
+        assert numbers == [1, 2, 3]
+        keeper.reject("token")
+        async with asyncio.timeout(100 * UNIT):
+            while len(numbers) < 5:
+                await asyncio.sleep(UNIT / 4)
+        assert numbers[:5] == [1, 2, 3, 1, 2]
+    finally:
+        await keeper.stop()
+
+
+async def test_p6_a_failure_that_was_overcome_is_not_told_of_a_later_trouble() -> None:
+    """When no token comes, the cause is what went wrong since the last one, not before it."""
+    answers: list[Exception | Token] = [
+        e.TransportError("down", request_sent=False),
+        Token("token", 3600.0),
+    ]
+
+    async def authorize(api_key: str) -> Token:
+        if not answers:
+            await asyncio.sleep(LONG)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    keeper = TokenKeeper(authorize, "key", timeouts=Timeouts(token=10 * UNIT), retries=EAGER)
+    keeper.start()
+    try:
+        assert await keeper.get() == "token"
+        keeper.reject("token")
+        with pytest.raises(e.RequestTimeoutError) as caught:
+            await keeper.get()
+        assert caught.value.__cause__ is None
+    finally:
+        await keeper.stop()
