@@ -9,6 +9,7 @@ import pytest
 from payroc_async import (
     BadRequestError,
     Event,
+    InstructionCanceledError,
     NotFoundError,
     OutcomeUnknownError,
     PayrocSession,
@@ -68,3 +69,44 @@ async def test_p5_a_bad_request_is_a_refusal_also_after_a_lost_answer(
     gateway.faults.add("submit", problem(400, "bad-request"))
     with pytest.raises(BadRequestError):
         await session.run_sale(SERIAL, sale())
+
+
+async def test_p3_a_gateway_that_forgets_what_it_has_cancelled(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """A status that is no longer found after an accepted DELETE is a confirmed cancellation."""
+    gateway.device(SERIAL).never_finishes()
+    handle = await session.start_sale(SERIAL, sale())
+    gateway.faults.add("status", problem(404, "not-found"), times=None)
+    assert str((await handle.cancel()).status) == "canceled"
+    with pytest.raises(InstructionCanceledError):
+        await handle.result()
+
+
+async def test_p3_not_found_without_a_delete_is_no_cancellation(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Where the DELETE was refused, a status that is not found proves nothing."""
+    gateway.device(SERIAL).never_finishes()
+    handle = await session.start_sale(SERIAL, sale())
+    gateway.faults.add("status", problem(404, "not-found"), times=None)
+    gateway.faults.add("cancel", problem(403, "forbidden"), times=None)
+    with pytest.raises(OutcomeUnknownError):
+        await handle.cancel()
+
+
+async def test_p5_a_payment_whose_task_was_ended_from_outside_is_told(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where all tasks of the loop are cancelled and the payment came first, a WARNING names it."""
+    gateway.device(SERIAL).completes_on_cancel()
+    handle = await session.start_sale(SERIAL, sale())
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("payroc payment"))
+    task.cancel()
+    await asyncio.wait({task})
+    (payment_id,) = gateway.payments
+    assert any(
+        record.levelname == "WARNING" and f"payment {payment_id} exists" in record.getMessage()
+        for record in caplog.records
+    )
+    assert (await handle.result()).payment_id == payment_id
