@@ -127,9 +127,9 @@ def enough_of(call: str, behaviour: str) -> Callable[[list[str]], bool]:
 
 def phases_of(call: str, behaviour: str) -> set[str]:
     """Where a first cancellation must have struck, if every step was gone through."""
-    phases = {BEFORE, BETWEEN}
+    phases = {BEFORE}
     if call in ("run_sale", "start_sale"):
-        phases |= {CONNECT, SUBMIT}
+        phases |= {BETWEEN, CONNECT, SUBMIT}
     if call == "start_sale":
         return phases
     if behaviour in ENDLESS | {PAYS_LATE}:
