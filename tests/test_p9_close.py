@@ -585,7 +585,7 @@ async def test_p5_timeout_between_two_status_requests(gateway: Simulator) -> Non
     async with fresh(gateway, poll_interval=20.0) as session:
         with pytest.raises(InstructionTimeoutError):
             async with asyncio.timeout(10.0):
-                await session.run_sale(SERIAL, sale(), timeout=8 * UNIT)
+                await session.run_sale(SERIAL, sale(), timeout=50 * UNIT)
     assert [one.status for one in gateway.instructions.values()] == ["canceled"]
 
 
