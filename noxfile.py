@@ -11,9 +11,9 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, on every interpreter that the machine has."""
+    """The suite in asyncio's debug mode, on every interpreter that the machine has."""
     session.install("-e", ".[dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *session.posargs, env={"PYTHONASYNCIODEBUG": "1"})
 
 
 @nox.session
@@ -36,7 +36,7 @@ def types(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the suite, by module."""
     session.install("-e", ".[dev]")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses=0", *session.posargs)
     session.run("coverage", "report", "--show-missing")
 
 

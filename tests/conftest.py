@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from unittest import mock
 
 import pytest
 from aiohttp import ClientResponse
+from blockbuster import blockbuster_ctx
 
 from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryPolicy, Timeouts
 from payroc_async.simulator import Simulator
@@ -37,6 +39,18 @@ def sale(amount: int = 4999, order_id: str = "OrderRef6543") -> PaymentInstructi
         processing_terminal_id="1234001",
         order=Order(order_id=order_id, amount=amount, currency="USD"),
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: the tests wait longer than they compute."""
+    return 2 * (os.cpu_count() or 1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    """A call by the SDK that would block the loop is an error."""
+    with blockbuster_ctx("payroc_async"):
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -37,15 +38,21 @@ def variables(gateway: Simulator) -> dict[str, str]:
 def served() -> Iterator[Simulator]:
     """A gateway in a loop and thread of its own: the command runs a loop in this one."""
     gateway = Simulator(hold=0.5)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="gateway")
+    started: Future[Callable[[], object]] = Future()
+
+    async def serve() -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with gateway:
+            started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+            await stopped.wait()
+
+    # asyncio.run ends what stopping a loop by hand would leave: a connection just accepted.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="gateway")
     thread.start()
-    asyncio.run_coroutine_threadsafe(gateway.start(), loop).result()
+    stop = started.result(10)
     yield gateway
-    asyncio.run_coroutine_threadsafe(gateway.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
+    stop()
     thread.join()
-    loop.close()
     assert gateway.violations == []
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gc
 import io
 import json
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -811,6 +814,20 @@ class TestLifeCycle:
             _ = Simulator().url
         assert Simulator(port=8080).url == "http://127.0.0.1:8080"
         assert Simulator(host="::1", port=8080).url == "http://[::1]:8080"
+
+    @pytest.mark.parametrize("turns", range(8))
+    async def test_stop_ends_a_connection_that_came_just_before(self, turns: int) -> None:
+        """However far a connection is when the gateway stops, it is ended."""
+        gateway = Simulator()
+        await gateway.start()
+        address = urlsplit(gateway.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await gateway.stop()
+            client.settimeout(0)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
 
     async def test_stop_ends_held_requests(self, gateway: Simulator, caller: Caller) -> None:
         """Stopping resets held requests at once, and can be repeated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -77,7 +78,8 @@ class Simulator:
         self.faults = Faults()
         self._host = host
         self._port = port
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
         self._state = State()
         self._tokens = Tokens()
         self._records = Records()
@@ -99,21 +101,15 @@ class Simulator:
 
         Instructions that were running when the gateway stopped have gone on meanwhile.
         """
-        if self._runner is not None:
+        if self._listener is not None:
             return
         # The low-level server: one handler, no routing tables, no middleware. A lost connection
         # cancels its handler, so that a held request ends when its client goes away.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=1.0)
-        await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port, backlog=BACKLOG)
-        self._runner = runner
-        try:
-            await site.start()
-        except BaseException:
-            await self.stop()
-            raise
-        self._port = site.port
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(server, self._host, self._port, backlog=BACKLOG)
+        self._server, self._listener = server, listener
+        self._port = listener.sockets[0].getsockname()[1]
         self._state.resume()
 
     async def stop(self) -> None:
@@ -121,16 +117,24 @@ class Simulator:
 
         What the gateway knows stays: `start` brings it back. Does nothing if it has stopped.
         """
-        runner, self._runner = self._runner, None
-        if runner is None:
+        server, listener = self._server, self._listener
+        self._server = self._listener = None
+        if server is None or listener is None:
             return
         self._state.pause()
+        # asyncio forgets a connection that it has accepted if the listener is closed in the next
+        # turn. So accept no more, let the server get what was accepted, and close then.
+        with suppress(NotImplementedError):  # as some loops on Windows say
+            for sock in listener.sockets:
+                asyncio.get_running_loop().remove_reader(sock)
+        await _few_turns()
+        listener.close()
         for request in list(self._records.open.values()):
             drop(request.transport)
-        await runner.cleanup()
+        server.pre_shutdown()
+        await server.shutdown(1.0)
         # Closed transports let go of their sockets in the loop's next turns.
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await _few_turns()
 
     @property
     def url(self) -> str:
@@ -298,6 +302,11 @@ class Simulator:
         if done.instruction is not None:
             seen.instruction_id = done.instruction.id
         return done.answer
+
+
+async def _few_turns() -> None:
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 def _not_found(route: Route) -> Answer:
