@@ -7,7 +7,7 @@ a payment's outcome must not be lost because of a detail. No error and no log li
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from types import UnionType
@@ -19,9 +19,9 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from .errors import ResponseFormatError
-from .models import ClosedLoopOptions, OpenEnum
+from .models import ClosedLoopOptions, OpenEnum, Page
 
-__all__ = ["decode", "encode", "prepare", "structure", "unstructure"]
+__all__ = ["decode", "encode", "prepare", "structure", "structure_page", "unstructure"]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -61,6 +61,36 @@ def prepare(cls: type) -> None:
     """Build what reads and writes this class now, lest the first sale wait for it."""
     converter.get_structure_hook(cls)
     converter.get_unstructure_hook(cls)
+
+
+def structure_page(data: object, cls: type[T]) -> Page[T]:
+    """Reads decoded JSON as one page of a search.
+
+    Args:
+        data: What ``decode`` gave.
+        cls: The class of what was searched for.
+
+    Returns:
+        The page, with every item read.
+
+    Raises:
+        ResponseFormatError: There is no list, or an item cannot be read. It names the field, and
+            holds no value. No item is left out: a search that found less than there is misleads.
+    """
+    if isinstance(data, Mapping) and "hasMore" not in data and "has_more" in data:
+        data = {**data, "hasMore": data["has_more"]}  # contract section 7 shows both
+    page: Page[Any] = structure(data, Page)
+    return attrs.evolve(page, data=tuple(_page_items(page.data, cls)))
+
+
+def _page_items(items: Iterable[object], cls: type[T]) -> Iterator[T]:
+    for i, item in enumerate(items):
+        try:
+            yield structure(item, cls)
+            continue
+        except ResponseFormatError as error:
+            reason = f"Page.data[{i}], {error}"
+        raise ResponseFormatError(reason)
 
 
 def unstructure(model: object) -> dict[str, Any]:
@@ -168,6 +198,10 @@ def _as_is(value: Any, _: Any) -> Any:
     return value
 
 
+def _is_open(cls: Any) -> bool:
+    return isinstance(cls, TypeVar)  # what a page is of
+
+
 def _read_exactly(*types: type) -> Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) not in types:  # a bool is an int to isinstance
@@ -208,6 +242,7 @@ converter.register_structure_hook(int, _read_int)
 converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
 converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
 converter.register_structure_hook(OpenEnum, _read_enum)
+converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
 converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)

@@ -12,7 +12,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from types import UnionType
@@ -484,6 +484,9 @@ def json_of(kind: Any) -> st.SearchStrategy[Any]:
             },
         )
     simple: dict[Any, st.SearchStrategy[Any]] = {
+        Mapping[str, Any]: st.dictionaries(
+            st.text(max_size=8), st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8)
+        ),
         str: st.text(max_size=8),
         int: st.integers(-(2**63), 2**63 - 1),
         float: st.floats(allow_nan=False, allow_infinity=False) | st.integers(-1000, 1000),

@@ -9,7 +9,7 @@ import sys
 
 __all__ = ["main"]
 
-NEEDED = frozenset({"click", "iso4217", "rich"})
+NEEDED = frozenset({"click", "rich"})
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from payroc_async.models.amount import in_words
+
 from .cardholders import Ending
-from .money import in_words
 from .records import Line, Sale
 
 __all__ = ["STYLES", "Board", "LiveBoard", "PlainBoard"]

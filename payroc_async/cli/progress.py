@@ -20,8 +20,8 @@ from payroc_async import (
     StillInProgress,
     Submitted,
 )
+from payroc_async.models.amount import in_words
 
-from .money import in_words
 from .records import reason_in_words
 from .results import SaleOptions
 

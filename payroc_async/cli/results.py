@@ -22,8 +22,7 @@ from payroc_async import (
     Payment,
     PayrocError,
 )
-
-from .money import in_words
+from payroc_async.models.amount import in_words
 
 __all__ = ["Result", "SaleOptions", "show", "show_json"]
 

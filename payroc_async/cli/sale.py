@@ -24,9 +24,9 @@ from payroc_async import (
     PayrocSession,
     Settled,
 )
+from payroc_async.models import Amount
 from payroc_async.simulator import Simulator
 
-from .money import to_smallest_unit
 from .progress import Progress
 from .results import Result, SaleOptions, show, show_json
 from .signals import on_signal
@@ -71,11 +71,17 @@ def _request(options: SaleOptions) -> PaymentInstructionRequest:
         processing_terminal_id=options.terminal,
         order=Order(
             order_id=options.order_id,
-            amount=to_smallest_unit(options.amount, options.currency),
-            currency=options.currency,
+            amount=_amount(options),
             description=options.description,
         ),
     )
+
+
+def _amount(options: SaleOptions) -> Amount:
+    amount = Amount.parse(options.amount, options.currency)
+    if amount.minor_units == 0:
+        raise ConfigurationError("amount", "must be more than zero")
+    return amount
 
 
 @asynccontextmanager

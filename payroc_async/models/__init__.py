@@ -1,5 +1,26 @@
 """The models of requests and answers: frozen attrs classes, spelled as Payroc spells them."""
 
+from .amount import (
+    Amount,
+)
+from .card import (
+    Balance,
+    Card,
+    EmvTag,
+    SecureToken,
+    SecurityChecks,
+)
+from .changes import (
+    Adjustment,
+    AdjustmentRequest,
+    CaptureRequest,
+    CustomerAdjustment,
+    OrderAdjustment,
+    ReferencedRefundRequest,
+    ReversalRequest,
+    SignatureAdjustment,
+    StatusAdjustment,
+)
 from .customers import (
     Address,
     ContactMethod,
@@ -10,7 +31,18 @@ from .customers import (
     RetrievedShippingAddress,
     ShippingAddress,
 )
+from .devices import (
+    ClosedLoopRead,
+    Device,
+    DeviceType,
+    LastTransaction,
+)
+from .emv import (
+    CardholderVerification,
+    EmvData,
+)
 from .enums import (
+    AdjustmentStatus,
     AlternativeTender,
     AvsResult,
     BenefitCategory,
@@ -31,6 +63,7 @@ from .enums import (
     StandingInstructionsSequence,
     SupportedOperation,
     TaxType,
+    Tender,
     TipMode,
     TipType,
     TransactionStatus,
@@ -39,6 +72,8 @@ from .enums import (
 from .instructions import (
     Instruction,
     PaymentInstruction,
+    RefundInstruction,
+    SignatureInstruction,
 )
 from .orders import (
     Breakdown,
@@ -50,6 +85,7 @@ from .orders import (
     HealthcareExpense,
     LineItem,
     Order,
+    RefundOrder,
     RetrievedBreakdown,
     RetrievedChoiceRate,
     RetrievedDualPricing,
@@ -63,16 +99,21 @@ from .orders import (
     Tax,
     Tip,
 )
+from .page import (
+    Page,
+)
 from .payment import (
-    Balance,
-    Card,
-    CustomField,
-    EmvTag,
     Payment,
     RefundSummary,
-    SecureToken,
-    SecurityChecks,
-    TransactionResult,
+)
+from .receipt import (
+    Receipt,
+    ReceiptConversion,
+    ReceiptSum,
+)
+from .refund import (
+    PaymentSummary,
+    Refund,
 )
 from .requests import (
     ClosedLoopOptions,
@@ -81,22 +122,39 @@ from .requests import (
     EbtDetails,
     IpAddress,
     PaymentInstructionRequest,
+    RefundInstructionRequest,
+    SignatureInstructionRequest,
 )
 from .shared import (
     Link,
     Raw,
 )
+from .signature import (
+    Signature,
+)
+from .transaction import (
+    CustomField,
+    Transaction,
+    TransactionResult,
+)
 
 __all__ = [
     "Address",
+    "Adjustment",
+    "AdjustmentRequest",
+    "AdjustmentStatus",
     "AlternativeTender",
+    "Amount",
     "AvsResult",
     "Balance",
     "BenefitCategory",
     "Breakdown",
+    "CaptureRequest",
     "Card",
+    "CardholderVerification",
     "ChoiceRate",
     "ClosedLoopOptions",
+    "ClosedLoopRead",
     "ClosedLoopType",
     "ContactMethod",
     "ContactType",
@@ -104,11 +162,15 @@ __all__ = [
     "CredentialOnFile",
     "CustomField",
     "Customer",
+    "CustomerAdjustment",
     "CustomizationOptions",
     "CvvResult",
     "DccOffer",
+    "Device",
+    "DeviceType",
     "DualPricing",
     "EbtDetails",
+    "EmvData",
     "EmvTag",
     "EntryMethod",
     "FirstTransactionReference",
@@ -119,18 +181,30 @@ __all__ = [
     "InstructionStatus",
     "IpAddress",
     "IpAddressType",
+    "LastTransaction",
     "LineItem",
     "Link",
     "MitAgreement",
     "NotificationLanguage",
     "OpenEnum",
     "Order",
+    "OrderAdjustment",
     "Outcome",
+    "Page",
     "Payment",
     "PaymentInstruction",
     "PaymentInstructionRequest",
+    "PaymentSummary",
     "ProcessingModel",
     "Raw",
+    "Receipt",
+    "ReceiptConversion",
+    "ReceiptSum",
+    "ReferencedRefundRequest",
+    "Refund",
+    "RefundInstruction",
+    "RefundInstructionRequest",
+    "RefundOrder",
     "RefundSummary",
     "ResponseCode",
     "RetrievedAddress",
@@ -145,18 +219,26 @@ __all__ = [
     "RetrievedSurcharge",
     "RetrievedTax",
     "RetrievedTip",
+    "ReversalRequest",
     "SecureToken",
     "SecurityChecks",
     "ShippingAddress",
+    "Signature",
+    "SignatureAdjustment",
+    "SignatureInstruction",
+    "SignatureInstructionRequest",
     "StandingInstructions",
     "StandingInstructionsSequence",
+    "StatusAdjustment",
     "SupportedOperation",
     "Surcharge",
     "Tax",
     "TaxType",
+    "Tender",
     "Tip",
     "TipMode",
     "TipType",
+    "Transaction",
     "TransactionResult",
     "TransactionStatus",
     "TransactionType",

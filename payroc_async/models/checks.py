@@ -70,6 +70,12 @@ def currency(instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 def amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     """Checks for a sum in the currency's smallest unit."""
+    if isinstance(value, float):
+        raise ConfigurationError(
+            attribute.name,
+            "must be an int, in the currency's smallest unit, not float: "
+            "a binary float holds most sums only nearly",
+        )
     if isinstance(value, bool) or not isinstance(value, int):
         _refuse_type(attribute, "an int, in the currency's smallest unit", value)
     if abs(value) > LARGEST:  # asked first: Python does not even show a number of 5,000 digits
@@ -108,13 +114,16 @@ def is_a(model: type) -> Check:
     return check
 
 
-def each(model: type) -> Check:
-    """Checks that a tuple holds instances of ``model`` alone."""
+def each(*models: type, least: int = 0) -> Check:
+    """Checks that a tuple holds instances of ``models`` alone, and at least so many."""
+    names = " or ".join(model.__name__ for model in models)
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        if len(value) < least:
+            raise ConfigurationError(attribute.name, f"must have at least {least} item")
         for item in value:
-            if not isinstance(item, model):
-                _refuse_type(attribute, f"a list of {model.__name__} alone", item)
+            if not isinstance(item, models):
+                _refuse_type(attribute, f"a list of {names} alone", item)
 
     return check
 

@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from typing import Self
 
 __all__ = [
+    "AdjustmentStatus",
     "AlternativeTender",
     "AvsResult",
     "BenefitCategory",
@@ -30,6 +31,7 @@ __all__ = [
     "StandingInstructionsSequence",
     "SupportedOperation",
     "TaxType",
+    "Tender",
     "TipMode",
     "TipType",
     "TransactionStatus",
@@ -210,6 +212,20 @@ class SupportedOperation(OpenEnum):
     ADD_SIGNATURE = "addSignature"
     SET_AS_READY = "setAsReady"
     SET_AS_PENDING = "setAsPending"
+
+
+class AdjustmentStatus(OpenEnum):
+    """What a payment's status can be set to. Source: contract section 6."""
+
+    READY = "ready"
+    PENDING = "pending"
+
+
+class Tender(OpenEnum):
+    """What kind of cards a device takes. Source: contract section 5."""
+
+    CREDIT_DEBIT = "creditDebit"
+    EBT = "ebt"
 
 
 class StandingInstructionsSequence(OpenEnum):

@@ -1,4 +1,4 @@
-"""An instruction's state, as the gateway gives it."""
+"""An instruction's state, as the gateway gives it: the same for every kind, but for its id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import field, frozen
 from .enums import InstructionStatus
 from .shared import Link, Raw
 
-__all__ = ["Instruction", "PaymentInstruction"]
+__all__ = ["Instruction", "PaymentInstruction", "RefundInstruction", "SignatureInstruction"]
 
 
 @frozen(kw_only=True)
@@ -56,3 +56,33 @@ class PaymentInstruction(Instruction):
     def instruction_id(self) -> str:
         """The gateway's id for it: ``payment_instruction_id``."""
         return self.payment_instruction_id
+
+
+@frozen(kw_only=True)
+class RefundInstruction(Instruction):
+    """The state of an unreferenced refund on a device. Source: contract section 3.
+
+    Its id is not the refund's: that comes from the completed instruction's link alone.
+    """
+
+    refund_instruction_id: str
+
+    @property
+    def instruction_id(self) -> str:
+        """The gateway's id for it: ``refund_instruction_id``."""
+        return self.refund_instruction_id
+
+
+@frozen(kw_only=True)
+class SignatureInstruction(Instruction):
+    """The state of a signature capture on a device. Source: contract section 3.
+
+    Its id is not the signature's: that comes from the completed instruction's link alone.
+    """
+
+    signature_instruction_id: str
+
+    @property
+    def instruction_id(self) -> str:
+        """The gateway's id for it: ``signature_instruction_id``."""
+        return self.signature_instruction_id

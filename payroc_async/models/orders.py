@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from attrs.converters import optional as maybe
 
+from .amount import (
+    currency_of_amount,
+    int_or_amount,
+    is_currency_of_amount,
+    is_sum,
+    keep_minor_units,
+)
 from .checks import (
     amount,
     as_datetime,
     as_tuple,
-    currency,
     each,
     flag,
     is_a,
@@ -45,6 +51,7 @@ __all__ = [
     "HealthcareExpense",
     "LineItem",
     "Order",
+    "RefundOrder",
     "RetrievedBreakdown",
     "RetrievedChoiceRate",
     "RetrievedDualPricing",
@@ -171,8 +178,9 @@ class Order:
 
     Args:
         order_id: The merchant's own id for it.
-        amount: In the currency's smallest unit: 4999 is 49.99 USD.
-        currency: ISO 4217 code.
+        amount: In the currency's smallest unit: 4999 is 49.99 USD. Or an ``Amount``, of which the
+            order keeps the int.
+        currency: ISO 4217 code; may be left out beside an ``Amount``, else must agree with it.
         date_time: An aware datetime, or an ISO 8601 string with a UTC offset.
         accept_partial_amount: Whether a part of the amount may be authorized. The gateway's
             default is False.
@@ -182,12 +190,45 @@ class Order:
     """
 
     order_id: str = field(validator=word)
-    amount: int = field(validator=amount)
-    currency: str = field(validator=currency)
+    amount: int = field(converter=int_or_amount, validator=is_sum)
+    currency: str = field(
+        default=Factory(currency_of_amount, takes_self=True), validator=is_currency_of_amount
+    )
     date_time: datetime | None = field(default=None, converter=maybe(as_datetime))
     description: str | None = field(default=None, validator=optional(text()), repr=False)
     accept_partial_amount: bool | None = field(default=None, validator=optional(flag))
     breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+
+    def __attrs_post_init__(self) -> None:
+        keep_minor_units(self)
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class RefundOrder:
+    """What is refunded. Source: contract section 4.
+
+    Args:
+        order_id: The merchant's own id for it.
+        description: Why it is refunded.
+        amount: In the currency's smallest unit: 4999 is 49.99 USD. Or an ``Amount``, of which the
+            order keeps the int.
+        currency: ISO 4217 code; may be left out beside an ``Amount``, else must agree with it.
+        date_time: An aware datetime, or an ISO 8601 string with a UTC offset.
+
+    Raises:
+        ConfigurationError: A value is wrong; nothing was sent.
+    """
+
+    order_id: str = field(validator=word)
+    description: str = field(validator=word, repr=False)
+    amount: int = field(converter=int_or_amount, validator=is_sum)
+    currency: str = field(
+        default=Factory(currency_of_amount, takes_self=True), validator=is_currency_of_amount
+    )
+    date_time: datetime | None = field(default=None, converter=maybe(as_datetime))
+
+    def __attrs_post_init__(self) -> None:
+        keep_minor_units(self)
 
 
 @frozen(kw_only=True)

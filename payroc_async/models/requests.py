@@ -1,4 +1,4 @@
-"""What is sent to a device: the request for a payment instruction.
+"""What is sent to a device: the requests for instructions.
 
 Source: contract section 4. A request is checked when it is made, and raises ``ConfigurationError``.
 """
@@ -24,7 +24,7 @@ from .enums import (
     IpAddressType,
     MitAgreement,
 )
-from .orders import Order
+from .orders import Order, RefundOrder
 from .shared import Raw
 
 __all__ = [
@@ -34,6 +34,8 @@ __all__ = [
     "EbtDetails",
     "IpAddress",
     "PaymentInstructionRequest",
+    "RefundInstructionRequest",
+    "SignatureInstructionRequest",
 ]
 
 
@@ -158,3 +160,48 @@ class PaymentInstructionRequest:
     )
     auto_capture: bool | None = field(default=None, validator=optional(flag))
     process_as_sale: bool | None = field(default=None, validator=optional(flag))
+
+
+@frozen(kw_only=True)
+class RefundInstructionRequest:
+    """A refund that refers to no payment, for a device. Source: contract section 4.
+
+    To give back a payment that was made through Payroc, refund or reverse the payment instead: that
+    needs no card.
+
+    Args:
+        processing_terminal_id: The merchant's configuration at Payroc, 4 to 50 characters; not the
+            device's serial number.
+        order: What is refunded.
+        operator: Who runs the refund.
+        customer: Who gets it.
+        ip_address: The customer's IP address.
+        customization_options: How the device takes the card.
+
+    Raises:
+        ConfigurationError: A value is wrong; nothing was sent.
+    """
+
+    processing_terminal_id: str = field(validator=text(4, 50))
+    order: RefundOrder = field(validator=is_a(RefundOrder))
+    operator: str | None = field(default=None, validator=optional(text()))
+    customer: Customer | None = field(default=None, validator=optional(is_a(Customer)))
+    ip_address: IpAddress | None = field(default=None, validator=optional(is_a(IpAddress)))
+    customization_options: CustomizationOptions | None = field(
+        default=None, validator=optional(is_a(CustomizationOptions))
+    )
+
+
+@frozen(kw_only=True)
+class SignatureInstructionRequest:
+    """A signature, for a device to take. Source: contract section 4.
+
+    Args:
+        processing_terminal_id: The merchant's configuration at Payroc, 4 to 50 characters; not the
+            device's serial number.
+
+    Raises:
+        ConfigurationError: A value is wrong; nothing was sent.
+    """
+
+    processing_terminal_id: str = field(validator=text(4, 50))

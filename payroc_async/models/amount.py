@@ -1,0 +1,220 @@
+"""Sums of money: what people write, and the smallest units that Payroc counts in.
+
+Converted exactly, never by way of a float. How many digits a currency has is asked of ``iso4217``.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+from typing import Any, NoReturn, cast
+
+from attrs import Attribute, field, frozen
+
+from payroc_async.errors import ConfigurationError
+
+from . import checks
+
+__all__ = ["Amount", "digits_after_point", "in_words"]
+
+MOST_DIGITS = 25
+"""More than any sum in range has; asked first, for ``int`` refuses text of 4,300 digits itself."""
+
+
+@cache
+def _digits() -> dict[str, int]:
+    # Imported here: it reads an XML file, which takes longer than importing all of this package.
+    import iso4217
+
+    return {
+        str(code): int(digits)
+        for code, entry in iso4217.raw_table.items()
+        if (digits := str(entry.get("CcyMnrUnts"))).isdigit()  # gold has none, nor has a test code
+    }
+
+
+def digits_after_point(currency: str) -> int | None:
+    """How many digits a sum has after the point: 2 for USD, 0 for JPY.
+
+    Returns:
+        The exponent of ISO 4217; None if it has no such currency, or one without a smallest unit.
+    """
+    return _digits().get(currency)
+
+
+def in_words(minor_units: int | None, currency: str, *, digits: int | None = None) -> str:
+    """Any sum that an answer may hold, for people: ``49.99 USD``.
+
+    Args:
+        minor_units: In the currency's smallest unit, whatever its sign; None if it is not known.
+        currency: Whatever the gateway calls it.
+        digits: How many there are after the point, where something else than ISO 4217 says so.
+    """
+    if minor_units is None:
+        return f"? {currency}"
+    if digits is None:
+        digits = digits_after_point(currency)
+    if digits is None:
+        return f"{minor_units} of the smallest unit of {currency}"
+    return f"{_with_point(minor_units, digits)} {currency}"
+
+
+def _with_point(minor_units: int, digits: int) -> str:
+    # Text, and not Decimal: exact, whatever the precision of the caller's decimal context.
+    sign = "-" if minor_units < 0 else ""
+    text = str(abs(minor_units)).rjust(digits + 1, "0")
+    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
+
+
+def _in_iso_4217(instance: Amount, attribute: Attribute[str], value: str) -> None:
+    checks.currency(instance, attribute, value)
+    if digits_after_point(value) is None:
+        _refuse_currency()
+
+
+def _refuse_currency() -> NoReturn:
+    raise ConfigurationError("currency", "must be an ISO 4217 code with a smallest unit, as USD")
+
+
+@frozen(order=False)
+class Amount:
+    """A sum of money in one currency, exact, and never negative.
+
+    ``Amount(4999, "USD")`` and ``Amount.parse("49.99", "USD")`` are the same. The first one that a
+    process makes takes a few milliseconds more, to read the table of currencies.
+
+    Amounts of one currency add up, subtract down to zero, and compare. What would mix currencies or
+    fall below zero is an error. To add many: ``sum(amounts, start=Amount(0, "USD"))``.
+
+    Source: contract section 4 (sums are integers in the currency's smallest unit).
+
+    Args:
+        minor_units: In the currency's smallest unit; never a float.
+        currency: ISO 4217 code.
+
+    Raises:
+        ConfigurationError: A value is wrong, or ISO 4217 has no such currency.
+    """
+
+    minor_units: int = field(validator=checks.amount)
+    currency: str = field(validator=_in_iso_4217)
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Amount:
+        """The amount that a plain decimal number says: 4999 minor units for ``49.99`` and USD.
+
+        Args:
+            text: ASCII digits, with a point and more digits if need be: no sign, no exponent, no
+                thousands separators, no spaces.
+            currency: ISO 4217 code.
+
+        Raises:
+            ConfigurationError: It is not such a number, or has more digits after the point than the
+                currency.
+        """
+        digits = digits_after_point(currency) if isinstance(currency, str) else None
+        if digits is None:
+            _refuse_currency()
+        if not isinstance(text, str):
+            _refuse_type(text)
+        found = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?", text)
+        if found is None:
+            raise ConfigurationError("amount", "must be a plain number, such as 49.99")
+        whole, part = found[1].lstrip("0"), found[2] or ""
+        if len(part) > digits:
+            said = f"{digits or 'no'} digit{'' if digits == 1 else 's'} after the point"
+            raise ConfigurationError("amount", f"has too many digits: {currency} has {said}")
+        if len(whole) > MOST_DIGITS:
+            raise ConfigurationError("amount", "is out of range")
+        return cls(int(whole + part.ljust(digits, "0") or "0"), currency)
+
+    @property
+    def decimal(self) -> Decimal:
+        """In major units, exact: ``Decimal("49.99")``."""
+        return Decimal(self._plain())
+
+    def _plain(self) -> str:
+        return _with_point(self.minor_units, _digits()[self.currency])
+
+    def __str__(self) -> str:
+        return f"{self._plain()} {self.currency}"
+
+    def __repr__(self) -> str:
+        return f"Amount({self.minor_units}, {self.currency!r})"
+
+    def __add__(self, other: Amount) -> Amount:
+        if not isinstance(other, Amount):
+            return NotImplemented
+        return Amount(self.minor_units + self._same(other), self.currency)
+
+    def __sub__(self, other: Amount) -> Amount:
+        if not isinstance(other, Amount):
+            return NotImplemented
+        return Amount(self.minor_units - self._same(other), self.currency)
+
+    def __lt__(self, other: Amount) -> bool:
+        return self.minor_units < self._same(other) if isinstance(other, Amount) else NotImplemented
+
+    def __le__(self, other: Amount) -> bool:
+        return (
+            self.minor_units <= self._same(other) if isinstance(other, Amount) else NotImplemented
+        )
+
+    def __gt__(self, other: Amount) -> bool:
+        return self.minor_units > self._same(other) if isinstance(other, Amount) else NotImplemented
+
+    def __ge__(self, other: Amount) -> bool:
+        return (
+            self.minor_units >= self._same(other) if isinstance(other, Amount) else NotImplemented
+        )
+
+    def _same(self, other: Amount) -> int:
+        if other.currency != self.currency:
+            raise ConfigurationError("currency", f"{self.currency} and {other.currency} do not mix")
+        return other.minor_units
+
+
+def _refuse_type(value: object) -> NoReturn:
+    why = ""
+    if isinstance(value, float):
+        why = ": a binary float holds most sums only nearly"
+    elif isinstance(value, int):
+        why = ", which says no unit: for smallest units, there is Amount(4999, 'USD')"
+    raise ConfigurationError(
+        "amount", f"must be a string, such as '49.99', not {type(value).__name__}{why}"
+    )
+
+
+# How an order takes an Amount, or an int beside a currency; it keeps the int, which is sent.
+
+
+def int_or_amount(value: int | Amount) -> int:
+    """As it came, until the order is checked: a converter, for what it tells the type checkers."""
+    return cast(int, value)
+
+
+def is_sum(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    """Checks for an ``Amount``, or a sum in the currency's smallest unit."""
+    if not isinstance(value, Amount):
+        checks.amount(instance, attribute, value)
+
+
+def currency_of_amount(instance: Any) -> str:
+    """The currency where none was given: that of the ``Amount``."""
+    if isinstance(instance.amount, Amount):
+        return instance.amount.currency
+    raise ConfigurationError("currency", "is needed, unless the amount is an Amount")
+
+
+def is_currency_of_amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for a currency that agrees with the ``Amount``, if there is one."""
+    checks.currency(instance, attribute, value)
+    if isinstance(instance.amount, Amount) and instance.amount.currency != value:
+        raise ConfigurationError(attribute.name, f"the amount is in {instance.amount.currency}")
+
+
+def keep_minor_units(instance: Any) -> None:
+    """Leaves the int of an ``Amount`` in a frozen model; for its ``__attrs_post_init__``."""
+    if isinstance(instance.amount, Amount):
+        object.__setattr__(instance, "amount", instance.amount.minor_units)

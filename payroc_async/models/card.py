@@ -1,0 +1,68 @@
+"""The card that a payment or a refund was made with. Source: contract section 5."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from .enums import AvsResult, BenefitCategory, CvvResult, EntryMethod
+from .shared import Link
+
+__all__ = ["Balance", "Card", "EmvTag", "SecureToken", "SecurityChecks"]
+
+
+@frozen(kw_only=True)
+class SecureToken:
+    """What stands for the card in Payroc's vault. Source: contract section 5."""
+
+    secure_token_id: str = field(repr=False)
+    customer_name: str = field(repr=False)
+    token: str = field(repr=False)
+    status: str
+    link: Link | None = field(default=None, repr=False)  # its path ends in the token's id
+
+
+@frozen(kw_only=True)
+class SecurityChecks:
+    """What the checks of security code and address gave. Source: contract section 5."""
+
+    cvv_result: CvvResult | None = field(default=None, repr=False)
+    avs_result: AvsResult | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class EmvTag:
+    """One tag of what the chip said. Source: contract section 5."""
+
+    hex: str = field(repr=False)
+    value: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class Balance:
+    """What is left on the card, in the currency's smallest unit. Source: contract section 5."""
+
+    benefit_category: BenefitCategory
+    amount: int
+    currency: str
+
+
+@frozen(kw_only=True)
+class Card:
+    """The card that paid. Source: contract section 5. Its repr tells brand and entry alone.
+
+    Attributes:
+        type: The brand.
+        card_number: Masked: the first six digits and the last four.
+        expiry_date: ``MMYY``.
+    """
+
+    type: str
+    entry_method: EntryMethod | None = None
+    cardholder_name: str | None = field(default=None, repr=False)
+    cardholder_signature: str | None = field(default=None, repr=False)
+    card_number: str = field(repr=False)
+    expiry_date: str = field(repr=False)
+    secure_token: SecureToken | None = field(default=None, repr=False)
+    security_checks: SecurityChecks | None = field(default=None, repr=False)
+    emv_tags: tuple[EmvTag, ...] = field(default=(), repr=False)
+    balances: tuple[Balance, ...] = field(default=(), repr=False)

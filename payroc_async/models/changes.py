@@ -1,0 +1,149 @@
+"""What can be done with a payment later: refund, reverse, capture, adjust.
+
+Source: contract sections 2 and 6. A request is checked when it is made, and raises
+``ConfigurationError``. Sums are integers in the payment's currency's smallest unit.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from .checks import amount, as_tuple, each, is_a, name_the_field, optional, text, word
+from .customers import ContactMethod, ShippingAddress
+from .enums import AdjustmentStatus
+from .orders import Breakdown
+
+__all__ = [
+    "Adjustment",
+    "AdjustmentRequest",
+    "CaptureRequest",
+    "CustomerAdjustment",
+    "OrderAdjustment",
+    "ReferencedRefundRequest",
+    "ReversalRequest",
+    "SignatureAdjustment",
+    "StatusAdjustment",
+]
+
+
+@frozen(kw_only=True)
+class ReferencedRefundRequest:
+    """Gives back a payment whose batch is closed, whole or in part. Source: contract section 2.
+
+    Args:
+        amount: How much, in the currency's smallest unit.
+        description: Why it is refunded.
+        operator: Who runs the refund.
+    """
+
+    amount: int = field(validator=amount)
+    description: str = field(validator=word, repr=False)
+    operator: str | None = field(default=None, validator=optional(text()))
+
+
+@frozen(kw_only=True)
+class ReversalRequest:
+    """Voids a payment or a refund while its batch is open. Source: contract section 2.
+
+    Args:
+        amount: How much of a payment, in the currency's smallest unit; all of it if left out. A
+            refund is voided whole.
+        operator: Who runs the reversal.
+    """
+
+    amount: int | None = field(default=None, validator=optional(amount))
+    operator: str | None = field(default=None, validator=optional(text()))
+
+
+@frozen(kw_only=True)
+class CaptureRequest:
+    """Captures a pre-authorization. Source: contract section 2.
+
+    Args:
+        processing_terminal_id: The merchant's configuration at Payroc, 4 to 50 characters.
+        operator: Who runs the capture.
+        amount: How much, in the currency's smallest unit; all of it if left out.
+        breakdown: What the amount is made of.
+    """
+
+    processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
+    operator: str | None = field(default=None, validator=optional(text()))
+    amount: int | None = field(default=None, validator=optional(amount))
+    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+
+
+@frozen(kw_only=True)
+class OrderAdjustment:
+    """Another amount for a payment, as when a tip is added. Source: contract section 6.
+
+    Args:
+        amount: The new total, in the currency's smallest unit.
+        breakdown: What the amount is made of.
+    """
+
+    type: str = field(default="order", init=False)
+    amount: int = field(validator=amount)
+    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class StatusAdjustment:
+    """Lets a payment settle with the next batch, or keeps it from it. Source: contract section 6.
+
+    Args:
+        to_status: ``READY`` to let it settle, ``PENDING`` to hold it back.
+    """
+
+    type: str = field(default="status", init=False)
+    to_status: AdjustmentStatus = field(converter=AdjustmentStatus, validator=word)
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class CustomerAdjustment:
+    """Where the customer is to be reached now. Source: contract section 6.
+
+    Args:
+        contact_methods: A list or a tuple.
+    """
+
+    type: str = field(default="customer", init=False)
+    shipping_address: ShippingAddress | None = field(
+        default=None, validator=optional(is_a(ShippingAddress))
+    )
+    contact_methods: tuple[ContactMethod, ...] = field(
+        default=(), converter=as_tuple, validator=each(ContactMethod)
+    )
+
+
+@frozen(kw_only=True)
+class SignatureAdjustment:
+    """A signature for a payment. Source: contract section 6.
+
+    Args:
+        cardholder_signature: As Payroc gave it: ``signature`` of a captured ``Signature``.
+    """
+
+    type: str = field(default="signature", init=False)
+    cardholder_signature: str = field(validator=word, repr=False)
+
+
+Adjustment = OrderAdjustment | StatusAdjustment | CustomerAdjustment | SignatureAdjustment
+"""One thing to change about a payment. Source: contract section 6."""
+
+
+@frozen(kw_only=True, field_transformer=name_the_field)
+class AdjustmentRequest:
+    """Changes a payment while its batch is open. Source: contract sections 2 and 6.
+
+    Args:
+        adjustments: What to change; a list or a tuple of at least one.
+        operator: Who makes the change.
+    """
+
+    adjustments: tuple[Adjustment, ...] = field(
+        converter=as_tuple,
+        validator=each(
+            OrderAdjustment, StatusAdjustment, CustomerAdjustment, SignatureAdjustment, least=1
+        ),
+    )
+    operator: str | None = field(default=None, validator=optional(text()))

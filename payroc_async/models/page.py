@@ -1,0 +1,47 @@
+"""One page of a search. Source: contract section 7."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from .shared import Link
+
+__all__ = ["Page"]
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Page(Generic[T]):
+    """One page of a search. Source: contract section 7.
+
+    What it is made of is required: a payment that cannot be read must not look as if there were
+    none.
+
+    Attributes:
+        limit: The most that a page holds.
+        count: How many this one holds.
+        has_more: Whether there is another one; None where the gateway does not say.
+        data: What was found.
+    """
+
+    limit: int | None = None
+    count: int | None = None
+    has_more: bool | None = None
+    links: tuple[Link, ...] = ()
+    data: tuple[T, ...]
+
+    @property
+    def next_link(self) -> Link | None:
+        """To the next page; None on the last one."""
+        return self._link("next")
+
+    @property
+    def previous_link(self) -> Link | None:
+        """To the page before; None on the first one."""
+        return self._link("previous")
+
+    def _link(self, rel: str) -> Link | None:
+        return next((link for link in self.links if (link.rel or "").lower() == rel), None)

@@ -1,0 +1,117 @@
+"""What a payment and a refund have in common. Source: contract section 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from .card import Card
+from .customers import RetrievedCustomer
+from .enums import (
+    Outcome,
+    ResponseCode,
+    SupportedOperation,
+    TransactionStatus,
+    TransactionType,
+)
+from .orders import RetrievedOrder
+from .shared import Raw
+
+if TYPE_CHECKING:
+    from .receipt import Copy, Receipt
+
+__all__ = ["CustomField", "Transaction", "TransactionResult"]
+
+
+@frozen(kw_only=True)
+class TransactionResult:
+    """What the processor said. Source: contract section 5.
+
+    Attributes:
+        status: Where it stands in its settlement; says nothing about approval.
+        authorized_amount: In the currency's smallest unit; less than the order's on a partial
+            approval.
+        response_code: What the outcome is read from.
+    """
+
+    type: TransactionType | None = None
+    ebt_type: str | None = None
+    status: TransactionStatus
+    approval_code: str | None = None
+    authorized_amount: int | None = None
+    currency: str | None = None
+    response_code: ResponseCode
+    response_message: str | None = None
+    processor_response_code: str | None = None
+    card_scheme_reference_id: str | None = None
+
+
+@frozen(kw_only=True)
+class CustomField:
+    """A field of the merchant's own. Source: contract section 5."""
+
+    name: str
+    value: str = field(repr=False)
+
+
+@frozen(kw_only=True, repr=False)
+class Transaction:
+    """What a payment and a refund have in common. Source: contract section 5.
+
+    Attributes:
+        raw: The whole JSON object, with the fields that no model knows. It may hold card data.
+    """
+
+    processing_terminal_id: str
+    operator: str | None = None
+    order: RetrievedOrder
+    customer: RetrievedCustomer | None = None
+    card: Card
+    supported_operations: tuple[SupportedOperation, ...] = ()
+    transaction_result: TransactionResult
+    custom_fields: tuple[CustomField, ...] = ()
+    raw: Mapping[str, Any] = field(factory=dict, converter=Raw, eq=False)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, from the response code; ``UNKNOWN`` for a code not in the contract."""
+        return self.transaction_result.response_code.outcome
+
+    @property
+    def approved(self) -> bool:
+        """Whether it was approved in full. A partial approval is not: see ``authorized_amount``."""
+        return self.outcome is Outcome.APPROVED
+
+    def receipt(
+        self,
+        *,
+        merchant: Sequence[str] = (),
+        copy: Copy = "customer",
+        date_time: datetime | None = None,
+    ) -> Receipt:
+        """The receipt, as data and with ``text()`` as what a printer prints.
+
+        Args:
+            merchant: The lines on top: at least the name and the place that the acquirer knows the
+                merchant by. Payroc does not send them.
+            copy: Whose copy it is, ``"customer"`` or ``"merchant"``.
+            date_time: When it happened, in the time of the place; the order's own time if left out.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+        """
+        from .receipt import make_receipt  # it needs this module
+
+        return make_receipt(self, merchant=merchant, copy=copy, date_time=date_time)
+
+    def _summary(self) -> str:
+        result = self.transaction_result
+        return (
+            f"outcome={self.outcome.name}, "
+            f"amount={self.order.amount}, authorized_amount={result.authorized_amount}, "
+            f"currency={self.order.currency!r}, status={result.status.value!r}, "
+            f"order_id={self.order.order_id!r}"
+        )

@@ -1,0 +1,392 @@
+"""The models around the sale: refunds, signatures, devices, pages, and what is done to payments."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payroc_async import codec
+from payroc_async import models as m
+from payroc_async.codec import decode, encode, structure, structure_page, unstructure
+from payroc_async.errors import ConfigurationError, ResponseFormatError
+
+from .test_codec import CANARY, SLOW, json_of, parent, paths_in, sample
+from .test_models import shown
+
+ANSWERS: dict[str, type[Any]] = {
+    "payment": m.Payment,
+    "refund": m.Refund,
+    "payment_instruction": m.PaymentInstruction,
+    "refund_instruction": m.RefundInstruction,
+    "signature_instruction": m.SignatureInstruction,
+    "signature": m.Signature,
+    "device": m.Device,
+    "closed_loop_read": m.ClosedLoopRead,
+}
+# What contract section 5 marks, and without which the thing would be nothing.
+REQUIRED = {
+    "refund": "refundId processingTerminalId order order.orderId order.amount order.currency card "
+    "card.type card.cardNumber card.expiryDate transactionResult transactionResult.status "
+    "transactionResult.responseCode",
+    "refund_instruction": "status refundInstructionId",
+    "signature_instruction": "status signatureInstructionId",
+    "signature": "signature",
+    "device": "serialNumber",
+    "closed_loop_read": "closedLoopReadId",
+}
+
+
+def answer(name: str) -> Any:
+    return structure(sample(name), ANSWERS[name])
+
+
+# Answers
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_sample_goes_round(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Reading a full sample and writing it again gives all of it; ``raw`` has the unknown."""
+    data = {**sample(name), "brandNew": {"a": [1]}}
+    model = structure(data, ANSWERS[name])
+    assert unstructure(model) == sample(name)
+    assert dict(model.raw) == data
+    assert structure(model.raw, ANSWERS[name]) == model == answer(name)
+    assert codec._read_model(data, ANSWERS[name], name) == model
+    assert hash(model) == hash(answer(name))
+    assert pickle.loads(pickle.dumps(model)) == copy.deepcopy(model) == model
+    assert caplog.records == []
+
+
+ANY_ANSWER = st.sampled_from(list(ANSWERS.values())).flatmap(
+    lambda cls: st.tuples(st.just(cls), json_of(cls))
+)
+
+
+@SLOW
+@given(
+    found=ANY_ANSWER,
+    unknown=st.dictionaries(st.from_regex("x-[a-z]{1,5}", fullmatch=True), st.text(max_size=5)),
+)
+def test_any_answer_goes_round(found: tuple[type[Any], Any], unknown: dict[str, str]) -> None:
+    """Whatever the contract allows, unknown words and fields included, is kept."""
+    cls, data = found
+    model = structure({**data, **unknown}, cls)
+    assert dict(model.raw) == {**data, **unknown}
+    written = unstructure(model)
+    for path in paths_in(written):  # the one default that is not nothing
+        if path.endswith("method") and "ink" in path:
+            holder, key = parent(data, path)
+            holder.setdefault(key, "GET")
+    for nothing in ("errorMessage", "data"):  # of another status than failure; or an empty payload
+        if nothing not in written or nothing not in data:
+            data.pop(nothing, None)
+            written.pop(nothing, None)
+    assert written == data
+    assert structure(decode(encode(model)), cls) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, path) for name, paths in REQUIRED.items() for path in paths.split()]
+)
+def test_what_an_answer_must_have(name: str, path: str) -> None:
+    """Without a required field there is no answer, and the error names the field."""
+    data = sample(name)
+    holder, key = parent(data, path)
+    del holder[key]
+    with pytest.raises(ResponseFormatError, match=rf"^{ANSWERS[name].__name__}\.{path}: missing$"):
+        structure(data, ANSWERS[name])
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("value", [None, {"a": CANARY}, [CANARY]])
+def test_what_an_answer_need_not_have(
+    name: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any other field may be null or garbled, and the rest is read all the same."""
+    for key in sample(name):
+        if key not in REQUIRED[name].split():
+            model = structure({**sample(name), key: value}, ANSWERS[name])
+            assert model.raw[key] == value
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("refund_instruction", "refund_instruction_id"),
+        ("signature_instruction", "signature_instruction_id"),
+    ],
+)
+def test_instructions_of_every_kind(name: str, attribute: str) -> None:
+    """Every kind of instruction tells its own id, and shares the rest with a sale's."""
+    instruction = answer(name)
+    assert isinstance(instruction, m.Instruction)
+    assert instruction.instruction_id == getattr(instruction, attribute)
+    assert instruction.link is not None
+    failed = instruction.status == "failure"
+    assert instruction.error_message == ("Device error" if failed else None)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("A", m.Outcome.APPROVED), ("D", m.Outcome.DECLINED)]
+)
+def test_a_refunds_outcome(code: str, outcome: m.Outcome) -> None:
+    """A refund's outcome is read from the response code, as a payment's is."""
+    data = sample("refund")
+    data["transactionResult"]["responseCode"] = code
+    refund = structure(data, m.Refund)
+    assert refund.outcome is outcome
+    assert refund.approved is (code == "A")
+    assert refund.payment is not None
+    assert refund.payment.payment_id == "M2MJOG6O2Y"
+    assert repr(refund) == (
+        f"Refund(refund_id='CD3HN88U9F', outcome={outcome.name}, amount=1000, "
+        "authorized_amount=1000, currency='USD', status='ready', order_id='OrderRef6543')"
+    )
+
+
+def test_p7_no_repr_shows_card_person_or_image() -> None:
+    """P7: no repr shows what a refund's card and customer, a signature or a read card hold."""
+    refund = shown(answer("refund"))
+    for secret in ("Hopper", "400000", "0002", "1230", "custom-value", "Sarah", "Cold pizza"):
+        assert secret not in refund
+    assert "iVBOR" not in shown(answer("signature"))
+    assert "payload" not in shown(answer("closed_loop_read"))
+    assert "04a1b2c3" not in shown(answer("closed_loop_read"))
+    assert "1850010868" in shown(answer("device"))
+
+
+def test_a_signatures_image(tmp_path: Path) -> None:
+    """The image is the decoded bytes, and ``save`` writes them over what was there."""
+    signature = answer("signature")
+    assert signature.image == b"\x89PNG\r\n\x1a\nsigned"
+    assert signature.created_on == date(2026, 6, 2)
+    for path in (tmp_path / "a.png", str(tmp_path / "b.png")):
+        Path(path).write_bytes(b"x" * 100)
+        assert signature.save(path) == Path(path)
+        assert Path(path).read_bytes() == signature.image
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["canary", "Y2Fu YXJ5", "Y2FuYXJ5\n", "Y2FuYXJ", "Y2FuYXJ5====", "Y2FuYXJ5=", "Y2Fu-_J5",
+     "data:image/png;base64,AA==", "ÄÖcanary", "Y2Fu!!!!", "Y2Fu\n\n\n\n"],
+)  # fmt: skip
+def test_a_signature_that_is_no_image(text: str, tmp_path: Path) -> None:
+    """What is not strictly Base64 is an error when it is decoded; nothing is written, or told."""
+    signature = structure({**sample("signature"), "signature": text}, m.Signature)
+    assert signature.signature == text
+    path = tmp_path / "a.png"
+    for ask in (lambda: signature.image, lambda: signature.save(path)):
+        with pytest.raises(ValueError, match=r"^the signature is not Base64$") as caught:
+            ask()
+        assert caught.value.__context__ is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "active"),
+    [
+        ({}, True),
+        ({"deactivatedDate": None}, True),
+        ({"deactivatedDate": "2026-05-01"}, False),
+        ({"deactivatedDate": "2026-05-01T00:00:00Z"}, False),
+        ({"deactivatedDate": {"unreadable": 1}}, False),
+    ],
+)
+def test_an_active_device(found: dict[str, Any], active: bool) -> None:
+    """A device is active unless it has a date of deactivation, in whatever form that comes."""
+    device = structure({"serialNumber": "1850010868", **found}, m.Device)
+    assert device.active is active
+    assert m.Device(serial_number="1850010868").active
+
+
+def test_a_closed_loop_read_keeps_its_payload() -> None:
+    """The payload is there as it came, read-only at the top."""
+    read = answer("closed_loop_read")
+    assert read.data["blocks"][0]["sector"] == 3
+    assert dict(read.data) == sample("closed_loop_read")["data"]
+    with pytest.raises(TypeError):
+        read.data["uid"] = 1
+
+
+# Pages
+
+
+@pytest.mark.parametrize("more", ["hasMore", "has_more"])
+@pytest.mark.parametrize("number", [int, str])
+def test_a_page_in_both_spellings(more: str, number: type) -> None:
+    """A page is read with ``hasMore`` or ``has_more``, and with numbers or strings for counts."""
+    data = sample("devices_page")
+    data[more] = data.pop("hasMore")
+    data["limit"], data["count"] = number(data["limit"]), number(data["count"])
+    page = structure_page(data, m.Device)
+    assert (page.limit, page.count, page.has_more) == (2, 2, True)
+    assert [device.serial_number for device in page.data] == ["1850010868", "1850010869"]
+    assert page.data[0].tender is m.Tender.EBT
+    assert page.next_link == page.links[0]
+    assert page.previous_link == page.links[1]
+    assert unstructure(page) == sample("devices_page")
+
+
+@pytest.mark.parametrize("rel", ["next", "Next", "NEXT"])
+def test_the_next_link_in_any_case(rel: str) -> None:
+    """Which link is the next one does not depend on the case of its ``rel``."""
+    links = [{"href": "/v1/devices"}, {"rel": rel, "href": "/v1/devices?after=1"}]
+    page = structure_page({"links": links, "data": []}, m.Device)
+    assert page.next_link is page.links[1]
+    assert page.previous_link is None
+
+
+def test_a_page_with_the_least() -> None:
+    """A page needs its list alone; then it is the last one."""
+    page = structure_page({"data": []}, m.Payment)
+    assert page == m.Page(data=())
+    assert (page.has_more, page.next_link, page.previous_link) == (None, None, None)
+    nulls: dict[str, Any] = {
+        "limit": None,
+        "count": None,
+        "hasMore": None,
+        "links": None,
+        "data": [],
+    }
+    assert structure_page(nulls, m.Payment) == page
+
+
+def test_a_page_with_a_garbled_count(caplog: pytest.LogCaptureFixture) -> None:
+    """A count that cannot be read is dropped with a warning: the items are what counts."""
+    page = structure_page({**sample("devices_page"), "count": CANARY}, m.Device)
+    assert page.count is None
+    assert len(page.data) == 2
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert CANARY not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": [{"serialNumber": "1"}, {}]}, r"Page.data\[1\], Device.serialNumber: missing"),
+        ({"data": [CANARY]}, r"Page.data\[0\], Device: not an object"),
+        ({"data": CANARY}, r"Page.data: not readable, found str"),
+    ],
+)
+def test_a_page_leaves_nothing_out(change: dict[str, Any], said: str) -> None:
+    """An item that cannot be read is an error: a search must not find less than there is."""
+    with pytest.raises(ResponseFormatError, match=f"^{said}$") as caught:
+        structure_page({**sample("devices_page"), **change}, m.Device)
+    assert caught.value.__context__ is None
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, [], CANARY, {}, {"limit": 1}])
+def test_what_is_no_page(data: object) -> None:
+    """What has no list of items is no page."""
+    with pytest.raises(ResponseFormatError, match=r"^Page(\.data: missing|: not an object)$"):
+        structure_page(data, m.Device)
+
+
+# Requests
+
+
+def test_a_refund_instruction_is_sent_as_the_contract_says() -> None:
+    """A request for a refund with every field is the JSON of the sample."""
+    request = m.RefundInstructionRequest(
+        processing_terminal_id="1234001",
+        order=m.RefundOrder(
+            order_id="OrderRef6543",
+            description="Cold pizza",
+            amount=1000,
+            currency="USD",
+            date_time="2026-06-03T12:25:00Z",
+        ),
+        operator="Jane",
+        customer=m.Customer(
+            first_name="Sarahfirst",
+            contact_methods=[m.ContactMethod(type="email", value="jane.doe@example.com")],
+        ),
+        ip_address=m.IpAddress(type="ipv6", value="2001:db8::7"),
+        customization_options=m.CustomizationOptions(entry_method="manualEntry"),
+    )
+    assert json.loads(encode(request)) == sample("refund_instruction_request")
+    assert encode(request) == encode(copy.deepcopy(request))
+    assert "Sarah" not in shown(request)
+    assert "pizza" not in shown(request)
+
+
+def test_a_signature_instruction_is_its_terminal_alone() -> None:
+    """A request for a signature is the terminal's id."""
+    request = m.SignatureInstructionRequest(processing_terminal_id="1234001")
+    assert encode(request) == b'{"processingTerminalId":"1234001"}'
+
+
+def test_adjustments_are_sent_as_the_contract_says() -> None:
+    """Each kind of adjustment says its type, and has its own fields."""
+    request = m.AdjustmentRequest(
+        adjustments=[
+            m.OrderAdjustment(
+                amount=5499,
+                breakdown=m.Breakdown(
+                    subtotal=4999, tip=m.Tip(type="fixedAmount", mode="adjusted", amount=500)
+                ),
+            ),
+            m.StatusAdjustment(to_status="pending"),
+            m.CustomerAdjustment(
+                shipping_address=m.ShippingAddress(recipient_name="Recipientname"),
+                contact_methods=[m.ContactMethod(type="email", value="jane.doe@example.com")],
+            ),
+            m.SignatureAdjustment(cardholder_signature="iVBORw0KGgo="),
+        ],
+        operator="Jane",
+    )
+    assert json.loads(encode(request)) == sample("adjustment_request")
+    for secret in ("iVBOR", "Recipientname", "jane.doe"):
+        assert secret not in shown(request)
+
+
+def test_an_adjustment_that_changes_nothing_is_refused() -> None:
+    """There is at least one adjustment, and no other type can be put in its place."""
+    with pytest.raises(ConfigurationError, match=r"^adjustments: must have at least 1 item$"):
+        m.AdjustmentRequest(adjustments=[])
+    with pytest.raises(TypeError):
+        m.OrderAdjustment(type="status", amount=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("request_", "sent"),
+    [
+        (
+            m.ReferencedRefundRequest(amount=1000, description="Cold", operator="Jane"),
+            {"amount": 1000, "description": "Cold", "operator": "Jane"},
+        ),
+        (m.ReversalRequest(), {}),
+        (m.ReversalRequest(amount=0, operator="Jane"), {"amount": 0, "operator": "Jane"}),
+        (m.CaptureRequest(), {}),
+        (
+            m.CaptureRequest(
+                processing_terminal_id="1234001",
+                operator="Jane",
+                amount=4999,
+                breakdown=m.Breakdown(subtotal=4999),
+            ),
+            {
+                "processingTerminalId": "1234001",
+                "operator": "Jane",
+                "amount": 4999,
+                "breakdown": {"subtotal": 4999},
+            },
+        ),
+    ],
+)
+def test_what_is_done_to_a_payment(request_: object, sent: dict[str, Any]) -> None:
+    """Refund, reversal and capture send what was given, and nothing else."""
+    assert unstructure(request_) == sent
