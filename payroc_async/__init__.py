@@ -53,7 +53,6 @@ from .instructions import (
 from .models import (
     Address,
     Adjustment,
-    AdjustmentRequest,
     AdjustmentStatus,
     AlternativeTender,
     Amount,
@@ -61,7 +60,6 @@ from .models import (
     Balance,
     BenefitCategory,
     Breakdown,
-    CaptureRequest,
     Card,
     CardholderVerification,
     ChoiceRate,
@@ -111,7 +109,6 @@ from .models import (
     Receipt,
     ReceiptConversion,
     ReceiptSum,
-    ReferencedRefundRequest,
     Refund,
     RefundInstruction,
     RefundInstructionRequest,
@@ -130,7 +127,6 @@ from .models import (
     RetrievedSurcharge,
     RetrievedTax,
     RetrievedTip,
-    ReversalRequest,
     SecureToken,
     SecurityChecks,
     ShippingAddress,
@@ -153,10 +149,15 @@ from .models import (
     TransactionResult,
     TransactionStatus,
     TransactionType,
+    Undone,
+)
+from .runs import (
+    RefundHandle,
+    SaleHandle,
+    SignatureHandle,
 )
 from .session import (
     PayrocSession,
-    SaleHandle,
 )
 from .version import (
     __version__,
@@ -166,7 +167,6 @@ __all__ = [
     "APIError",
     "Address",
     "Adjustment",
-    "AdjustmentRequest",
     "AdjustmentStatus",
     "AlternativeTender",
     "Amount",
@@ -179,7 +179,6 @@ __all__ = [
     "CancelReason",
     "CancelRequested",
     "Canceled",
-    "CaptureRequest",
     "Card",
     "CardholderVerification",
     "ChoiceRate",
@@ -253,8 +252,8 @@ __all__ = [
     "Receipt",
     "ReceiptConversion",
     "ReceiptSum",
-    "ReferencedRefundRequest",
     "Refund",
+    "RefundHandle",
     "RefundInstruction",
     "RefundInstructionRequest",
     "RefundOrder",
@@ -276,7 +275,6 @@ __all__ = [
     "RetrievedTip",
     "RetryPolicy",
     "Retrying",
-    "ReversalRequest",
     "SaleHandle",
     "SecureToken",
     "SecurityChecks",
@@ -286,6 +284,7 @@ __all__ = [
     "ShippingAddress",
     "Signature",
     "SignatureAdjustment",
+    "SignatureHandle",
     "SignatureInstruction",
     "SignatureInstructionRequest",
     "StandingInstructions",
@@ -307,5 +306,6 @@ __all__ = [
     "TransactionStatus",
     "TransactionType",
     "TransportError",
+    "Undone",
     "__version__",
 ]

@@ -21,7 +21,15 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from .errors import ResponseFormatError
 from .models import ClosedLoopOptions, OpenEnum, Page
 
-__all__ = ["decode", "encode", "prepare", "structure", "structure_page", "unstructure"]
+__all__ = [
+    "decode",
+    "encode",
+    "encode_query",
+    "prepare",
+    "structure",
+    "structure_page",
+    "unstructure",
+]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -115,6 +123,14 @@ def decode(body: bytes) -> object:
     except orjson.JSONDecodeError:
         pass  # it holds the body
     raise ResponseFormatError("not JSON")
+
+
+def encode_query(filters: object) -> dict[str, str]:
+    """A model's fields as those of a query: camelCase, ``true`` for True, and without None."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in unstructure(filters).items()
+    }
 
 
 def _camel_case(name: str) -> str:

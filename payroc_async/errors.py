@@ -66,7 +66,14 @@ __all__ = [
 
 
 class PayrocError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose.
+
+    Attributes:
+        idempotency_key: The key of the POST that failed, if it was one; repeated with the same
+            arguments under it, a call whose answer was lost takes no second effect.
+    """
+
+    idempotency_key: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and pickled without calling __init__, whose parameters are not its args.

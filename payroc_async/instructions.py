@@ -40,9 +40,9 @@ from .events import (
     StillInProgress,
     Submitted,
 )
+from .kinds import Kind
 from .models import Instruction, InstructionStatus
 from .protocol import (
-    Kind,
     cancel_request,
     decipher_instruction,
     decipher_resource,

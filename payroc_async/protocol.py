@@ -8,17 +8,17 @@ Source: contract sections 1 to 3 and 8.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID, uuid4
 
 from attrs import field, frozen
 
-from .codec import decode, structure
+from .codec import decode, structure, structure_page
 from .errors import (
     APIError,
     AuthenticationError,
@@ -34,31 +34,27 @@ from .errors import (
     ResponseFormatError,
     ServerError,
 )
-from .models import (
-    Instruction,
-    InstructionStatus,
-    Link,
-    Payment,
-    PaymentInstruction,
-    PaymentInstructionRequest,
-)
+from .kinds import Kind, Resource
+from .models import Instruction, InstructionStatus, Link, Page
 
 __all__ = [
-    "PAYMENT",
     "Answer",
-    "Kind",
     "Request",
     "Token",
+    "action_request",
     "cancel_request",
     "check_idempotency_key",
     "check_identifier",
     "decipher_instruction",
+    "decipher_page",
     "decipher_resource",
     "decipher_success",
     "decipher_token",
     "follow_link",
     "new_idempotency_key",
+    "next_page_request",
     "resource_request",
+    "search_request",
     "status_request",
     "submit_request",
 ]
@@ -97,34 +93,6 @@ class Token:
     value: str = field(repr=False)
     lifetime: float | None
 
-
-@frozen
-class Kind(Generic[InstructionT, ResourceT]):
-    """What tells one kind of instruction from the others.
-
-    Source: contract section 2.
-    """
-
-    noun: str
-    collection: str
-    """The instructions' path segment."""
-    resources: str
-    """The path segment of what a completed instruction links to."""
-    request_type: type
-    instruction_type: type[InstructionT]
-    resource_type: type[ResourceT]
-    resource_id: Callable[[ResourceT], str]
-
-
-PAYMENT: Kind[PaymentInstruction, Payment] = Kind(
-    noun="payment",
-    collection="payment-instructions",
-    resources="payments",
-    request_type=PaymentInstructionRequest,
-    instruction_type=PaymentInstruction,
-    resource_type=Payment,
-    resource_id=lambda payment: payment.payment_id,
-)
 
 # Requests ----------
 
@@ -192,9 +160,23 @@ def cancel_request(kind: Kind[Any, Any], instruction_id: str) -> Request:
     return Request("DELETE", f"/{kind.collection}/{quote(instruction_id, safe='')}")
 
 
-def resource_request(kind: Kind[Any, Any], resource_id: str) -> Request:
-    """The GET of a payment by its id."""
-    return Request("GET", f"/{kind.resources}/{quote(resource_id, safe='')}")
+def resource_request(resource: Resource[Any], resource_id: str) -> Request:
+    """The GET of a payment, or of another resource, by its id."""
+    return Request("GET", f"/{resource.resources}/{quote(resource_id, safe='')}")
+
+
+def action_request(
+    resource: Resource[Any], resource_id: str, action: str, body: bytes, idempotency_key: str
+) -> Request:
+    """The POST that does something to a resource, such as ``refund`` to a payment."""
+    path = f"/{resource.resources}/{quote(resource_id, safe='')}/{action}"
+    return Request("POST", path, body, idempotency_key)
+
+
+def search_request(resource: Resource[Any], filters: Mapping[str, str]) -> Request:
+    """The GET of a search's first page. The filters are named as on the wire."""
+    query = f"?{urlencode(filters)}" if filters else ""
+    return Request("GET", f"/{resource.resources}{query}")
 
 
 # Answers ----------
@@ -365,14 +347,55 @@ def follow_link(kind: Kind[Any, Any], link: Link | None) -> Request:
         ) from None
 
 
-def decipher_resource(kind: Kind[Any, ResourceT], answer: Answer, request: Request) -> ResourceT:
-    """The payment that an answer to ``request`` shows.
+def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Request) -> ResourceT:
+    """The payment, or other resource, that an answer to ``request`` shows.
 
     Raises:
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no payment, or is another one than was asked for.
     """
-    resource = structure(decode(decipher_success(answer).body), kind.resource_type)
-    if not request.path.endswith("/" + quote(kind.resource_id(resource), safe="")):
-        raise ResponseFormatError(f"the answer shows another {kind.noun} than was asked for")
-    return resource
+    found = structure(decode(decipher_success(answer).body), resource.resource_type)
+    shown = resource.resource_id(found)
+    # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it.
+    asked = request.path.split("/")[2]
+    if shown is not None and quote(shown, safe="") != asked:
+        raise ResponseFormatError(f"the answer shows another {resource.noun} than was asked for")
+    return found
+
+
+def decipher_page(resource: Resource[ResourceT], answer: Answer) -> Page[ResourceT]:
+    """One page of a search.
+
+    Raises:
+        APIError: The gateway answered with an error.
+        ResponseFormatError: The answer is no such page.
+    """
+    return structure_page(decode(decipher_success(answer).body), resource.resource_type)
+
+
+def next_page_request(resource: Resource[Any], page: Page[Any], request: Request) -> Request | None:
+    """The GET of the page after the one that answered ``request``; None after the last.
+
+    Like every link, the one to the next page is followed by its path, and here its query, alone.
+
+    Source: contract section 7.
+
+    Raises:
+        ResponseFormatError: There is more, but no link that leads there.
+    """
+    if page.has_more is False:
+        return None
+    link = page.next_link
+    if link is None:
+        if page.has_more:
+            raise ResponseFormatError("there is another page, but no link to it")
+        return None
+    try:
+        target = urlsplit(link.href)
+    except ValueError:
+        target = urlsplit("")
+    following = Request("GET", f"/{resource.resources}?{target.query}")
+    is_search = target.path.endswith(f"/v1/{resource.resources}")
+    if not is_search or not _HEADER_SAFE(following.path) or following.path == request.path:
+        raise ResponseFormatError("the link to the next page does not lead to one")
+    return following

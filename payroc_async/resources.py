@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from .codec import encode
-from .errors import ConfigurationError, ConflictError, NotFoundError
-from .models import Instruction, InstructionStatus, Payment
+from .codec import encode, encode_query
+from .errors import ConfigurationError, ConflictError, NotFoundError, PayrocError
+from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
+from .models import (
+    ClosedLoopRead,
+    Device,
+    DeviceFilters,
+    Instruction,
+    InstructionStatus,
+    Refund,
+    ReversalRequest,
+    Signature,
+)
 from .protocol import (
-    PAYMENT,
-    Kind,
+    Answer,
+    Request,
+    action_request,
     cancel_request,
     check_idempotency_key,
     check_identifier,
     decipher_instruction,
+    decipher_page,
     decipher_resource,
     decipher_success,
     new_idempotency_key,
+    next_page_request,
     resource_request,
+    search_request,
     status_request,
     submit_request,
 )
 from .transport import Transport
 
-__all__ = ["Instructions", "Payments", "check_request"]
+__all__ = [
+    "ClosedLoopReads",
+    "Devices",
+    "Endpoint",
+    "Instructions",
+    "Refunds",
+    "Signatures",
+    "check_request",
+    "given_or_new_key",
+]
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
+T = TypeVar("T")
 
 Channel = Callable[[], Transport]
 """Gives the session's transport, or raises SessionClosedError."""
@@ -45,15 +69,79 @@ def check_request(kind: Kind[Any, Any], request: object) -> None:
         )
 
 
-class Instructions(Generic[InstructionT]):
+def given_or_new_key(idempotency_key: str | UUID | None) -> str:
+    """The caller's key, or a fresh one.
+
+    Raises:
+        ConfigurationError: The caller's is no UUID v4.
+    """
+    if idempotency_key is None:
+        return new_idempotency_key()
+    return check_idempotency_key(idempotency_key)
+
+
+class Endpoint:
+    """What every group of calls is made of."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def _retrieve(self, resource: Resource[T], name: str, resource_id: str) -> T:
+        check_identifier(name, resource_id)
+        request = resource_request(resource, resource_id)
+        return await self._channel().call(
+            request, lambda answer: decipher_resource(resource, answer, request)
+        )
+
+    async def _act(
+        self,
+        resource: Resource[T],
+        name: str,
+        resource_id: str,
+        action: str,
+        body: object,
+        idempotency_key: str | UUID | None,
+    ) -> T:
+        """A POST to a resource, under one key (P1)."""
+        check_identifier(name, resource_id)
+        key = given_or_new_key(idempotency_key)
+        request = action_request(resource, resource_id, action, encode(body), key)
+        return await self._post(
+            request, lambda answer: decipher_resource(resource, answer, request)
+        )
+
+    async def _post(self, request: Request, decipher: Callable[[Answer], T]) -> T:
+        try:
+            return await self._channel().call(request, decipher)
+        except PayrocError as error:
+            error.idempotency_key = request.idempotency_key
+            raise
+
+    def _search(self, resource: Resource[T], filters: object) -> AsyncIterator[T]:
+        """Every item of every page. That the session is closed is said at once."""
+        self._channel()
+        return self._pages(resource, search_request(resource, encode_query(filters)))
+
+    async def _pages(self, resource: Resource[T], first: Request) -> AsyncIterator[T]:
+        request: Request | None = first
+        while request is not None:
+            page = await self._channel().call(
+                request, lambda answer: decipher_page(resource, answer)
+            )
+            for item in page.data:
+                yield item
+            request = next_page_request(resource, page, request)
+
+
+class Instructions(Endpoint, Generic[InstructionT]):
     """The instructions of one kind, a call at a time.
 
-    Nothing here watches an instruction: ``run_sale`` and ``start_sale`` do.
+    Nothing here watches an instruction: ``run_sale`` and ``start_sale`` do, and their like.
     """
 
     def __init__(self, kind: Kind[InstructionT, Any], channel: Channel) -> None:
+        super().__init__(channel)
         self._kind = kind
-        self._channel = channel
 
     async def submit(
         self, serial_number: str, request: object, *, idempotency_key: str | UUID | None = None
@@ -69,17 +157,16 @@ class Instructions(Generic[InstructionT]):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused.
-            TransportError: No answer came; the instruction may exist.
+            TransportError: No answer came; the instruction may exist. Its ``idempotency_key`` is
+                the one to submit the same request under, which tells.
 
         Cancellation:
             The instruction may exist and run on the device; nobody cancels it.
         """
         check_identifier("serial_number", serial_number)
         check_request(self._kind, request)
-        key = new_idempotency_key()
-        if idempotency_key is not None:
-            key = check_idempotency_key(idempotency_key)
-        return await self._channel().call(
+        key = given_or_new_key(idempotency_key)
+        return await self._post(
             submit_request(self._kind, serial_number, encode(request), key),
             lambda answer: decipher_instruction(self._kind, answer),
         )
@@ -136,28 +223,139 @@ class Instructions(Generic[InstructionT]):
         return instruction.status == InstructionStatus.CANCELED
 
 
-class Payments:
-    """The payments: where an approval or a decline is found."""
+class Refunds(Endpoint):
+    """The refunds, of a payment or without one."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    async def retrieve(self, payment_id: str) -> Payment:
-        """The payment. Source: contract section 5.
+    async def retrieve(self, refund_id: str) -> Refund:
+        """The refund. Source: contract section 5.
 
         Args:
-            payment_id: The payment's id, which is not the instruction's.
+            refund_id: The refund's id, which is not the instruction's.
 
         Raises:
             ConfigurationError: The id can't be one; nothing was sent.
-            APIError: The gateway refused; NotFoundError if it does not know the payment.
+            APIError: The gateway refused; NotFoundError if it does not know the refund.
             TransportError: No answer came.
 
         Cancellation:
             The request is dropped.
         """
-        check_identifier("payment_id", payment_id)
-        request = resource_request(PAYMENT, payment_id)
-        return await self._channel().call(
-            request, lambda answer: decipher_resource(PAYMENT, answer, request)
+        return await self._retrieve(REFUND, "refund_id", refund_id)
+
+    async def reverse(
+        self,
+        refund_id: str,
+        *,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Refund:
+        """The refund, voided while its batch is open.
+
+        Args:
+            refund_id: The refund's id.
+            operator: Who runs the reversal.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                reverses once.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            ConflictError: It can no longer be reversed.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be reversed. The error's ``idempotency_key`` is
+                the one to repeat the call under.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        body = ReversalRequest(operator=operator)
+        return await self._act(REFUND, "refund_id", refund_id, "reverse", body, idempotency_key)
+
+
+class Signatures(Endpoint):
+    """The signatures that devices took."""
+
+    async def retrieve(self, signature_id: str) -> Signature:
+        """The signature, with its image. Source: contract section 5.
+
+        Args:
+            signature_id: The signature's id, which is not the instruction's.
+
+        Raises:
+            ConfigurationError: The id can't be one; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the signature.
+            TransportError: No answer came.
+
+        Cancellation:
+            The request is dropped.
+        """
+        return await self._retrieve(SIGNATURE, "signature_id", signature_id)
+
+
+class ClosedLoopReads(Endpoint):
+    """What devices read from closed-loop cards."""
+
+    async def retrieve(self, closed_loop_read_id: str) -> ClosedLoopRead:
+        """What was read from a closed-loop card. Source: contract section 2.
+
+        Args:
+            closed_loop_read_id: The read's id.
+
+        Raises:
+            ConfigurationError: The id can't be one; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the read.
+            TransportError: No answer came.
+
+        Cancellation:
+            The request is dropped.
+        """
+        return await self._retrieve(CLOSED_LOOP_READ, "closed_loop_read_id", closed_loop_read_id)
+
+
+class Devices(Endpoint):
+    """The merchant's payment devices."""
+
+    def search(
+        self,
+        *,
+        serial_number: str | None = None,
+        ksi: str | None = None,
+        model: str | None = None,
+        active: bool | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[Device]:
+        """Every device that fits, from all pages: ``async for device in ...``.
+
+        A page is asked for when the one before it has been consumed.
+
+        Source: contract section 7.
+
+        Args:
+            serial_number: Only the device with this one.
+            ksi: Only with this key serial identifier.
+            model: Only of this model.
+            active: Only those in use, or only those that are not.
+            limit: How many a page holds, 10 if left out; not how many there are in all.
+            before: The cursor to end before; not beside ``after``.
+            after: The cursor to begin after.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            SessionClosedError: The session is not open.
+            APIError: While it is consumed: the gateway refused.
+            TransportError: While it is consumed: no answer came.
+
+        Cancellation:
+            The request for a page is dropped.
+        """
+        filters = DeviceFilters(
+            serial_number=serial_number,
+            ksi=ksi,
+            model=model,
+            active=active,
+            limit=limit,
+            before=before,
+            after=after,
         )
+        return self._search(DEVICE, filters)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .codec import encode, prepare
+from .codec import prepare
 from .config import Environment, RetryPolicy, Timeouts, is_http_url
-from .errors import ConfigurationError, DeviceBusyError, SessionClosedError
-from .handles import InstructionHandle
-from .instructions import InstructionRun, OnCancel, OnEvent
-from .models import Instruction, Payment, PaymentInstruction, PaymentInstructionRequest
-from .protocol import (
-    PAYMENT,
-    Kind,
-    check_idempotency_key,
-    check_identifier,
-    new_idempotency_key,
-)
-from .resources import Instructions, Payments, check_request
+from .errors import ConfigurationError, SessionClosedError
+from .instructions import InstructionRun
+from .kinds import PAYMENT, REFUND, SIGNATURE
+from .models import PaymentInstruction, RefundInstruction, SignatureInstruction
+from .payments import Payments
+from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
+from .runs import Runs
 from .tasks import outlast, settle
 from .token import APIKey, TokenKeeper, check_api_key
 from .transport import Transport
@@ -34,18 +27,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["PayrocSession", "SaleHandle"]
+__all__ = ["PayrocSession"]
 
 logger = logging.getLogger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
-ResourceT = TypeVar("ResourceT")
 
-SaleHandle = InstructionHandle[PaymentInstruction, Payment]
-"""What ``start_sale`` and ``resume_sale`` give."""
-
-
-class PayrocSession:
+class PayrocSession(Runs):
     """A session with Payroc Cloud: one for the whole process, whatever the number of devices.
 
     Building it needs no running loop. Open it with ``async with``, or with ``open()`` and
@@ -70,8 +57,20 @@ class PayrocSession:
 
     payment_instructions: Instructions[PaymentInstruction]
     """The payment instructions, a call at a time."""
+    refund_instructions: Instructions[RefundInstruction]
+    """The refund instructions, a call at a time."""
+    signature_instructions: Instructions[SignatureInstruction]
+    """The signature instructions, a call at a time."""
     payments: Payments
-    """The payments, a call at a time."""
+    """The payments: searched, refunded, reversed, undone, captured, adjusted."""
+    refunds: Refunds
+    """The refunds, a call at a time."""
+    signatures: Signatures
+    """The signatures, a call at a time."""
+    closed_loop_reads: ClosedLoopReads
+    """What devices read from closed-loop cards."""
+    devices: Devices
+    """The merchant's devices."""
 
     def __init__(
         self,
@@ -93,8 +92,7 @@ class PayrocSession:
         _check_max_connections(max_connections)
         _check_proxy(proxy)
         self._environment = environment
-        self._timeouts = timeouts
-        self._retries = retries
+        super().__init__(timeouts, retries)
         self._transport = Transport(
             environment,
             timeouts=timeouts,
@@ -110,10 +108,14 @@ class PayrocSession:
         self._transport.bearer = self._keeper
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
-        self._runs: set[InstructionRun[Any, Any]] = set()
-        self._busy: dict[str, InstructionRun[Any, Any]] = {}
         self.payment_instructions = Instructions(PAYMENT, self._channel)
+        self.refund_instructions = Instructions(REFUND, self._channel)
+        self.signature_instructions = Instructions(SIGNATURE, self._channel)
         self.payments = Payments(self._channel)
+        self.refunds = Refunds(self._channel)
+        self.signatures = Signatures(self._channel)
+        self.closed_loop_reads = ClosedLoopReads(self._channel)
+        self.devices = Devices(self._channel)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
@@ -242,210 +244,6 @@ class PayrocSession:
             raise SessionClosedError(f"the session is {self._state}")
         return self._transport
 
-    # Sales ----------
-
-    async def run_sale(
-        self,
-        serial_number: str,
-        request: PaymentInstructionRequest,
-        *,
-        idempotency_key: str | UUID | None = None,
-        timeout: float | None = None,
-        on_cancel: OnCancel = "cancel",
-        on_event: OnEvent | None = None,
-    ) -> Payment:
-        """The payment that came of a sale on a device, approved or not: ask its ``outcome``.
-
-        Args:
-            serial_number: The device's serial number.
-            request: The sale, or a pre-authorization (``auto_capture=False``).
-            idempotency_key: A UUID v4; a fresh one by default. Run the same request again under the
-                same key to learn of a sale whose outcome was lost: it makes no second instruction.
-                Under a key of yours, a sale that ends before anything is sent is unknown, since an
-                earlier call may have sent it.
-            timeout: Seconds that the cardholder may take. When they have passed the instruction is
-                cancelled; if that comes too late, the payment is returned all the same.
-            on_cancel: What happens to the instruction if this task is cancelled: ``"cancel"`` it,
-                or ``"detach"``: leave it running for ``resume_sale``.
-            on_event: Called with each event as it happens.
-
-        Returns:
-            The payment. Amounts are in the currency's smallest unit.
-
-        Raises:
-            ConfigurationError: An argument is wrong; nothing was sent.
-            SessionClosedError: The session is not open; nothing was sent.
-            DeviceBusyError: This session already runs an instruction there; nothing was sent.
-            APIError: The gateway refused the submission; this call has made no instruction.
-            TransportError: The gateway was never reached; this call has made no instruction.
-            InstructionFailedError: The device or the gateway failed; no payment exists.
-            InstructionCanceledError: It was cancelled elsewhere; no payment exists.
-            InstructionTimeoutError: ``timeout`` passed; no payment exists.
-            OutcomeUnknownError: Money may have moved; carries what is needed to find out.
-
-        Cancellation:
-            The instruction is cancelled at the gateway before the CancelledError goes on, within
-            ``Timeouts.cancel_grace`` seconds. If the payment came first, ``Settled`` tells of it.
-        """
-        handle = self._begin(
-            PAYMENT,
-            serial_number,
-            request,
-            idempotency_key=idempotency_key,
-            timeout=timeout,
-            on_cancel=on_cancel,
-            on_event=on_event,
-        )
-        return await handle.result()
-
-    async def start_sale(
-        self,
-        serial_number: str,
-        request: PaymentInstructionRequest,
-        *,
-        idempotency_key: str | UUID | None = None,
-        timeout: float | None = None,
-        on_cancel: OnCancel = "cancel",
-        on_event: OnEvent | None = None,
-    ) -> SaleHandle:
-        """A handle on a sale that the gateway has accepted; the sale goes on in the background.
-
-        Args:
-            serial_number: As for ``run_sale``, like all the others.
-            request: The sale.
-            idempotency_key: A UUID v4; a fresh one by default.
-            timeout: Seconds that the cardholder may take.
-            on_cancel: Also what happens to it when the session closes.
-            on_event: Called with each event as it happens.
-
-        Raises:
-            PayrocError: As for ``run_sale``, up to the gateway's acceptance.
-
-        Cancellation:
-            As for ``run_sale``.
-        """
-        handle = self._begin(
-            PAYMENT,
-            serial_number,
-            request,
-            idempotency_key=idempotency_key,
-            timeout=timeout,
-            on_cancel=on_cancel,
-            on_event=on_event,
-        )
-        await handle._accepted()
-        return handle
-
-    def resume_sale(
-        self,
-        instruction_id: str,
-        *,
-        timeout: float | None = None,
-        on_cancel: OnCancel = "cancel",
-        on_event: OnEvent | None = None,
-    ) -> SaleHandle:
-        """A handle on a sale that was started before, perhaps by another process.
-
-        A sale that this session already runs is joined, with the options it was started with.
-
-        Args:
-            instruction_id: As an event, an error or a handle has given it.
-            timeout: Seconds that the cardholder may take from now on.
-            on_cancel: As for ``run_sale``.
-            on_event: Called with each event from now on.
-
-        Raises:
-            ConfigurationError: An argument is wrong.
-            SessionClosedError: The session is not open.
-        """
-        return self._resume(
-            PAYMENT, instruction_id, timeout=timeout, on_cancel=on_cancel, on_event=on_event
-        )
-
-    # Every kind of instruction ----------
-
-    def _begin(
-        self,
-        kind: Kind[InstructionT, ResourceT],
-        serial_number: str,
-        request: object,
-        *,
-        idempotency_key: str | UUID | None,
-        timeout: float | None,
-        on_cancel: OnCancel,
-        on_event: OnEvent | None,
-    ) -> InstructionHandle[InstructionT, ResourceT]:
-        transport = self._channel()
-        check_identifier("serial_number", serial_number)
-        check_request(kind, request)
-        _check_options(timeout, on_cancel, on_event)
-        key = new_idempotency_key()
-        if idempotency_key is not None:
-            key = check_idempotency_key(idempotency_key)
-        last = self._busy.get(serial_number)
-        # Not only until it is disowned, which is a step of the loop later.
-        if last is not None and not last.task.done():
-            raise DeviceBusyError(serial_number)
-        run = InstructionRun(
-            kind,
-            transport,
-            timeouts=self._timeouts,
-            retries=self._retries,
-            serial_number=serial_number,
-            request=request,
-            body=encode(request),
-            idempotency_key=key,
-            key_is_callers=idempotency_key is not None,
-            timeout=timeout,
-            on_cancel=on_cancel,
-            on_event=on_event,
-        )
-        self._busy[serial_number] = run
-        return self._own(run)
-
-    def _resume(
-        self,
-        kind: Kind[InstructionT, ResourceT],
-        instruction_id: str,
-        *,
-        timeout: float | None,
-        on_cancel: OnCancel,
-        on_event: OnEvent | None,
-    ) -> InstructionHandle[InstructionT, ResourceT]:
-        transport = self._channel()
-        check_identifier("instruction_id", instruction_id)
-        _check_options(timeout, on_cancel, on_event)
-        for run in self._runs:
-            # A second run would send status requests beside the first one's (P2).
-            same = run.kind is kind and run.instruction_id == instruction_id
-            if same and not run.task.done():
-                return InstructionHandle(run, self._timeouts.cancel_grace)
-        return self._own(
-            InstructionRun(
-                kind,
-                transport,
-                timeouts=self._timeouts,
-                retries=self._retries,
-                instruction_id=instruction_id,
-                timeout=timeout,
-                on_cancel=on_cancel,
-                on_event=on_event,
-            )
-        )
-
-    def _own(
-        self, run: InstructionRun[InstructionT, ResourceT]
-    ) -> InstructionHandle[InstructionT, ResourceT]:
-        run.start()
-        self._runs.add(run)
-        run.task.add_done_callback(lambda _: self._disown(run))
-        return InstructionHandle(run, self._timeouts.cancel_grace)
-
-    def _disown(self, run: InstructionRun[Any, Any]) -> None:
-        self._runs.discard(run)
-        if run.serial_number is not None and self._busy.get(run.serial_number) is run:
-            del self._busy[run.serial_number]
-
 
 def _check_type(name: str, value: object, expected: type) -> None:
     if not isinstance(value, expected):
@@ -465,17 +263,6 @@ def _check_proxy(value: object) -> None:
     # Its text may hold a password: it is never shown.
     if not isinstance(value, str) or not is_http_url(value):
         raise ConfigurationError("proxy", "must be an http or https URL")
-
-
-def _check_options(timeout: object, on_cancel: object, on_event: object) -> None:
-    if timeout is not None:
-        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        if not (number and math.isfinite(timeout) and timeout > 0):  # type: ignore[arg-type, operator]
-            raise ConfigurationError("timeout", "must be a positive number of seconds")
-    if on_cancel not in ("cancel", "detach"):
-        raise ConfigurationError("on_cancel", 'must be "cancel" or "detach"')
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError("on_event", "must be callable")
 
 
 def _environment_of(variables: Mapping[str, str]) -> Environment:

@@ -20,14 +20,17 @@ ORDER = [
     "events",
     "codec",
     "retry",
+    "kinds",
     "protocol",
     "transport",
     "tasks",
     "token",
     "journal",
     "resources",
+    "payments",
     "instructions",
     "handles",
+    "runs",
     "session",
     "__init__",
     "simulator",
@@ -35,7 +38,7 @@ ORDER = [
     "testing",
     "__main__",
 ]
-PURE = {"version", "errors", "config", "models", "events", "codec", "retry", "protocol"}
+PURE = {"version", "errors", "config", "models", "events", "codec", "retry", "kinds", "protocol"}
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"transport", "simulator"}
 OPTIONAL = {"click", "rich", "psycopg", "pytest"}

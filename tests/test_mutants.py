@@ -13,8 +13,8 @@ import pytest
 from payroc_async import errors as e
 from payroc_async import token as token_module
 from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.kinds import PAYMENT
 from payroc_async.protocol import (
-    PAYMENT,
     Answer,
     Request,
     Token,

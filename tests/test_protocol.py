@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from payroc_async import errors as e
+from payroc_async.kinds import PAYMENT
 from payroc_async.models import InstructionStatus, Link
 from payroc_async.protocol import (
-    PAYMENT,
     Answer,
     Request,
     Token,

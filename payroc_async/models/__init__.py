@@ -20,6 +20,7 @@ from .changes import (
     ReversalRequest,
     SignatureAdjustment,
     StatusAdjustment,
+    Undone,
 )
 from .customers import (
     Address,
@@ -69,6 +70,7 @@ from .enums import (
     TransactionStatus,
     TransactionType,
 )
+from .filters import DeviceFilters, PaymentFilters
 from .instructions import (
     Instruction,
     PaymentInstruction,
@@ -167,6 +169,7 @@ __all__ = [
     "CvvResult",
     "DccOffer",
     "Device",
+    "DeviceFilters",
     "DeviceType",
     "DualPricing",
     "EbtDetails",
@@ -192,6 +195,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Payment",
+    "PaymentFilters",
     "PaymentInstruction",
     "PaymentInstructionRequest",
     "PaymentSummary",
@@ -242,4 +246,5 @@ __all__ = [
     "TransactionResult",
     "TransactionStatus",
     "TransactionType",
+    "Undone",
 ]

@@ -6,12 +6,15 @@ Source: contract sections 2 and 6. A request is checked when it is made, and rai
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import field, frozen
 
 from .checks import amount, as_tuple, each, is_a, name_the_field, optional, text, word
 from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus
 from .orders import Breakdown
+from .payment import Payment
 
 __all__ = [
     "Adjustment",
@@ -23,6 +26,7 @@ __all__ = [
     "ReversalRequest",
     "SignatureAdjustment",
     "StatusAdjustment",
+    "Undone",
 ]
 
 
@@ -147,3 +151,15 @@ class AdjustmentRequest:
         ),
     )
     operator: str | None = field(default=None, validator=optional(text()))
+
+
+@frozen(kw_only=True)
+class Undone:
+    """How a payment was undone, and what it is now.
+
+    Attributes:
+        how: ``"reversed"`` while its batch was open, ``"refunded"`` after.
+    """
+
+    how: Literal["reversed", "refunded"]
+    payment: Payment

@@ -1,0 +1,338 @@
+"""The calls about payments, one each, typed. Source: contract section 2."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date, datetime
+from uuid import UUID
+
+from .errors import ConfigurationError
+from .kinds import PAYMENT
+from .models import (
+    Adjustment,
+    AdjustmentRequest,
+    Breakdown,
+    CaptureRequest,
+    Payment,
+    PaymentFilters,
+    ReferencedRefundRequest,
+    ReversalRequest,
+    SupportedOperation,
+    Undone,
+)
+from .resources import Endpoint
+
+__all__ = ["Payments"]
+
+
+class Payments(Endpoint):
+    """The payments: where an approval or a decline is found, and what can be done about one."""
+
+    async def retrieve(self, payment_id: str) -> Payment:
+        """The payment. Source: contract section 5.
+
+        Args:
+            payment_id: The payment's id, which is not the instruction's.
+
+        Raises:
+            ConfigurationError: The id can't be one; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the payment.
+            TransportError: No answer came.
+
+        Cancellation:
+            The request is dropped.
+        """
+        return await self._retrieve(PAYMENT, "payment_id", payment_id)
+
+    def search(
+        self,
+        *,
+        processing_terminal_id: str | None = None,
+        order_id: str | None = None,
+        operator: str | None = None,
+        cardholder_name: str | None = None,
+        first6: str | None = None,
+        last4: str | None = None,
+        tender: str | None = None,
+        tip_mode: str | None = None,
+        type: str | None = None,
+        status: str | None = None,
+        date_from: date | datetime | None = None,
+        date_to: date | datetime | None = None,
+        settlement_state: str | None = None,
+        settlement_date: date | None = None,
+        payment_link_id: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[Payment]:
+        """Every payment that fits, from all pages: ``async for payment in ...``.
+
+        A page is asked for when the one before it has been consumed.
+
+        Source: contract section 7.
+
+        Args:
+            processing_terminal_id: Only of this terminal.
+            order_id: Only with this order id.
+            operator: Only by this operator.
+            cardholder_name: Only with this name on the card.
+            first6: Only with these first six digits of the card's number.
+            last4: Only with these last four.
+            tender: Only by this kind of card, such as a ``Tender``.
+            tip_mode: Only with this ``TipMode``.
+            type: Only of this ``TransactionType``.
+            status: Only of this ``TransactionStatus``.
+            date_from: Only from then on; a time needs a time zone.
+            date_to: Only up to then; a time needs a time zone.
+            settlement_state: Only in this state of settlement.
+            settlement_date: Only settled on this day.
+            payment_link_id: Only those that came by this payment link.
+            limit: How many a page holds, 10 if left out; not how many there are in all.
+            before: The cursor to end before; not beside ``after``.
+            after: The cursor to begin after.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            SessionClosedError: The session is not open.
+            APIError: While it is consumed: the gateway refused.
+            TransportError: While it is consumed: no answer came.
+
+        Cancellation:
+            The request for a page is dropped.
+        """
+        filters = PaymentFilters(
+            processing_terminal_id=processing_terminal_id,
+            order_id=order_id,
+            operator=operator,
+            cardholder_name=cardholder_name,
+            first6=first6,
+            last4=last4,
+            tender=tender,
+            tip_mode=tip_mode,
+            type=type,
+            status=status,
+            date_from=date_from,
+            date_to=date_to,
+            settlement_state=settlement_state,
+            settlement_date=settlement_date,
+            payment_link_id=payment_link_id,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+        return self._search(PAYMENT, filters)
+
+    async def refund(
+        self,
+        payment_id: str,
+        *,
+        amount: int,
+        description: str,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Payment:
+        """The payment, refunded in whole or in part; its ``refunds`` show the new one.
+
+        For a payment whose batch is closed. ``undo`` chooses between this and ``reverse``.
+
+        Args:
+            payment_id: The payment's id.
+            amount: How much, in the payment's currency's smallest unit.
+            description: Why it is refunded.
+            operator: Who runs the refund.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                refunds once.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            ConflictError: It can't be refunded now.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be refunded. The error's ``idempotency_key`` is
+                the one to repeat the call under.
+            ResponseFormatError: The answer can't be read; it is likely refunded.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        body = ReferencedRefundRequest(amount=amount, description=description, operator=operator)
+        return await self._act(PAYMENT, "payment_id", payment_id, "refund", body, idempotency_key)
+
+    async def reverse(
+        self,
+        payment_id: str,
+        *,
+        amount: int | None = None,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Payment:
+        """The payment, voided in whole or in part while its batch is open.
+
+        Args:
+            payment_id: The payment's id.
+            amount: How much, in the payment's currency's smallest unit; all of it if left out.
+            operator: Who runs the reversal.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                reverses once.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            ConflictError: It can't be reversed any more: refund it.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be reversed. The error's ``idempotency_key`` is
+                the one to repeat the call under.
+            ResponseFormatError: The answer can't be read; it is likely reversed.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        body = ReversalRequest(amount=amount, operator=operator)
+        return await self._act(PAYMENT, "payment_id", payment_id, "reverse", body, idempotency_key)
+
+    async def undo(
+        self,
+        payment: Payment,
+        *,
+        description: str,
+        amount: int | None = None,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Undone:
+        """The payment undone: reversed while its batch is open, refunded after.
+
+        Which it is follows from the payment's ``supported_operations`` alone. Retrieve a payment
+        that you have kept for a while: if its batch has closed since, the gateway refuses.
+
+        Args:
+            payment: The payment, as the gateway gave it.
+            description: Why; a refund carries it.
+            amount: How much, in the payment's currency's smallest unit; all of it if left out.
+            operator: Who does it.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                undoes once.
+
+        Returns:
+            Whether it was reversed or refunded, and the payment as it is now.
+
+        Raises:
+            ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
+                sent.
+            ConflictError: The payment has changed since it was read; nothing was done.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be undone. The error's ``idempotency_key`` is the
+                one to repeat the call under, with the same payment.
+            ResponseFormatError: The answer can't be read; it is likely undone.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        if not isinstance(payment, Payment):
+            raise ConfigurationError("payment", f"must be a Payment, not {type(payment).__name__}")
+        # Made now, so that a wrong argument is refused whichever it is to be.
+        refund = ReferencedRefundRequest(
+            amount=_whole(payment) if amount is None else amount,
+            description=description,
+            operator=operator,
+        )
+        id_ = payment.payment_id
+        if _is_reversible(payment, amount):
+            reversed_ = await self.reverse(
+                id_, amount=amount, operator=operator, idempotency_key=idempotency_key
+            )
+            return Undone(how="reversed", payment=reversed_)
+        _check_refundable(payment, amount)
+        refunded = await self._act(PAYMENT, "payment_id", id_, "refund", refund, idempotency_key)
+        return Undone(how="refunded", payment=refunded)
+
+    async def capture(
+        self,
+        payment_id: str,
+        *,
+        amount: int | None = None,
+        breakdown: Breakdown | None = None,
+        processing_terminal_id: str | None = None,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Payment:
+        """The payment of a pre-authorization, captured.
+
+        Args:
+            payment_id: The payment's id.
+            amount: How much, in the payment's currency's smallest unit; all of it if left out.
+            breakdown: What the amount is made of.
+            processing_terminal_id: The terminal that captures it.
+            operator: Who runs the capture.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                captures once.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            ConflictError: It can't be captured.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be captured. The error's ``idempotency_key`` is
+                the one to repeat the call under.
+            ResponseFormatError: The answer can't be read; it is likely captured.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        body = CaptureRequest(
+            amount=amount,
+            breakdown=breakdown,
+            processing_terminal_id=processing_terminal_id,
+            operator=operator,
+        )
+        return await self._act(PAYMENT, "payment_id", payment_id, "capture", body, idempotency_key)
+
+    async def adjust(
+        self,
+        payment_id: str,
+        *adjustments: Adjustment,
+        operator: str | None = None,
+        idempotency_key: str | UUID | None = None,
+    ) -> Payment:
+        """The payment, changed while its batch is open: its amount, status, customer, signature.
+
+        Source: contract section 6.
+
+        Args:
+            payment_id: The payment's id.
+            adjustments: What to change, at least one.
+            operator: Who makes the change.
+            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
+                changes once.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            ConflictError: It can't be changed any more.
+            APIError: The gateway refused.
+            TransportError: No answer came; it may be changed. The error's ``idempotency_key`` is
+                the one to repeat the call under.
+            ResponseFormatError: The answer can't be read; it is likely changed.
+
+        Cancellation:
+            The request may have taken effect.
+        """
+        body = AdjustmentRequest(adjustments=adjustments, operator=operator)
+        return await self._act(PAYMENT, "payment_id", payment_id, "adjust", body, idempotency_key)
+
+
+def _whole(payment: Payment) -> int:
+    authorized = payment.transaction_result.authorized_amount
+    return payment.order.amount if authorized is None else authorized
+
+
+def _is_reversible(payment: Payment, amount: int | None) -> bool:
+    whole = amount is None or amount == _whole(payment)
+    operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
+    return operation in payment.supported_operations
+
+
+def _check_refundable(payment: Payment, amount: int | None) -> None:
+    """Refuse what the gateway would refuse, and what it might take for more than is meant."""
+    supported = payment.supported_operations
+    if SupportedOperation.REFUND not in supported:
+        known = ", ".join(supported) or "nothing"
+        raise ConfigurationError("payment", f"can't be undone so: it supports {known}")
+    if amount is None and payment.refunds:
+        raise ConfigurationError("amount", "is needed: some of the payment was refunded before")
