@@ -122,8 +122,12 @@ def search_payments(
         query: The request's query.
         spelling: How the page is spelled.
     """
-    settlement_date = _is(lambda one: str(settled.get(one["paymentId"])))
-    filters = {**PAYMENT_FILTERS, "settlementDate": settlement_date}
+
+    def settled_on(value: str) -> Test:
+        day = _moment(value).date()
+        return lambda payment: settled.get(payment["paymentId"]) == day
+
+    filters = {**PAYMENT_FILTERS, "settlementDate": settled_on}
     # Turned round after sorting, which keeps equals in order: of one second, the last made first.
     newest_first = sorted(payments, key=_when)[::-1]
     return _page("payments", "paymentId", newest_first, filters, query, spelling)
