@@ -17,7 +17,7 @@ from .cards import CARDS
 if TYPE_CHECKING:
     from .state import SimInstruction
 
-__all__ = ["Behaviour", "Device", "Result"]
+__all__ = ["Behaviour", "Device", "Result", "device_document"]
 
 
 @frozen
@@ -193,23 +193,6 @@ class Device:
         """
         return self._script(Behaviour(stages=((_after(after), word),), goes_on=True))
 
-    def document(self) -> dict[str, Any]:
-        """The device as the API shows it (contract section 5)."""
-        shown: dict[str, Any] = {
-            "deviceId": self.device_id,
-            "serialNumber": self.serial_number,
-            "ksi": self.ksi,
-            "tender": self.tender,
-            "deviceType": {"model": self.model, "manufacturer": "PAX"},
-            "createdDate": self.created_date,
-            "links": [link_to("self", "devices", self.device_id)],
-        }
-        if self.deactivated_date is not None:
-            shown["deactivatedDate"] = self.deactivated_date
-        if self.last_transaction is not None:
-            shown["lastTransaction"] = self.last_transaction
-        return shown
-
     def next_behaviour(self) -> Behaviour:
         """What the instruction that is submitted now will do; takes it off the queue."""
         if self._queue:
@@ -225,3 +208,21 @@ class Device:
             behaviour = evolve(behaviour, stages=begun.stages + behaviour.stages)
         self._queue.append(behaviour)
         return self
+
+
+def device_document(device: Device) -> dict[str, Any]:
+    """The device as the API shows it (contract section 5)."""
+    shown: dict[str, Any] = {
+        "deviceId": device.device_id,
+        "serialNumber": device.serial_number,
+        "ksi": device.ksi,
+        "tender": device.tender,
+        "deviceType": {"model": device.model, "manufacturer": "PAX"},
+        "createdDate": device.created_date,
+        "links": [link_to("self", "devices", device.device_id)],
+    }
+    if device.deactivated_date is not None:
+        shown["deactivatedDate"] = device.deactivated_date
+    if device.last_transaction is not None:
+        shown["lastTransaction"] = device.last_transaction
+    return shown

@@ -325,7 +325,7 @@ class Simulator:
             payments = self.payments.values()
             return search_payments(payments, ledger.settled, seen.query, self.list_spelling)
         if route.kind == "search":
-            devices = [one.document() for one in self._state.devices.values()]
+            devices = self._state.devices.values()
             return search_devices(devices, seen.query, self.list_spelling)
         document = ledger.resources.get(route.collection, {}).get(route.resource_id or "")
         return _not_found(route) if document is None else json_answer(200, document)

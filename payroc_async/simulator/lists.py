@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from .answers import Answer, json_answer, link_to, problem
+from .devices import Device, device_document
 from .validation import Errors, fault
 
 __all__ = ["ListSpelling", "search_devices", "search_payments"]
@@ -133,9 +134,10 @@ def search_payments(
     return _page("payments", "paymentId", newest_first, filters, query, spelling)
 
 
-def search_devices(devices: Sequence[Json], query: str, spelling: ListSpelling) -> Answer:
-    """The page of devices that this query asks for."""
-    return _page("devices", "deviceId", devices, DEVICE_FILTERS, query, spelling)
+def search_devices(devices: Iterable[Device], query: str, spelling: ListSpelling) -> Answer:
+    """The page of devices that this query asks for, in the order they became known."""
+    known = [device_document(one) for one in devices]
+    return _page("devices", "deviceId", known, DEVICE_FILTERS, query, spelling)
 
 
 def _page(
@@ -164,13 +166,14 @@ def _page(
         start = bisect_right(found, cursor)
         end = start + limit
     page = [items[at] for at in found[start:end]]
+    more = bool(page) and end < len(found)
     kept = {name: value for name, value in given.items() if name not in ("before", "after")}
     links = []
-    if page and end < len(found):
+    if more:
         links.append(_link("next", collection, {**kept, "after": page[-1][id_field]}))
     if page and start > 0:
         links.append(_link("previous", collection, {**kept, "before": page[0][id_field]}))
-    return json_answer(200, _document(page, limit, end < len(found), links, spelling))
+    return json_answer(200, _document(page, limit, more, links, spelling))
 
 
 def _tests(given: Mapping[str, str], filters: Mapping[str, Filter], errors: Errors) -> list[Test]:
