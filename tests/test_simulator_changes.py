@@ -281,6 +281,70 @@ class TestAdjust:
         assert payment.transaction_result.authorized_amount == 6000
 
 
+ATTEMPTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "capture": ("capture", {}),
+    "refund": ("refund", {"amount": 1, "description": "x"}),
+    "fullyReverse": ("reverse", {}),
+    "partiallyReverse": ("reverse", {"amount": 1}),
+    "incrementAuthorization": ("adjust", {"adjustments": [{"type": "order", "amount": 6000}]}),
+    "adjustTip": ("adjust", {"adjustments": [{"type": "order", "amount": 6000}]}),
+    "addSignature": (
+        "adjust",
+        {"adjustments": [{"type": "signature", "cardholderSignature": "iVBORw0KGgo="}]},
+    ),
+    "setAsReady": ("adjust", {"adjustments": [{"type": "status", "toStatus": "ready"}]}),
+    "setAsPending": ("adjust", {"adjustments": [{"type": "status", "toStatus": "pending"}]}),
+}
+SAME_REQUEST = {"incrementAuthorization", "adjustTip"}
+
+
+class TestSupportedOperations:
+    @pytest.mark.parametrize(
+        "state",
+        [
+            "ready",
+            "pending",
+            "partly reversed",
+            "complete",
+            "partly refunded",
+            "refunded",
+            "reversal",
+            "declined",
+            "preAuthorization",
+            "preAuthorizationCompletion",
+        ],
+    )
+    @pytest.mark.parametrize("attempt", ATTEMPTS)
+    async def test_they_tell_what_is_possible(
+        self, gateway: Simulator, caller: Caller, state: str, attempt: str
+    ) -> None:
+        """What a payment names as possible is possible, and nothing else is."""
+        if state == "declined":
+            gateway.device(SERIAL).declines()
+        id_ = await pay(caller, autoCapture=not state.startswith("preAuth"))
+        if state == "pending":
+            await adjust(caller, id_, {"type": "status", "toStatus": "pending"})
+        elif state == "reversal":
+            await change(caller, id_, "reverse")
+        elif state == "partly reversed":
+            await change(caller, id_, "reverse", amount=1)
+        elif state == "preAuthorizationCompletion":
+            await change(caller, id_, "capture")
+        elif state in ("complete", "partly refunded", "refunded"):
+            gateway.close_batch()
+        if state.endswith("refunded"):
+            amount = 4999 if state == "refunded" else 1
+            await change(caller, id_, "refund", amount=amount, description="x")
+        named = operations(structure(gateway.payments[id_], Payment))
+        wanted = SAME_REQUEST if attempt in SAME_REQUEST else {attempt}
+        action, body = ATTEMPTS[attempt]
+        reply = await post(caller, f"payments/{id_}/{action}", body)
+        if named & wanted:
+            assert reply.status == 200
+        else:
+            assert_problem(reply, 409, "cannot-be-modified")
+
+
 WRONG_CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("refund", {}, "amount"),
     ("refund", {"amount": 1}, "description"),
