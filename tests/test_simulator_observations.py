@@ -67,7 +67,7 @@ class TestRecords:
         """The query is recorded apart from the path."""
         await caller.get("/v1/payments?limit=10")
         seen = gateway.requests[-1]
-        assert (seen.kind, seen.path, seen.query) == ("other", "/v1/payments", "limit=10")
+        assert (seen.kind, seen.path, seen.query) == ("search", "/v1/payments", "limit=10")
 
     async def test_secrets_are_masked(self, gateway: Simulator, caller: Caller) -> None:
         """No record shows the API key or a token."""

@@ -27,7 +27,7 @@ from .faults import (
 )
 from .gateway import OMIT, Simulator
 from .observations import Observed
-from .payments import sample_payment
+from .samples import sample_payment
 from .state import SimInstruction
 
 __all__ = [

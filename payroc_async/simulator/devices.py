@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
 from payroc_async.errors import ConfigurationError
 
+from .answers import link_to
+from .cards import CARDS
+
 if TYPE_CHECKING:
     from .state import SimInstruction
 
-__all__ = ["Behaviour", "Device", "Result"]
+__all__ = ["Behaviour", "Device", "Result", "device_document"]
 
 
 @frozen
 class Result:
-    """What the processor says about a payment (``transactionResult``, contract section 5)."""
+    """What the cardholder does and the processor says (contract section 5).
+
+    Args:
+        tip: What the cardholder adds if the device asks for a tip; None if the script leaves it.
+        card: The card that the cardholder presents, from `CARDS`.
+    """
 
     response_code: str = "A"
     status: str = "ready"
     response_message: str | None = None
     authorized_amount: int | None = None
+    tip: int | None = None
+    card: str = "visa"
+
+    def __attrs_post_init__(self) -> None:
+        if self.card not in CARDS:
+            raise ConfigurationError("card", f"must be one of {', '.join(CARDS)}")
+        if self.tip is not None and (type(self.tip) is not int or self.tip < 0):
+            raise ConfigurationError("tip", "must be in the currency's smallest unit")
 
 
 @frozen(kw_only=True)
@@ -75,27 +92,62 @@ class Device:
     last stays for all later instructions; a device without a script approves at once. ``after`` is
     in seconds, from the submission till the status changes.
 
+    One script serves every kind of instruction: a refund is approved or declined as a payment is. A
+    signature is given whenever an instruction completes.
+
     Attributes:
         serial_number: The device's serial number.
+        device_id: Its id in ``GET /devices``, where the following are shown too.
+        model: Its model.
+        ksi: Its key serial identifier.
+        tender: ``creditDebit`` or ``ebt``.
+        deactivated_date: Set it (``2026-05-01``), and the device is inactive and refuses what is
+            submitted.
+        last_transaction: The last order that completed on it.
         instruction: The instruction that runs on it now, if any.
     """
 
     serial_number: str
+    device_id: str = ""
+    model: str = "A920Pro"
+    ksi: str = "1234567890"
+    tender: str = "creditDebit"
+    created_date: str = field(factory=lambda: datetime.now(UTC).date().isoformat())
+    deactivated_date: str | None = None
+    last_transaction: dict[str, Any] | None = None
     instruction: SimInstruction | None = None
     _current: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
     _queue: deque[Behaviour] = field(factory=deque)
 
-    def approves(self, after: float = 0.0, *, response_code: str = "A") -> Device:
-        """The cardholder pays; the processor approves."""
-        return self._completes(after, Result(response_code))
+    def approves(
+        self,
+        after: float = 0.0,
+        *,
+        response_code: str = "A",
+        tip: int | None = None,
+        card: str = "visa",
+    ) -> Device:
+        """The cardholder pays; the processor approves.
 
-    def declines(self, after: float = 0.0, *, response_message: str = "DECLINED") -> Device:
+        Args:
+            after: When, in seconds.
+            response_code: The processor's answer.
+            tip: What the cardholder adds, in the currency's smallest unit, if the request has a tip
+                with mode ``prompted``; the payment's amount grows by it.
+            card: ``visa`` (chip and signature), ``mastercard`` (contactless), ``amex`` (chip and
+                PIN) or ``discover`` (swiped).
+        """
+        return self._completes(after, Result(response_code, tip=tip, card=card))
+
+    def declines(
+        self, after: float = 0.0, *, response_message: str = "DECLINED", card: str = "visa"
+    ) -> Device:
         """The cardholder presents a card; the processor declines it."""
-        return self._completes(after, Result("D", "declined", response_message, 0))
+        return self._completes(after, Result("D", "declined", response_message, 0, card=card))
 
-    def approves_partially(self, amount: int, after: float = 0.0) -> Device:
+    def approves_partially(self, amount: int, after: float = 0.0, *, card: str = "visa") -> Device:
         """The processor authorizes `amount` alone, in the currency's smallest unit."""
-        return self._completes(after, Result("P", authorized_amount=amount))
+        return self._completes(after, Result("P", authorized_amount=amount, card=card))
 
     def answers(
         self,
@@ -156,3 +208,21 @@ class Device:
             behaviour = evolve(behaviour, stages=begun.stages + behaviour.stages)
         self._queue.append(behaviour)
         return self
+
+
+def device_document(device: Device) -> dict[str, Any]:
+    """The device as the API shows it (contract section 5)."""
+    shown: dict[str, Any] = {
+        "deviceId": device.device_id,
+        "serialNumber": device.serial_number,
+        "ksi": device.ksi,
+        "tender": device.tender,
+        "deviceType": {"model": device.model, "manufacturer": "PAX"},
+        "createdDate": device.created_date,
+        "links": [link_to("self", "devices", device.device_id)],
+    }
+    if device.deactivated_date is not None:
+        shown["deactivatedDate"] = device.deactivated_date
+    if device.last_transaction is not None:
+        shown["lastTransaction"] = device.last_transaction
+    return shown

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Final
 
@@ -14,10 +16,11 @@ from payroc_async.config import Environment
 from .answers import Answer, json_answer, problem
 from .devices import Device
 from .faults import Exchange, Faults, drop
-from .kinds import InstructionKind
+from .lists import ListSpelling, search_devices, search_payments
 from .observations import Observed, Records, breaches, is_json, masked
+from .payments import new_id
 from .routes import Route, find_route
-from .state import IN_PROGRESS, SimInstruction, State
+from .state import IN_PROGRESS, Done, SimInstruction, State
 from .tokens import Tokens
 
 __all__ = ["OMIT", "Simulator"]
@@ -58,6 +61,8 @@ class Simulator:
         token_lifetime: As the argument.
         expires_in: As the argument.
         api_key: As the argument.
+        list_spelling: How searches spell a page: ``hasMore``, or ``has_more`` as the prose
+            documentation does, with ``limit`` and ``count`` as strings. May be set at any time too.
         faults: The faults to come.
     """
 
@@ -75,6 +80,7 @@ class Simulator:
         self.token_lifetime = token_lifetime
         self.expires_in = expires_in
         self.api_key = api_key
+        self.list_spelling: ListSpelling = "hasMore"
         self.faults = Faults()
         self._host = host
         self._port = port
@@ -157,6 +163,29 @@ class Simulator:
         """The device with this serial number, to be scripted. It is made on first use."""
         return self._state.device(serial_number)
 
+    def close_batch(self, settlement_date: date | None = None) -> None:
+        """Settles every payment and refund that is ``ready``; pre-authorizations stay open.
+
+        Until then a payment can be reversed and adjusted, from then on refunded.
+
+        Args:
+            settlement_date: The day that ``GET /payments`` finds them settled on; today if None.
+        """
+        self._state.ledger.close_batch(settlement_date or datetime.now(UTC).date())
+
+    def add_closed_loop_read(
+        self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
+    ) -> str:
+        """Puts there what a device read from a closed-loop card; returns its id."""
+        made = new_id()
+        self._state.ledger.resources["closed-loop-reads"][made] = {
+            "processingTerminalId": processing_terminal_id,
+            "closedLoopReadId": made,
+            "readDate": datetime.now(UTC).date().isoformat(),
+            "data": dict(data),
+        }
+        return made
+
     def revoke_tokens(self) -> None:
         """Refuses every token issued so far."""
         self._tokens.revoke_all()
@@ -174,7 +203,17 @@ class Simulator:
     @property
     def payments(self) -> dict[str, dict[str, Any]]:
         """Every payment as it is served, by its id."""
-        return self._state.resources["payments"]
+        return self._state.ledger.resources["payments"]
+
+    @property
+    def refunds(self) -> dict[str, dict[str, Any]]:
+        """Every refund as it is served, by its id."""
+        return self._state.ledger.resources["refunds"]
+
+    @property
+    def signatures(self) -> dict[str, dict[str, Any]]:
+        """Every signature as it is served, by its id."""
+        return self._state.ledger.resources["signatures"]
 
     @property
     def requests(self) -> list[Observed]:
@@ -196,7 +235,8 @@ class Simulator:
         return [one for one in self.requests if one.kind == kind]
 
     def clear(self) -> None:
-        """Forgets requests, violations, and the instructions that have ended with their payments.
+        """Forgets requests, violations, and the instructions that have ended, with their payments,
+        refunds and signatures.
 
         Devices, their scripts, tokens and running instructions stay.
         """
@@ -269,30 +309,43 @@ class Simulator:
         return json_answer(200, {**document, "scope": "service_a", "token_type": "Bearer"})
 
     async def _operate(self, route: Route, seen: Observed) -> Answer:
-        kind = route.instruction
-        if route.kind == "submit" and kind is not None:
-            return self._submit(kind, route.serial_number or "", seen)
+        ledger = self._state.ledger
+        if route.kind in ("submit", "change"):
+            return self._post(route, seen)
         if route.kind in ("status", "cancel"):
             found = self._about(route)
-            if found is None or found.kind is not kind:
+            if found is None or found.kind is not route.instruction:
                 return _not_found(route)
             if route.kind == "cancel":
                 return self._state.cancel(found)
             if found.status == IN_PROGRESS and self.hold > 0:
                 await found.wait_for_change(self.hold)
             return json_answer(200, found.document())
-        if route.kind == "payment":
-            payment = self.payments.get(route.resource_id or "")
-            return _not_found(route) if payment is None else json_answer(200, payment)
-        return _not_found(route)
+        if route.kind == "search" and route.collection == "payments":
+            payments = self.payments.values()
+            return search_payments(payments, ledger.settled, seen.query, self.list_spelling)
+        if route.kind == "search":
+            devices = self._state.devices.values()
+            return search_devices(devices, seen.query, self.list_spelling)
+        document = ledger.resources.get(route.collection, {}).get(route.resource_id or "")
+        return _not_found(route) if document is None else json_answer(200, document)
 
-    def _submit(self, kind: InstructionKind, serial_number: str, seen: Observed) -> Answer:
+    def _post(self, route: Route, seen: Observed) -> Answer:
         key = seen.headers.get("idempotency-key")
         if not key:
             return problem(400, "idempotency-key-missing", "A POST needs an Idempotency-Key.")
         if not is_json(seen.headers):
             return problem(415, "unsupported-media-type", "A POST has to be application/json.")
-        done = self._state.submit(kind, serial_number, key, seen.body)
+        kind, serial_number = route.instruction, route.serial_number or ""
+
+        def act() -> Done:
+            if kind is not None:
+                return self._state.submit(kind, serial_number, key, seen.body)
+            id_ = route.resource_id or ""
+            changed = self._state.ledger.change(route.collection, id_, route.action, seen.body)
+            return changed, self._about(route)
+
+        done = self._state.once(key, (seen.path, seen.body), act)
         if done is None:
             self.violations.append(
                 f"{seen.method} {seen.path} has an Idempotency-Key that was used with a different"

@@ -8,8 +8,14 @@ from typing import Any
 from attrs import frozen
 
 from .devices import Result
-from .payments import make_payment
-from .validation import PAYMENT_INSTRUCTION, Check
+from .payments import make_payment, make_refund
+from .signatures import make_signature
+from .validation import (
+    PAYMENT_INSTRUCTION,
+    REFUND_INSTRUCTION,
+    SIGNATURE_INSTRUCTION,
+    Check,
+)
 
 __all__ = ["KINDS", "InstructionKind"]
 
@@ -48,6 +54,22 @@ KINDS = {
             rel="payment",
             check=PAYMENT_INSTRUCTION,
             make=make_payment,
+        ),
+        InstructionKind(
+            collection="refund-instructions",
+            id_field="refundInstructionId",
+            resource="refunds",
+            rel="refund",
+            check=REFUND_INSTRUCTION,
+            make=make_refund,
+        ),
+        InstructionKind(
+            collection="signature-instructions",
+            id_field="signatureInstructionId",
+            resource="signatures",
+            rel="signature",
+            check=SIGNATURE_INSTRUCTION,
+            make=make_signature,
         ),
     )
 }

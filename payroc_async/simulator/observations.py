@@ -29,7 +29,8 @@ class Observed:
     """One request that reached the simulator.
 
     Attributes:
-        kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment`` or ``other``.
+        kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
+            ``signature``, ``closed_loop_read``, ``change``, ``search`` or ``other``.
         method: The HTTP method.
         path: The path, decoded, without the query.
         query: The query as sent, without the question mark.

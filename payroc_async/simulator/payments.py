@@ -1,4 +1,4 @@
-"""Payments as the gateway would show them, written by hand from contract section 5."""
+"""Payments and refunds as the gateway would show them, written by hand from contract section 5."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .answers import link_to
+from .cards import card_document
 from .devices import Result
 
-__all__ = ["make_payment", "sample_payment"]
+__all__ = [
+    "make_payment",
+    "make_refund",
+    "new_id",
+    "now",
+    "set_operations",
+    "summary_of",
+    "took_money",
+]
 
 Json = dict[str, Any]
 
@@ -22,87 +31,107 @@ MESSAGES = {
     "R": "CALL ISSUER",
 }
 
-# Nothing can be done to a payment that took no money.
-OPERATIONS = [
-    "capture",
-    "refund",
-    "fullyReverse",
-    "partiallyReverse",
-    "incrementAuthorization",
-    "adjustTip",
-    "addSignature",
-    "setAsPending",
-]
-
 SUBMITTED = ("processingTerminalId", "operator", "customer")
 
+# What can be done to a payment that took money, by its status. While it is `ready` or `pending` its
+# batch is open; it becomes `complete` when the batch closes. From there it can be refunded only.
+WHILE_OPEN = ["fullyReverse", "partiallyReverse", "adjustTip", "addSignature"]
+PAYMENT_OPERATIONS = {
+    "ready": [*WHILE_OPEN, "setAsPending"],
+    "pending": [*WHILE_OPEN, "setAsReady"],
+    "complete": ["refund"],
+}
+PRE_AUTHORIZATION_OPERATIONS = {
+    "pending": [
+        "capture",
+        "fullyReverse",
+        "partiallyReverse",
+        "incrementAuthorization",
+        "addSignature",
+    ]
+}
+REFUND_OPERATIONS = {"ready": ["fullyReverse"]}
 
-def _now() -> str:
+
+def new_id() -> str:
+    """An id as payments have it."""
+    return secrets.token_hex(5).upper()
+
+
+def now() -> str:
+    """The time now, as the API writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _card(body: Json) -> Json:
-    card: Json = {
-        "type": "Visa Credit",
-        "entryMethod": "icc",
-        "cardholderName": "Sarah Hazel Hopper",
-        "cardNumber": "453985******7062",
-        "expiryDate": "1230",
-        "securityChecks": {"cvvResult": "M", "avsResult": "Y"},
-        "emvTags": [
-            {"hex": "4F", "value": "A0000000031010"},
-            {"hex": "9F26", "value": "2C93D9F2E2D0A5F4"},
-            {"hex": "9F27", "value": "80"},
-        ],
-    }
-    if body.get("credentialOnFile", {}).get("tokenize"):
-        card["secureToken"] = _secure_token()
-    ebt = body.get("customizationOptions", {}).get("ebtDetails")
-    if ebt:
-        card["balances"] = [
-            {
-                "benefitCategory": ebt["benefitCategory"],
-                "amount": 50000,
-                "currency": body["order"]["currency"],
-            }
-        ]
-    return card
+def took_money(transaction: Json) -> bool:
+    """Whether a payment or refund was approved, in full or in part, and not voided."""
+    result = transaction["transactionResult"]
+    return result["responseCode"] in ("A", "P") and result["status"] != "reversal"
 
 
-def _secure_token() -> Json:
-    token_id = "MREF_" + secrets.token_hex(8)
+def set_operations(transaction: Json) -> None:
+    """Writes into a payment or refund what can be done to it now."""
+    result = transaction["transactionResult"]
+    by_status = {
+        "refund": REFUND_OPERATIONS,
+        "preAuthorization": PRE_AUTHORIZATION_OPERATIONS,
+    }.get(result["type"], PAYMENT_OPERATIONS)
+    possible = by_status.get(result["status"], []) if took_money(transaction) else []
+    left = result["authorizedAmount"] - refunded(transaction)
+    transaction["supportedOperations"] = [one for one in possible if one != "refund" or left > 0]
+
+
+def refunded(payment: Json) -> int:
+    """How much of a payment has been given back."""
+    return sum(
+        one["amount"]
+        for one in payment.get("refunds", [])
+        if one["responseCode"] in ("A", "P") and one["status"] != "reversal"
+    )
+
+
+def summary_of(id_field: str, transaction: Json) -> Json:
+    """A payment or refund as the other one shows it."""
+    result = transaction["transactionResult"]
     return {
-        "secureTokenId": token_id,
-        "customerName": "Sarah Hazel Hopper",
-        "token": "296753123456",
-        "status": "notValidated",
-        "link": link_to("self", "processing-terminals", "1234001", "secure-tokens", token_id),
+        id_field: transaction[id_field],
+        "dateTime": transaction["order"]["dateTime"],
+        "currency": result["currency"],
+        "amount": result["authorizedAmount"],
+        "status": result["status"],
+        "responseCode": result["responseCode"],
+        "responseMessage": result["responseMessage"],
+        "link": link_to("self", id_field.removesuffix("Id") + "s", transaction[id_field]),
     }
 
 
-def _order(body: Json) -> Json:
-    order: Json = {"dateTime": _now(), **body["order"]}
+def _order(body: Json, result: Result) -> Json:
+    order: Json = {"dateTime": now(), **body["order"]}
     agreement = body.get("credentialOnFile", {}).get("mitAgreement")
     if agreement:
         order["standingInstructions"] = {"sequence": "first", "processingModel": agreement}
+    breakdown = order.get("breakdown", {})
+    tip = breakdown.get("tip", {})
+    if result.tip is not None and tip.get("mode") == "prompted":
+        order["amount"] += result.tip
+        order["breakdown"] = {**breakdown, "tip": {**tip, "amount": result.tip}}
     return order
 
 
-def _transaction_result(body: Json, result: Result) -> Json:
+def _transaction_result(body: Json, order: Json, result: Result, kind: str) -> Json:
     code = result.response_code
-    capturing = body.get("autoCapture", True)
     status = result.status
     if code in ("A", "P") and status == "ready":
         # A pre-authorization is not queued for capture; what is processed as a sale has settled.
-        status = "pending" if not capturing else "ready"
+        status = "pending" if kind == "preAuthorization" else "ready"
         status = "complete" if body.get("processAsSale") else status
-    asked = body["order"]["amount"] if code in ("A", "E", "P") else 0
+    asked = order["amount"] if code in ("A", "E", "P") else 0
     given = result.authorized_amount
     answer = {
-        "type": "sale" if capturing else "preAuthorization",
+        "type": kind,
         "status": status,
         "authorizedAmount": asked if given is None else given,
-        "currency": body["order"]["currency"],
+        "currency": order["currency"],
         "responseCode": code,
         "responseMessage": result.response_message or MESSAGES.get(code, code),
         "processorResponseCode": code,
@@ -117,133 +146,25 @@ def _transaction_result(body: Json, result: Result) -> Json:
     return answer
 
 
-def make_payment(payment_id: str, body: Json, result: Result) -> Json:
-    """The payment that an instruction with this body and result leads to."""
-    taken = result.response_code in ("A", "P")
-    return {
-        "paymentId": payment_id,
+def _transaction(body: Json, result: Result, kind: str) -> Json:
+    order = _order(body, result)
+    made: Json = {
         **{name: body[name] for name in SUBMITTED if name in body},
-        "order": _order(body),
-        "card": _card(body),
-        "refunds": [],
-        "supportedOperations": list(OPERATIONS) if taken else [],
-        "transactionResult": _transaction_result(body, result),
+        "order": order,
+        "card": card_document(result.card, body, approved=result.response_code in ("A", "P")),
+        "transactionResult": _transaction_result(body, order, result, kind),
         "customFields": [],
     }
+    set_operations(made)
+    return made
 
 
-SAMPLE_ORDER: Json = {
-    "orderId": "OrderRef6543",
-    "dateTime": "2026-06-02T15:30:00Z",
-    "description": "Large Pepperoni Pizza",
-    "amount": 4999,
-    "currency": "USD",
-    "dccOffer": {
-        "accepted": True,
-        "offerReference": "DCC123456789",
-        "fxAmount": 4599,
-        "fxCurrency": "EUR",
-        "fxCurrencyCode": "978",
-        "fxCurrencyExponent": 2,
-        "fxRate": 0.92,
-        "markup": 3.5,
-        "markupText": "3.5% mark-up",
-        "provider": "DCC Provider",
-        "source": "European Central Bank",
-    },
-    "standingInstructions": {
-        "sequence": "subsequent",
-        "processingModel": "recurring",
-        "referenceDataOfFirstTxn": {
-            "paymentId": "M2MJOG6O2Y",
-            "cardSchemeReferenceId": "483921506631",
-        },
-    },
-    "breakdown": {
-        "subtotal": 4347,
-        "cashbackAmount": 0,
-        "tip": {"type": "percentage", "mode": "prompted", "amount": 435, "percentage": 10},
-        "surcharge": {"bypass": False, "amount": 50, "percentage": 1.15},
-        "dualPricing": {
-            "offered": True,
-            "choiceRate": {"applied": False, "rate": 3.5, "amount": 152},
-            "alternativeTender": "cash",
-        },
-        "dutyAmount": 10,
-        "freightAmount": 20,
-        "convenienceFee": {"amount": 25},
-        "healthcareExpenses": [{"type": "copay", "amount": 100}],
-        "taxes": [{"name": "Sales Tax", "rate": 5, "amount": 217}],
-        "items": [
-            {
-                "commodityCode": "5812-8111",
-                "productCode": "PZ-1",
-                "description": "Large Pepperoni Pizza",
-                "unitOfMeasure": "each",
-                "unitPrice": 4347,
-                "quantity": 1,
-                "discountRate": 5,
-                "taxes": [{"name": "Sales Tax", "rate": 5, "amount": 217}],
-            }
-        ],
-    },
-}
-
-SAMPLE_CUSTOMER: Json = {
-    "firstName": "Sarah",
-    "lastName": "Hopper",
-    "dateOfBirth": "1990-07-15",
-    "referenceNumber": "Customer-12",
-    "billingAddress": {
-        "address1": "1 Example Ave.",
-        "address2": "Example Address Line 2",
-        "address3": "Example Address Line 3",
-        "city": "Chicago",
-        "state": "Illinois",
-        "country": "US",
-        "postalCode": "60056",
-    },
-    "shippingAddress": {
-        "recipientName": "Sarah Hopper",
-        "address": {
-            "address1": "1 Example Ave.",
-            "city": "Chicago",
-            "state": "Illinois",
-            "country": "US",
-            "postalCode": "60056",
-        },
-    },
-    "contactMethods": [{"type": "email", "value": "jane.doe@example.com"}],
-    "notificationLanguage": "en",
-}
+def make_payment(payment_id: str, body: Json, result: Result) -> Json:
+    """The payment that an instruction with this body and result leads to."""
+    kind = "sale" if body.get("autoCapture", True) else "preAuthorization"
+    return {"paymentId": payment_id, **_transaction(body, result, kind), "refunds": []}
 
 
-def sample_payment() -> Json:
-    """A payment in which every part of contract section 5 appears.
-
-    No single real payment has all of it; this one is for what reads payments.
-    """
-    body: Json = {
-        "processingTerminalId": "1234001",
-        "operator": "Jane",
-        "order": SAMPLE_ORDER,
-        "customer": SAMPLE_CUSTOMER,
-        "credentialOnFile": {"tokenize": True},
-        "customizationOptions": {"ebtDetails": {"benefitCategory": "cash"}},
-    }
-    payment = make_payment("E29U8OU8Q4", body, Result())
-    payment["card"]["cardholderSignature"] = "iVBORw0KGgo="
-    payment["customFields"] = [{"name": "yourCustomField", "value": "abc123"}]
-    payment["refunds"] = [
-        {
-            "refundId": "CD3HN88U9F",
-            "dateTime": "2026-06-03T12:00:00Z",
-            "currency": "USD",
-            "amount": 500,
-            "status": "returned",
-            "responseCode": "A",
-            "responseMessage": "APPROVED",
-            "link": link_to("self", "refunds", "CD3HN88U9F"),
-        }
-    ]
-    return payment
+def make_refund(refund_id: str, body: Json, result: Result) -> Json:
+    """The refund that an instruction with this body and result leads to."""
+    return {"refundId": refund_id, **_transaction(body, result, "refund")}

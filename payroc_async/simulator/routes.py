@@ -7,10 +7,33 @@ from urllib.parse import unquote
 from attrs import frozen
 
 from .kinds import KINDS, InstructionKind
+from .ledger import CHANGES
 
 __all__ = ["REQUEST_KINDS", "Route", "find_route"]
 
-REQUEST_KINDS = ("authorize", "submit", "status", "cancel", "payment", "other")
+READS = {
+    "payments": "payment",
+    "refunds": "refund",
+    "signatures": "signature",
+    "closed-loop-reads": "closed_loop_read",
+}
+SEARCHES = ("payments", "devices")
+REQUEST_KINDS = (
+    "authorize",
+    "submit",
+    "status",
+    "cancel",
+    *READS.values(),
+    "change",
+    "search",
+    "other",
+)
+"""What a request asks for.
+
+``submit``, ``status`` and ``cancel`` are about instructions of every kind. ``payment``, ``refund``,
+``signature`` and ``closed_loop_read`` are the GETs of one of them. ``change`` is any POST to a
+payment or refund (refund, reverse, capture, adjust); ``search`` is a GET of payments or devices.
+"""
 
 
 @frozen
@@ -22,7 +45,9 @@ class Route:
         path: The path, decoded.
         instruction: The kind of instruction it is about, if it is.
         serial_number: The device in the path.
-        resource_id: The instruction or payment in the path.
+        resource_id: What else the path names: an instruction, a payment, a refund …
+        collection: The collection that this is in, or that is searched.
+        action: What a ``change`` does, such as ``capture``.
     """
 
     kind: str
@@ -30,6 +55,8 @@ class Route:
     instruction: InstructionKind | None = None
     serial_number: str | None = None
     resource_id: str | None = None
+    collection: str = ""
+    action: str = ""
 
 
 def find_route(method: str, raw_path: str) -> Route:
@@ -53,7 +80,13 @@ def find_route(method: str, raw_path: str) -> Route:
         case "GET" | "DELETE", "v1", str(collection), str(id_) if collection in KINDS and id_:
             kind = "status" if method == "GET" else "cancel"
             return Route(kind, path, KINDS[collection], resource_id=id_)
-        case "GET", "v1", "payments", str(id_) if id_:
-            return Route("payment", path, resource_id=id_)
+        case "GET", "v1", str(collection) if collection in SEARCHES:
+            return Route("search", path, collection=collection)
+        case "GET", "v1", str(collection), str(id_) if collection in READS and id_:
+            return Route(READS[collection], path, resource_id=id_, collection=collection)
+        case "POST", "v1", str(collection), str(id_), str(action) if id_ and (
+            (collection, action) in CHANGES
+        ):
+            return Route("change", path, None, None, id_, collection, action)
         case _:
             return Route("other", path)

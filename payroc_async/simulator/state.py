@@ -1,4 +1,4 @@
-"""Instructions, payments and remembered answers: all that changes when a request takes effect.
+"""Instructions, what came of them, and remembered answers: all that requests change.
 
 Every change happens at once, with nothing awaited in between: concurrent duplicates of a submit
 find the first one's answer.
@@ -7,22 +7,24 @@ find the first one's answer.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 from attrs import define, field, frozen
 
 from .answers import Answer, json_answer, link_to, problem
 from .devices import Behaviour, Device
 from .kinds import InstructionKind
-from .validation import check_body
+from .ledger import Ledger
+from .payments import new_id, now
+from .validation import read_body
 
 __all__ = ["IN_PROGRESS", "SimInstruction", "State"]
 
 IN_PROGRESS = "inProgress"
+FIRST_DEVICE_ID = 28474
 FINAL = frozenset({"completed", "failure", "canceled"})
 
 
@@ -38,7 +40,8 @@ class SimInstruction:
         status: ``inProgress``, ``completed``, ``failure``, ``canceled``, or what the script says.
         created_at: When it was submitted, by `time.monotonic`.
         changed_at: When its status changed last, by `time.monotonic`.
-        payment_id: The id of the payment it led to, once it has completed.
+        resource_id: The id of what it led to (payment, refund, signature), once it has completed.
+        payment_id: The same, if it is a payment.
         delete_count: How many DELETE requests took effect on it, the refused ones included.
     """
 
@@ -125,11 +128,15 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 @frozen
 class Remembered:
-    """An answer to a submit, kept under its idempotency key."""
+    """An answer to a POST, kept under its idempotency key."""
 
-    request: tuple[str, str, bytes]
+    request: tuple[str, bytes]
     answer: Answer
     instruction: SimInstruction | None
+
+
+Done = tuple[Answer, SimInstruction | None]
+"""An answer to a POST, and the instruction that it is about."""
 
 
 @define(eq=False)
@@ -137,7 +144,7 @@ class State:
     """What the gateway knows. It outlives the server: the gateway may go away and come back."""
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
-    resources: dict[str, dict[str, dict[str, Any]]] = field(factory=lambda: {"payments": {}})
+    ledger: Ledger = field(factory=Ledger)
     devices: dict[str, Device] = field(factory=dict)
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
@@ -146,48 +153,53 @@ class State:
         """The device with this serial number, made on first use."""
         device = self.devices.get(serial_number)
         if device is None:
-            device = self.devices[serial_number] = Device(serial_number)
+            device_id = str(FIRST_DEVICE_ID + len(self.devices))
+            device = self.devices[serial_number] = Device(serial_number, device_id)
         return device
 
-    def submit(
-        self, kind: InstructionKind, serial_number: str, key: str, body: bytes
+    def once(
+        self, key: str, request: tuple[str, bytes], act: Callable[[], Done]
     ) -> Remembered | None:
-        """Submits an instruction, or finds the answer that this key had before.
+        """Does what a POST asks for, or finds the answer that this key had before.
 
         The same key with the same bytes has the original answer again; so has a refusal, since a
         corrected body needs a new key (contract section 8).
 
+        Args:
+            key: The idempotency key.
+            request: The path and the body.
+            act: Does it, at once.
+
         Returns:
             The answer; None if the key was used with a different request.
         """
-        request = (kind.collection, serial_number, body)
         known = self.remembered.get(key)
-        if known is not None:
-            return known if known.request == request else None
+        if known is None:
+            known = self.remembered[key] = Remembered(request, *act())
+        return known if known.request == request else None
+
+    def submit(self, kind: InstructionKind, serial_number: str, key: str, body: bytes) -> Done:
+        """Submits an instruction."""
         made = self._accept(kind, serial_number, key, body)
         if isinstance(made, Answer):
-            self.remembered[key] = Remembered(request, made, None)
-        else:
-            answer = json_answer(202, made.document())
-            self.remembered[key] = Remembered(request, answer, made)
-            # Only now: the answer to a submit says inProgress, however soon that changes.
-            self.run(made)
-        return self.remembered[key]
+            return made, None
+        answer = json_answer(202, made.document())
+        # Only now: the answer to a submit says inProgress, however soon that changes.
+        self.run(made)
+        return answer, made
 
     def _accept(
         self, kind: InstructionKind, serial_number: str, key: str, body: bytes
     ) -> SimInstruction | Answer:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return problem(400, "bad-request", "The body is not JSON.")
-        errors = check_body(kind.check, document)
-        if errors:
-            return problem(400, "bad-request", "The body is not valid.", errors=errors)
+        document = read_body(kind.check, body)
+        if isinstance(document, Answer):
+            return document
         device = self.device(serial_number)
         if device.instruction is not None:
             # The contract leaves open what a busy or offline device answers (section 9).
             return problem(409, "cannot-be-modified", "The device is busy.")
+        if device.deactivated_date is not None:
+            return problem(409, "cannot-be-modified", "The device is inactive.")
         behaviour = device.next_behaviour()
         if behaviour.refused_with is not None:
             fragment = "bad-request" if behaviour.refused_with == 400 else "cannot-be-modified"
@@ -204,16 +216,23 @@ class State:
         instruction.arm(self)
 
     def change(self, instruction: SimInstruction, status: str) -> None:
-        """Gives the instruction another status; makes its payment if it has completed."""
+        """Gives the instruction another status; makes what it leads to if it has completed."""
+        device = self.device(instruction.serial_number)
         if status == "completed":
             kind = instruction.kind
-            made = secrets.token_hex(5).upper()
+            made = new_id()
             document = kind.make(made, instruction.body, instruction.behaviour.result)
-            self.resources[kind.resource][made] = document
+            self.ledger.resources[kind.resource][made] = document
             self.owners[made] = instruction
             instruction.resource_id = made
+            if "order" in instruction.body:
+                device.last_transaction = {
+                    "orderId": instruction.body["order"]["orderId"],
+                    "dateTime": now(),
+                    "processingTerminalId": instruction.body["processingTerminalId"],
+                }
         if status in FINAL:
-            self.device(instruction.serial_number).instruction = None
+            device.instruction = None
         instruction.change(status)
 
     def cancel(self, instruction: SimInstruction) -> Answer:
@@ -242,13 +261,12 @@ class State:
             self.run(instruction)
 
     def forget(self) -> None:
-        """Forgets what has ended: instructions, their resources, and the answers to submits."""
+        """Forgets what has ended: instructions, what came of them, and the answers to POSTs."""
         live = {id_: one for id_, one in self.instructions.items() if one.status not in FINAL}
         self.instructions.clear()
         self.instructions.update(live)
         self.owners.clear()
-        for resources in self.resources.values():
-            resources.clear()
+        self.ledger.forget()
         self.remembered = {
             key: one
             for key, one in self.remembered.items()

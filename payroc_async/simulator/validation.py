@@ -2,7 +2,7 @@
 
 Unknown fields are tolerated. A field that may be left out may not be null.
 
-Source: contract section 4.
+Source: contract sections 2, 4 and 6.
 """
 
 from __future__ import annotations
@@ -10,14 +10,33 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from typing import Any
 
-__all__ = ["PAYMENT_INSTRUCTION", "check_body"]
+import orjson
+
+from .answers import Answer, problem
+
+__all__ = [
+    "ADJUSTMENTS",
+    "CAPTURE",
+    "PAYMENT_INSTRUCTION",
+    "REFUND",
+    "REFUND_INSTRUCTION",
+    "REVERSAL",
+    "SIGNATURE_INSTRUCTION",
+    "VOID",
+    "Check",
+    "Errors",
+    "fault",
+    "read_body",
+]
 
 Errors = list[dict[str, str]]
 Check = Callable[[object, str, Errors], None]
 
 
-def _fault(errors: Errors, path: str, what: str) -> None:
+def fault(errors: Errors, path: str, what: str) -> None:
+    """Adds what is wrong with the field at `path`."""
     message = f"{path or 'The body'} {what}."
     errors.append({"parameter": path, "detail": message, "message": what})
 
@@ -27,9 +46,9 @@ def text(*, least: int = 0, most: int | None = None) -> Check:
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, str):
-            _fault(errors, path, "must be a string")
+            fault(errors, path, "must be a string")
         elif len(value) < least or (most is not None and len(value) > most):
-            _fault(errors, path, f"must have {least} to {most} characters")
+            fault(errors, path, f"must have {least} to {most} characters")
 
     return check
 
@@ -39,7 +58,7 @@ def one_of(*words: str) -> Check:
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, str) or value not in words:
-            _fault(errors, path, f"must be one of {', '.join(words)}")
+            fault(errors, path, f"must be one of {', '.join(words)}")
 
     return check
 
@@ -47,27 +66,34 @@ def one_of(*words: str) -> Check:
 def amount(value: object, path: str, errors: Errors) -> None:
     """An amount is a whole number of the currency's smallest unit: no bool, no float, no sign."""
     if isinstance(value, bool) or not isinstance(value, int):
-        _fault(errors, path, "must be an integer in the currency's smallest unit")
+        fault(errors, path, "must be an integer in the currency's smallest unit")
     elif value < 0:
-        _fault(errors, path, "must not be negative")
+        fault(errors, path, "must not be negative")
+
+
+def some_amount(value: object, path: str, errors: Errors) -> None:
+    """An amount of more than nothing."""
+    amount(value, path, errors)
+    if type(value) is int and value == 0:
+        fault(errors, path, "must be more than 0")
 
 
 def number(value: object, path: str, errors: Errors) -> None:
     """A number, whole or not."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        _fault(errors, path, "must be a number")
+        fault(errors, path, "must be a number")
 
 
 def flag(value: object, path: str, errors: Errors) -> None:
     """True or false."""
     if not isinstance(value, bool):
-        _fault(errors, path, "must be true or false")
+        fault(errors, path, "must be true or false")
 
 
 def currency(value: object, path: str, errors: Errors) -> None:
     """The shape of an ISO 4217 code."""
     if not isinstance(value, str) or not re.fullmatch("[A-Z]{3}", value):
-        _fault(errors, path, "must be an ISO 4217 currency code")
+        fault(errors, path, "must be an ISO 4217 currency code")
 
 
 def day(value: object, path: str, errors: Errors) -> None:
@@ -78,7 +104,7 @@ def day(value: object, path: str, errors: Errors) -> None:
     except ValueError:
         good = False
     if not good:
-        _fault(errors, path, "must be a date (YYYY-MM-DD)")
+        fault(errors, path, "must be a date (YYYY-MM-DD)")
 
 
 def moment(value: object, path: str, errors: Errors) -> None:
@@ -88,16 +114,18 @@ def moment(value: object, path: str, errors: Errors) -> None:
     except ValueError:
         good = False
     if not good:
-        _fault(errors, path, "must be a date and time in ISO 8601")
+        fault(errors, path, "must be a date and time in ISO 8601")
 
 
-def list_of(item: Check) -> Check:
-    """A check for a list whose items all pass `item`."""
+def list_of(item: Check, *, least: int = 0) -> Check:
+    """A check for a list of at least so many items, which all pass `item`."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, list):
-            _fault(errors, path, "must be a list")
+            fault(errors, path, "must be a list")
             return
+        if len(value) < least:
+            fault(errors, path, f"must have at least {least}")
         for index, entry in enumerate(value):
             item(entry, f"{path}[{index}]", errors)
 
@@ -110,15 +138,27 @@ def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None =
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, dict):
-            _fault(errors, path, "must be an object")
+            fault(errors, path, "must be an object")
             return
         prefix = f"{path}." if path else ""
         for name in required:
             if name not in value:
-                _fault(errors, prefix + name, "is required")
+                fault(errors, prefix + name, "is required")
         for name, entry in value.items():
             if name in fields:
                 fields[name](entry, prefix + name, errors)
+
+    return check
+
+
+def variant(**kinds: Check) -> Check:
+    """A check for an object that passes what its ``type`` names."""
+    type_ = one_of(*kinds)
+
+    def check(value: object, path: str, errors: Errors) -> None:
+        kind = value.get("type") if isinstance(value, dict) else None
+        chosen = kinds.get(kind) if isinstance(kind, str) else None
+        (chosen or record({"type": type_}))(value, path, errors)
 
     return check
 
@@ -132,6 +172,8 @@ ADDRESS = record(
 
 CONTACT_METHOD = record({"type": one_of("email", "phone", "mobile", "fax"), "value": words})
 
+SHIPPING_ADDRESS = record({}, {"recipientName": words, "address": ADDRESS})
+
 CUSTOMER = record(
     {},
     {
@@ -140,7 +182,7 @@ CUSTOMER = record(
         "dateOfBirth": day,
         "referenceNumber": words,
         "billingAddress": ADDRESS,
-        "shippingAddress": record({}, {"recipientName": words, "address": ADDRESS}),
+        "shippingAddress": SHIPPING_ADDRESS,
         "contactMethods": list_of(CONTACT_METHOD),
         "notificationLanguage": one_of("en", "fr"),
     },
@@ -229,8 +271,68 @@ PAYMENT_INSTRUCTION = record(
 """The check for the body of ``POST /devices/{serialNumber}/payment-instructions``."""
 
 
-def check_body(check: Check, body: object) -> Errors:
-    """Everything that is wrong with `body`; empty if nothing is."""
+REFUND_INSTRUCTION = record(
+    {
+        "processingTerminalId": TERMINAL_ID,
+        "order": record(
+            {"orderId": words, "description": words, "amount": amount, "currency": currency},
+            {"dateTime": moment},
+        ),
+    },
+    {
+        "operator": words,
+        "customer": CUSTOMER,
+        "ipAddress": IP_ADDRESS,
+        "customizationOptions": CUSTOMIZATION_OPTIONS,
+    },
+)
+"""The check for the body of ``POST /devices/{serialNumber}/refund-instructions``."""
+
+SIGNATURE_INSTRUCTION = record({"processingTerminalId": TERMINAL_ID})
+"""The check for the body of ``POST /devices/{serialNumber}/signature-instructions``."""
+
+REFUND = record({"amount": some_amount, "description": words}, {"operator": words})
+"""The check for the body of ``POST /payments/{paymentId}/refund``."""
+
+REVERSAL = record({}, {"amount": some_amount, "operator": words})
+"""The check for the body of ``POST /payments/{paymentId}/reverse``."""
+
+CAPTURE = record(
+    {},
+    {
+        "processingTerminalId": TERMINAL_ID,
+        "operator": words,
+        "amount": some_amount,
+        "breakdown": BREAKDOWN,
+    },
+)
+"""The check for the body of ``POST /payments/{paymentId}/capture``."""
+
+ADJUSTMENT = variant(
+    order=record({"amount": some_amount}, {"breakdown": BREAKDOWN}),
+    status=record({"toStatus": one_of("ready", "pending")}),
+    customer=record(
+        {}, {"shippingAddress": SHIPPING_ADDRESS, "contactMethods": list_of(CONTACT_METHOD)}
+    ),
+    signature=record({"cardholderSignature": text(least=1)}),
+)
+
+ADJUSTMENTS = record({"adjustments": list_of(ADJUSTMENT, least=1)}, {"operator": words})
+"""The check for the body of ``POST /payments/{paymentId}/adjust``."""
+
+
+VOID = record({}, {"operator": words})
+"""The check for the body of ``POST /refunds/{refundId}/reverse``, which voids all of it."""
+
+
+def read_body(check: Check, body: bytes) -> dict[str, Any] | Answer:
+    """What the body says, or the 400 that it gets."""
+    try:
+        document: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return problem(400, "bad-request", "The body is not JSON.")
     errors: Errors = []
-    check(body, "", errors)
-    return errors
+    check(document, "", errors)
+    if errors:
+        return problem(400, "bad-request", "The body is not valid.", errors=errors)
+    return document

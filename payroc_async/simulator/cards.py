@@ -1,0 +1,126 @@
+"""The cards that cardholders present: none is real, and each is read in another way."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from attrs import frozen
+
+from .answers import link_to
+
+__all__ = ["CARDS", "card_document"]
+
+Json = dict[str, Any]
+
+
+@frozen(kw_only=True)
+class SimCard:
+    """A card as a payment shows it.
+
+    Source: contract section 5; the chip's tags are those of EMV 4.3 Book 3, annexes A and C.
+
+    Args:
+        type: The brand.
+        entry_method: How the device reads it.
+        number: Masked: the first six digits and the last four.
+        aid: Its application's identifier, if it has a chip.
+        label: The application's label.
+        verification: How the cardholder is verified, as tag 9F34 has it.
+    """
+
+    type: str
+    entry_method: str
+    number: str
+    aid: str | None = None
+    label: str = ""
+    verification: str = ""
+
+    def emv_tags(self, *, approved: bool) -> list[Json]:
+        """What the chip says about one transaction; empty without a chip."""
+        if self.aid is None:
+            return []
+        contactless = self.entry_method == "contactlessIcc"
+        tags = {
+            "4F": self.aid,
+            "84": self.aid,
+            "50": self.label.encode().hex().upper(),
+            "8A": (b"00" if approved else b"05").hex(),
+            "95": "0000000000" if contactless else "0000008000",
+            "9B": "0000" if contactless else "E800",
+            "9F26": secrets.token_hex(8).upper(),
+            "9F27": "80",
+            "9F34": self.verification,
+            "9F36": "001C",
+        }
+        return [{"hex": tag, "value": value} for tag, value in tags.items()]
+
+
+CARDS = {
+    "visa": SimCard(
+        type="Visa Credit",
+        entry_method="icc",
+        number="453985******7062",
+        aid="A0000000031010",
+        label="VISA CREDIT",
+        verification="1E0300",  # a signature
+    ),
+    "mastercard": SimCard(
+        type="Mastercard Credit",
+        entry_method="contactlessIcc",
+        number="555555******4444",
+        aid="A0000000041010",
+        label="MASTERCARD",
+        verification="1F0302",  # nothing was asked for
+    ),
+    "amex": SimCard(
+        type="American Express",
+        entry_method="icc",
+        number="378282*****0005",
+        aid="A00000002501",
+        label="AMERICAN EXPRESS",
+        verification="420302",  # a PIN, which the issuer checks
+    ),
+    "discover": SimCard(
+        type="Discover",
+        entry_method="swiped",
+        number="601111******1117",
+    ),
+}
+
+
+def card_document(name: str, body: Json, *, approved: bool) -> Json:
+    """The card with this name in `CARDS`, as a payment or refund shows it."""
+    card = CARDS[name]
+    shown: Json = {
+        "type": card.type,
+        "entryMethod": card.entry_method,
+        "cardholderName": "Sarah Hazel Hopper",
+        "cardNumber": card.number,
+        "expiryDate": "1230",
+        "securityChecks": {"cvvResult": "M", "avsResult": "Y"},
+        "emvTags": card.emv_tags(approved=approved),
+    }
+    if body.get("credentialOnFile", {}).get("tokenize"):
+        shown["secureToken"] = _secure_token()
+    ebt = body.get("customizationOptions", {}).get("ebtDetails")
+    if ebt:
+        shown["balances"] = [
+            {
+                "benefitCategory": ebt["benefitCategory"],
+                "amount": 50000,
+                "currency": body["order"]["currency"],
+            }
+        ]
+    return shown
+
+
+def _secure_token() -> Json:
+    token_id = "MREF_" + secrets.token_hex(8)
+    return {
+        "secureTokenId": token_id,
+        "customerName": "Sarah Hazel Hopper",
+        "token": "296753123456",
+        "status": "notValidated",
+        "link": link_to("self", "processing-terminals", "1234001", "secure-tokens", token_id),
+    }

@@ -1,0 +1,197 @@
+"""What becomes of payments and refunds after the sale: changes to them, and the batch's close.
+
+A document is never changed in place: what was read of it before stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import date
+from typing import Any
+
+from attrs import define, field
+
+from .answers import Answer, json_answer, problem
+from .devices import Result
+from .payments import make_refund, new_id, refunded, set_operations, summary_of
+from .validation import ADJUSTMENTS, CAPTURE, REFUND, REVERSAL, VOID, Check, fault, read_body
+
+__all__ = ["CHANGES", "Ledger"]
+
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """A change that cannot be made, with what to answer instead."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+def _require(transaction: Json, *operations: str) -> None:
+    """Refuses what is not among the operations that the document itself names as possible."""
+    if not set(operations) & set(transaction["supportedOperations"]):
+        possible = ", ".join(transaction["supportedOperations"]) or "nothing"
+        detail = f"{' or '.join(operations)} is not possible now, but {possible}."
+        raise Refused(problem(409, "cannot-be-modified", detail))
+
+
+def _at_most(amount: int, most: int) -> None:
+    if amount > most:
+        errors: list[dict[str, str]] = []
+        fault(errors, "amount", f"must not be more than {most}, which is what is left")
+        raise Refused(problem(400, "bad-request", "The body is not valid.", errors=errors))
+
+
+@define(eq=False)
+class Ledger:
+    """Payments, refunds and all else that has an id, and when it was settled.
+
+    Source: contract sections 2, 5 and 6.
+
+    Attributes:
+        resources: Each collection's documents by their ids.
+        settled: On which day each payment that was in a closed batch was settled.
+    """
+
+    resources: dict[str, dict[str, Json]] = field(
+        factory=lambda: {
+            name: {} for name in ("payments", "refunds", "signatures", "closed-loop-reads")
+        }
+    )
+    settled: dict[str, date] = field(factory=dict)
+
+    def change(self, collection: str, id_: str, action: str, body: bytes) -> Answer:
+        """Makes one of `CHANGES` if that is possible now; answers with the payment or refund."""
+        known = self.resources[collection].get(id_)
+        if known is None:
+            where = f"/v1/{collection}/{id_}"
+            return problem(404, "not-found", f"There is no {where}.", resource=where)
+        check, act = CHANGES[collection, action]
+        # Where nothing is required, a client may well send no body at all.
+        asked = read_body(check, body or b"{}")
+        if isinstance(asked, Answer):
+            return asked
+        changed = deepcopy(known)
+        try:
+            act(self, changed, asked)
+        except Refused as refused:
+            return refused.answer
+        self._keep(collection, id_, changed)
+        return json_answer(200, changed)
+
+    def close_batch(self, day: date) -> None:
+        """Settles every payment and refund that is ``ready``."""
+        for collection in ("refunds", "payments"):
+            for id_, one in list(self.resources[collection].items()):
+                if one["transactionResult"]["status"] == "ready":
+                    changed = deepcopy(one)
+                    changed["transactionResult"]["status"] = "complete"
+                    self._keep(collection, id_, changed)
+                    self.settled[id_] = day
+
+    def forget(self) -> None:
+        """Forgets everything."""
+        self.settled.clear()
+        for documents in self.resources.values():
+            documents.clear()
+
+    def refund(self, payment: Json, asked: Json) -> None:
+        """Gives a settled payment back, whole or in part."""
+        _require(payment, "refund")
+        result = payment["transactionResult"]
+        _at_most(asked["amount"], result["authorizedAmount"] - refunded(payment))
+        order = {
+            "orderId": payment["order"]["orderId"],
+            "description": asked["description"],
+            "amount": asked["amount"],
+            "currency": result["currency"],
+        }
+        body = {"processingTerminalId": payment["processingTerminalId"], "order": order}
+        if "operator" in asked:
+            body["operator"] = asked["operator"]
+        made = {
+            **make_refund(new_id(), body, Result()),
+            "card": deepcopy(payment["card"]),
+            "payment": summary_of("paymentId", payment),
+        }
+        self.resources["refunds"][made["refundId"]] = made
+        payment["refunds"].append(summary_of("refundId", made))
+
+    def reverse(self, payment: Json, asked: Json) -> None:
+        """Voids a payment in the open batch, or lowers what it takes."""
+        result = payment["transactionResult"]
+        amount = asked.get("amount", result["authorizedAmount"])
+        if amount >= result["authorizedAmount"]:
+            self.void(payment, asked)
+            _at_most(amount, result["authorizedAmount"])
+        else:
+            _require(payment, "partiallyReverse")
+            result["authorizedAmount"] -= amount
+
+    def void(self, transaction: Json, asked: Json) -> None:
+        """Voids a payment or a refund in the open batch."""
+        _require(transaction, "fullyReverse")
+        transaction["transactionResult"]["status"] = "reversal"
+
+    def capture(self, payment: Json, asked: Json) -> None:
+        """Takes the money of a pre-authorization, all of it or less."""
+        _require(payment, "capture")
+        result = payment["transactionResult"]
+        amount = asked.get("amount", result["authorizedAmount"])
+        _at_most(amount, result["authorizedAmount"])
+        result.update(type="preAuthorizationCompletion", status="ready", authorizedAmount=amount)
+        order = payment["order"]
+        order.update({name: asked[name] for name in ("amount", "breakdown") if name in asked})
+
+    def adjust(self, payment: Json, asked: Json) -> None:
+        """Makes every adjustment in turn, or none."""
+        for one in asked["adjustments"]:
+            _adjust(payment, one)
+            set_operations(payment)
+
+    def _keep(self, collection: str, id_: str, changed: Json) -> None:
+        """Keeps the changed document, and shows a refund's new state on its payment too."""
+        set_operations(changed)
+        self.resources[collection][id_] = changed
+        payment = self.resources["payments"].get(changed.get("payment", {}).get("paymentId"))
+        if payment is not None:
+            payment = deepcopy(payment)
+            payment["refunds"] = [
+                summary_of("refundId", changed) if one["refundId"] == id_ else one
+                for one in payment["refunds"]
+            ]
+            self._keep("payments", payment["paymentId"], payment)
+
+
+def _adjust(payment: Json, adjustment: Json) -> None:
+    order, result = payment["order"], payment["transactionResult"]
+    if adjustment["type"] == "order":
+        _require(payment, "adjustTip", "incrementAuthorization")
+        order["amount"] = result["authorizedAmount"] = adjustment["amount"]
+        if "breakdown" in adjustment:
+            order["breakdown"] = adjustment["breakdown"]
+    elif adjustment["type"] == "status":
+        to = adjustment["toStatus"]
+        _require(payment, "setAsReady" if to == "ready" else "setAsPending")
+        result["status"] = to
+    elif adjustment["type"] == "customer":
+        # No operation is named for it: like the others, while the batch is open.
+        _require(payment, "fullyReverse")
+        changed = {name: adjustment[name] for name in adjustment if name != "type"}
+        payment["customer"] = {**payment.get("customer", {}), **changed}
+    else:
+        _require(payment, "addSignature")
+        payment["card"]["cardholderSignature"] = adjustment["cardholderSignature"]
+
+
+CHANGES: dict[tuple[str, str], tuple[Check, Callable[[Ledger, Json, Json], None]]] = {
+    ("payments", "refund"): (REFUND, Ledger.refund),
+    ("payments", "reverse"): (REVERSAL, Ledger.reverse),
+    ("payments", "capture"): (CAPTURE, Ledger.capture),
+    ("payments", "adjust"): (ADJUSTMENTS, Ledger.adjust),
+    ("refunds", "reverse"): (VOID, Ledger.void),
+}
+"""What can be asked for, by collection and the path's last part: the body's check, and the deed."""

@@ -1,0 +1,53 @@
+"""Signatures as the gateway would show them (contract section 5), with a picture of one."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import zlib
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from .devices import Result
+
+__all__ = ["make_signature", "sample_png"]
+
+WIDTH, HEIGHT = 160, 48
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+@cache
+def sample_png() -> bytes:
+    """A small picture, black on white, of what a hasty hand may leave: a PNG."""
+    rows = [[255] * WIDTH for _ in range(HEIGHT)]
+    for step in range(WIDTH * 8):
+        x = step / 8
+        swing = math.sin(x / 5) + math.sin(x / 13)
+        y = HEIGHT / 2 + swing * (HEIGHT / 2 - 4) / 2 * (1 - x / WIDTH / 2)
+        for down in (0, 1):
+            rows[int(y) + down][int(x)] = 0
+    # 8 bits of grey for each pixel; each row begins with the number of its filter: none.
+    pixels = b"".join(b"\0" + bytes(row) for row in rows)
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(pixels, 9))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def make_signature(signature_id: str, body: dict[str, Any], result: Result) -> dict[str, Any]:
+    """The signature that an instruction with this body leads to, whatever the result."""
+    return {
+        "signatureId": signature_id,
+        "processingTerminalId": body["processingTerminalId"],
+        "createdOn": datetime.now(UTC).date().isoformat(),
+        "contentType": "image/png",
+        "signature": base64.b64encode(sample_png()).decode(),
+    }
