@@ -435,12 +435,19 @@ class Run:
             if not isinstance(again, Payment) or [*gateway.payments] != [again.payment_id]:
                 yield f"once the gateway is back, the next sale gives {chain(again)}"
             return
-        # A device that never finishes has to be cancelled, or this would wait for it for ever.
-        timeout = 5 * UNIT if self.case.device == "never finishes" else None
-        if result.instruction_id is None or self.case.row.by_key:
-            truth = await self.sell(session, result.idempotency_key, timeout)
-        else:
-            truth = await self.resume(session, result.instruction_id, timeout)
+        # As from another process, and with its patience: the times of this one are for a gateway
+        # that is away. A device that never finishes has to be cancelled, or this would wait for it
+        # for ever.
+        never = self.case.device == "never finishes"
+        async with PayrocSession(
+            gateway.api_key, environment=gateway.environment, timeouts=FOR_A_WHILE, retries=SOON
+        ) as another:
+            if result.instruction_id is None or self.case.row.by_key:
+                key = result.idempotency_key
+                truth = await self.sell(another, key, 50 * UNIT if never else None)
+            else:
+                id_ = result.instruction_id
+                truth = await self.resume(another, id_, 5 * UNIT if never else None)
         self.witness(truth)
         (made,) = gateway.instructions.values()
         match made.status:
