@@ -63,7 +63,7 @@ FOR_EVER = evolve(FOR_A_WHILE, poll_interval=HOLD / 2, unreachable=20 * UNIT, ca
 at once from one after a hold."""
 SILENCE = {"request": 8 * UNIT, "hold_margin": UNIT}
 """Where no answer comes, that has to be waited out as well."""
-NO_TOKEN = {"token": 20 * UNIT}
+NO_TOKEN = {"token": 50 * UNIT}
 SOON = RetryPolicy(attempts=4, initial=UNIT / 2, maximum=UNIT, retry_after_maximum=2 * UNIT)
 SLOWLY = evolve(SOON, initial=5 * UNIT, maximum=5 * UNIT)
 LASTING = evolve(SOON, initial=20 * UNIT, maximum=20 * UNIT)
