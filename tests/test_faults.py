@@ -10,15 +10,15 @@ import asyncio
 import contextvars
 import logging
 import math
-import os
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from itertools import count, islice
+from itertools import count
 
 import pytest
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from payroc_async import (
     AuthenticationError,
@@ -63,7 +63,7 @@ FOR_EVER = evolve(FOR_A_WHILE, poll_interval=HOLD / 2, unreachable=20 * UNIT, ca
 at once from one after a hold."""
 SILENCE = {"request": 8 * UNIT, "hold_margin": UNIT}
 """Where no answer comes, that has to be waited out as well."""
-NO_TOKEN = {"token": 20 * UNIT}
+NO_TOKEN = {"token": 50 * UNIT}
 SOON = RetryPolicy(attempts=4, initial=UNIT / 2, maximum=UNIT, retry_after_maximum=2 * UNIT)
 SLOWLY = evolve(SOON, initial=5 * UNIT, maximum=5 * UNIT)
 LASTING = evolve(SOON, initial=20 * UNIT, maximum=20 * UNIT)
@@ -74,16 +74,14 @@ AT_ONCE = 16
 """How many cases run at the same time: more would make each other late."""
 
 
-async def begun_on_a_port_of_its_own() -> Simulator:
-    """A gateway that finds its port free again when it comes back."""
-    for port in islice(ports, 100):
-        gateway = Simulator(hold=HOLD, port=port)
-        try:
-            await gateway.start()
-        except OSError:
-            continue
-        return gateway
-    raise AssertionError("no port is free")
+@contextmanager
+def port_of_its_own() -> Iterator[int]:
+    """For a gateway that goes away and comes back: nobody else is given its port meanwhile."""
+    with socket.socket() as bound:
+        # Bound and not listening: connections are refused, and the gateway may listen beside it.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 class TooLate(Exception):
@@ -92,9 +90,6 @@ class TooLate(Exception):
 
 running: contextvars.ContextVar[Run] = contextvars.ContextVar("running")
 numbers = count(1)
-ports = count(10_000 + os.getpid() % 10_000)
-"""For gateways that go away and come back: below the ports that the system gives out, lest somebody
-else has it meanwhile."""
 
 
 @frozen
@@ -183,7 +178,10 @@ class Run:
     witness: Witness = lambda _: None
     slowness: int = 1
     """By how much the caller's `timeout` is longer than the table says."""
-    gateway: Simulator = field(factory=lambda: Simulator(hold=HOLD))
+    port: int = field(kw_only=True)
+    gateway: Simulator = field(
+        init=False, default=Factory(lambda self: Simulator(hold=HOLD, port=self.port), True)
+    )
     serial_number: str = field(factory=lambda: f"device{next(numbers)}")
     events: list[Event] = field(factory=list)
     failures: int = 0
@@ -192,13 +190,6 @@ class Run:
     outage: asyncio.Task[None] | None = None
     fault: Fault | None = None
     enough: asyncio.Event = field(factory=asyncio.Event)
-
-    async def listen(self) -> None:
-        """The gateway begins."""
-        if self.case.row.fault != REFUSED:
-            await self.gateway.start()
-        else:
-            self.gateway = await begun_on_a_port_of_its_own()
 
     # The fault ----------
 
@@ -296,8 +287,8 @@ class Run:
         """The sale, and a sentence for each thing that is not as it must be."""
         running.set(self)
         case = self.case
-        await self.listen()
         gateway = self.gateway
+        await gateway.start()
         device = gateway.device(self.serial_number)
         match case.device:
             case "approves":
@@ -435,12 +426,19 @@ class Run:
             if not isinstance(again, Payment) or [*gateway.payments] != [again.payment_id]:
                 yield f"once the gateway is back, the next sale gives {chain(again)}"
             return
-        # A device that never finishes has to be cancelled, or this would wait for it for ever.
-        timeout = 5 * UNIT if self.case.device == "never finishes" else None
-        if result.instruction_id is None or self.case.row.by_key:
-            truth = await self.sell(session, result.idempotency_key, timeout)
-        else:
-            truth = await self.resume(session, result.instruction_id, timeout)
+        # As from another process, and with its patience: the times of this one are for a gateway
+        # that is away. A device that never finishes has to be cancelled, or this would wait for it
+        # for ever.
+        never = self.case.device == "never finishes"
+        async with PayrocSession(
+            gateway.api_key, environment=gateway.environment, timeouts=FOR_A_WHILE, retries=SOON
+        ) as another:
+            if result.instruction_id is None or self.case.row.by_key:
+                key = result.idempotency_key
+                truth = await self.sell(another, key, 50 * UNIT if never else None)
+            else:
+                id_ = result.instruction_id
+                truth = await self.resume(another, id_, 5 * UNIT if never else None)
         self.witness(truth)
         (made,) = gateway.instructions.values()
         match made.status:
@@ -506,21 +504,23 @@ async def go_through(these: list[Case], witness: Witness = lambda _: None) -> li
     async def go(case: Case, decoy: Decoy) -> None:
         async with turn:
             for slowness in (1, 4, 16):
-                run = Run(case, decoy, witness, slowness)
-                try:
-                    async with asyncio.timeout(20):
-                        wrong.extend([f"{case.name}: {told}" async for told in run.complaints()])
-                    return
-                except TooLate:
-                    continue
-                except Exception as error:
-                    wrong.append(f"{case.name}: {type(error).__name__}: {error}")
-                    return
-                finally:
-                    run.mend()
-                    if run.outage is not None:
-                        await run.outage
-                    await run.gateway.stop()
+                with port_of_its_own() as port:
+                    run = Run(case, decoy, witness, slowness, port=port)
+                    try:
+                        async with asyncio.timeout(20):
+                            told = [f"{case.name}: {it}" async for it in run.complaints()]
+                        wrong.extend(told)
+                        return
+                    except TooLate:
+                        continue
+                    except Exception as error:
+                        wrong.append(f"{case.name}: {type(error).__name__}: {error}")
+                        return
+                    finally:
+                        run.mend()
+                        if run.outage is not None:
+                            await run.outage
+                        await run.gateway.stop()
             wrong.append(f"{case.name}: the timeout passed before the fault could strike")
 
     before = asyncio.all_tasks()

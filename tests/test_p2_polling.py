@@ -37,7 +37,7 @@ from payroc_async.simulator import (
 )
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
-from .test_faults import begun_on_a_port_of_its_own
+from .test_faults import port_of_its_own
 
 NEVER = RetryPolicy(initial=1000 * UNIT, maximum=1000 * UNIT)
 """A backoff that nobody would sit through: what comes in spite of it was no retry."""
@@ -46,11 +46,10 @@ NEVER = RetryPolicy(initial=1000 * UNIT, maximum=1000 * UNIT)
 @pytest.fixture
 async def gateway() -> AsyncIterator[Simulator]:
     """A gateway that can go away and come back, and has seen nothing forbidden at the end."""
-    gateway = await begun_on_a_port_of_its_own()
-    gateway.hold = QUICK.hold
-    yield gateway
-    await gateway.stop()
-    assert gateway.violations == []
+    with port_of_its_own() as port:
+        async with Simulator(hold=QUICK.hold, port=port) as gateway:
+            yield gateway
+            assert gateway.violations == []
 
 
 def session_with(

@@ -796,6 +796,8 @@ async def told_sale():
     except InstructionCanceledError as error:
         print(error, flush=True)
 
+# As from a terminal: what starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(globals()[sys.argv[1]]())
 """
 

@@ -115,7 +115,8 @@ class Ears(logging.Handler):
     def look_around(self) -> None:
         """Tasks, and the reprs of what lives inside a session."""
         for task in asyncio.all_tasks():
-            self.listen(repr(task), "a task")
+            # What it waits for is told without its result: aiohttp keeps there what it can't parse.
+            self.listen(re.sub(r"(?s) wait_for=.*?(?= cb=\[|$)", "", repr(task)), "a task")
 
 
 @contextmanager
