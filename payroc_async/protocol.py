@@ -395,7 +395,7 @@ def next_page_request(resource: Resource[Any], page: Page[Any], request: Request
     except ValueError:
         target = urlsplit("")
     following = Request("GET", f"/{resource.resources}?{target.query}")
-    is_search = target.path.endswith(f"/v1/{resource.resources}")
+    is_search = target.path.endswith(f"/v1/{resource.resources}") and target.query
     if not is_search or not _HEADER_SAFE(following.path) or following.path == request.path:
         raise ResponseFormatError("the link to the next page does not lead to one")
     return following
