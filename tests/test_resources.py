@@ -245,7 +245,8 @@ def page(href: str | None, more: object = True) -> dict[str, Any]:
 
 def answers(document: dict[str, Any]) -> FaultAction:
     """The gateway's answer is this."""
-    return status(200, json.dumps(document).encode())
+    body = json.dumps(document).encode()
+    return status(200, body=body, content_type="application/json")
 
 
 @pytest.mark.parametrize(
