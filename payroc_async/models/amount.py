@@ -125,9 +125,10 @@ class Amount:
         if len(part) > digits:
             said = f"{digits or 'no'} digit{'' if digits == 1 else 's'} after the point"
             raise ConfigurationError("amount", f"has too many digits: {currency} has {said}")
-        if len(whole) > MOST_DIGITS:
+        minor_units = whole + part.ljust(digits, "0")
+        if len(minor_units) > MOST_DIGITS or int(minor_units or "0") > checks.LARGEST:
             raise ConfigurationError("amount", "is out of range")
-        return cls(int(whole + part.ljust(digits, "0") or "0"), currency)
+        return cls(int(minor_units or "0"), currency)
 
     @property
     def decimal(self) -> Decimal:

@@ -155,7 +155,7 @@ class AdjustmentRequest:
 
 @frozen(kw_only=True)
 class Undone:
-    """How a payment was undone, and what it is now.
+    """How a payment was undone, and what it is now. Source: contract section 2.
 
     Attributes:
         how: ``"reversed"`` while its batch was open, ``"refunded"`` after.
