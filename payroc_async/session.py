@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import anyio
+
 from .codec import prepare
 from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError, SessionClosedError
@@ -160,6 +162,10 @@ class PayrocSession(Runs):
         for cls in (PAYMENT.request_type, PAYMENT.instruction_type, PAYMENT.resource_type):
             prepare(cls)
             await asyncio.sleep(0)  # each takes a while, once in a process
+        # anyio loads its backend at first use. That must not be the first cancellation, which it
+        # would delay, and break where the process can open no more files.
+        with anyio.CancelScope():
+            await asyncio.sleep(0)
         if self._state != "new":
             raise SessionClosedError(f"the session is {self._state}: a session is opened once")
         self._state = "open"

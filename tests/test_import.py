@@ -102,3 +102,33 @@ def test_p10_importing_prints_and_configures_nothing() -> None:
     """
     ended = run(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_p4_a_cancellation_imports_nothing() -> None:
+    """Once a session is open, no sale needs a file of Python's: there may be none left to open."""
+    program = """
+        import asyncio, sys
+        from payroc_async import Order, PaymentInstructionRequest, PayrocSession
+        from payroc_async.simulator import Simulator
+
+        async def main():
+            async with Simulator() as gateway:
+                gateway.device("1").never_finishes()
+                request = PaymentInstructionRequest(
+                    processing_terminal_id="1234001",
+                    order=Order(order_id="1", amount=1, currency="USD"),
+                )
+                session = PayrocSession(gateway.api_key, environment=gateway.environment)
+                async with session:
+                    before = set(sys.modules)
+                    sale = asyncio.create_task(session.run_sale("1", request))
+                    while not gateway.requests_of("status"):
+                        await asyncio.sleep(0)
+                    sale.cancel()
+                    await asyncio.wait({sale})
+                print(*set(sys.modules) - before, [*gateway.in_progress])
+
+        asyncio.run(main())
+    """
+    ended = run(program)
+    assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
