@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import os
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,12 @@ from payroc_async.cli.app import cli
 from payroc_async.simulator import Device, Simulator, faults
 
 from .conftest import SERIAL, sale
+from .programs import ROOT, marked_blocks, run_python
 
-ROOT = Path(__file__).parents[1]
-SOURCE = Path(payroc_async.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
-MARKED = dict(
-    re.findall(r"^<!-- (\w+: \w+) -->\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-)
+MARKED = marked_blocks(README)
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FRAGMENTS = [block for block in BLOCKS if block not in MARKED.values()]
 PAYMENT_LINE = re.compile(r"\w+ Outcome\.APPROVED\n")
@@ -41,31 +36,6 @@ import os
 from payroc_async import Environment
 Environment.UAT = Environment(api_url=os.environ["TEST_API"], identity_url=os.environ["TEST_ID"])
 """
-
-
-def without_slow_steps(problems: str) -> str:
-    """What is left without asyncio's debug lines on slow steps: a busy machine causes them."""
-    return re.sub(r"^Executing <.* took \d+\.\d+ seconds\n", "", problems, flags=re.MULTILINE)
-
-
-async def run_python(
-    *arguments: str, extra: dict[str, str] | None = None
-) -> tuple[int | None, str, str]:
-    """Exit code, output and errors of Python with all warnings as errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", *arguments),
-        env={**os.environ, "PYTHONPATH": str(SOURCE), **(extra or {})},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, problems = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, output.decode(), without_slow_steps(problems.decode())
 
 
 def rows(heading: str) -> dict[str, list[str]]:
