@@ -19,6 +19,8 @@ import payroc_async
 from payroc_async import PayrocError, PayrocSession, RetryPolicy, Timeouts, errors
 from payroc_async.cli.app import cli
 from payroc_async.simulator import Device, Simulator, faults
+from payroc_async.simulator.cards import CARDS
+from payroc_async.simulator.routes import REQUEST_KINDS
 
 from .conftest import SERIAL, sale
 from .programs import ROOT, marked_blocks, run_python
@@ -198,6 +200,16 @@ def test_every_script_and_fault_is_named() -> None:
     for name in (*faults.__all__, *vars(Device)):
         if name[0].islower() and name not in no_scripts:
             assert f"`{name}`" in section, name
+
+
+def test_every_kind_of_request_is_named() -> None:
+    """What a fault can be set on is listed, and so is what else the simulator can be told."""
+    section = README[README.index("Faults are set on") : README.index("The faults:")]
+    assert set(re.findall(r'`"(\w+)"`', section)) == {*REQUEST_KINDS, "any"}
+    scripting = README[README.index("## Testing your own POS") : README.index("## Command line")]
+    told = ("close_batch", "add_closed_loop_read", "list_spelling", "tip", "card", *CARDS)
+    for name in told:
+        assert re.search(rf"`(gateway\.|approves\()?{name}\W", scripting), name
 
 
 def test_links_lead_somewhere() -> None:
