@@ -26,12 +26,14 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
     Refund,
+    ResponseFormatError,
+    ServerError,
     SignatureAdjustment,
     SignatureInstructionRequest,
-    SupportedOperation,
     Tip,
     TipMode,
     TipType,
+    TransportError,
 )
 from payroc_async.simulator import Simulator
 
@@ -56,8 +58,8 @@ async def simulate(gateway: Simulator, serial_number: str) -> None:
             serial_number, order(YESTERDAYS_ORDER, dollars("19.95"), at=yesterday)
         )
     gateway.close_batch(yesterday.date())
-    device.approves(after=0.2)  # a Visa card, for which the cardholder signs ...
-    device.approves(after=0.2)  # ... on the device
+    device.approves(after=0.2, card="visa")  # whose chip asks for a signature ...
+    device.approves(after=0.2)  # ... which is given on the device
     device.approves(after=0.2, tip=300, card="amex")
     device.approves_partially(2000, after=0.2, card="mastercard")
     device.approves(after=0.2, card="amex")
@@ -147,11 +149,17 @@ async def sell(
 
 
 async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> None:
-    """Have the device take the signature that a payment needs, and keep it with the payment."""
+    """Have the device take the signature that a payment needs, and keep it with the payment.
+
+    The merchant's copy tells that it did, or else has the line for a pen.
+    """
     request = SignatureInstructionRequest(processing_terminal_id=payment.processing_terminal_id)
-    signature = await session.capture_signature(serial_number, request, timeout=120)
-    print(f"Signed on the device: {signature.content_type}, {len(signature.image)} bytes")
-    if SupportedOperation.ADD_SIGNATURE in payment.supported_operations:
+    try:
+        signature = await session.capture_signature(serial_number, request, timeout=120)
+    except PayrocError as error:  # the money is not touched by that
+        print(f"Not signed on the device: {error}")
+    else:
+        print(f"Signed on the device: {signature.content_type}, {len(signature.image)} bytes")
         payment = await session.payments.adjust(
             payment.payment_id,
             SignatureAdjustment(cardholder_signature=signature.signature),
@@ -215,6 +223,10 @@ async def main(serial_number: str = "1850010868", yesterdays_order: str = YESTER
         except OutcomeUnknownError as error:
             # The one error after which money may have moved: keep what it carries.
             print(f"Do not charge again, resume this one: {error}")
+            return 1
+        except (ResponseFormatError, ServerError, TransportError) as error:
+            # A payment may have been undone or signed: only under this key is it not done twice.
+            print(f"No usable answer, repeat it under the key {error.idempotency_key}: {error}")
             return 1
     return 0
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from payroc_async.simulator import Simulator
+from payroc_async.simulator import Simulator, status
 
 from .programs import ROOT, run_python
 
@@ -99,18 +99,30 @@ async def test_day_at_the_till() -> None:
 async def test_day_with_trouble(gateway: Simulator) -> None:
     """What a first card paid is given back if no second one pays the rest, at any gateway."""
     device = gateway.device("1850010868")
+    device.approves(card="visa").cardholder_cancels()  # the cardholder does not sign there
     device.approves_partially(1000, card="amex").cardholder_cancels()
     device.approves_partially(500, card="amex").declines()
-    device.fails("Out of paper").approves(card="amex")
+    device.fails("Out of paper")
     code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
     assert (code, errors) == (0, "")
+    assert "Not signed on the device: " in output
+    assert f"\nX{'_' * 41}\n" in output
     assert output.count("is reversed: Not paid in full") == 2
     assert "No payment: the instruction failed: Out of paper" in output
-    assert "is refunded" not in output
-    assert output.endswith("\n4 payments, 0.00 USD taken\n")
+    assert output.endswith("\n4 payments, 49.99 USD taken\n")
     assert gateway.in_progress == []
     left = [one["transactionResult"] for one in gateway.payments.values()]
-    assert sum(one["status"] == "ready" for one in left) == 0
+    assert [one["authorizedAmount"] for one in left if one["status"] == "ready"] == [4999]
+
+
+async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
+    """A key is told that a call is to be repeated under, when its answer was lost for good."""
+    gateway.device("1850010868").approves(card="amex")
+    gateway.faults.add("change", status(501, effect=True))
+    code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
+    assert (code, errors) == (1, "")
+    (key,) = {one.headers["idempotency-key"] for one in gateway.requests_of("change")}
+    assert f"No usable answer, repeat it under the key {key}: " in output
 
 
 @pytest.mark.parametrize("name", ["one_sale.py", "many_devices.py", "detach_and_resume.py"])
