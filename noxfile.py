@@ -6,6 +6,8 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
+# With the modules whose classes a session has, but nobody makes.
+REFERENCE = ["", ".runs", ".payments", ".resources", ".simulator"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -30,6 +32,20 @@ def types(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The reference from the docstrings, as HTML in build/reference."""
+    session.install("-e", ".", "pdoc>=15")
+    session.run(
+        *("python", "-W", "error"),
+        # pdoc reads a constructor's annotations where the class is, not where attrs has them from,
+        # and then shows them as they are written.
+        *("-W", "ignore:Error parsing type annotation:UserWarning"),
+        *("-m", "pdoc", "--docformat", "google", "--output-directory", "build/reference"),
+        *(f"payroc_async{module}" for module in REFERENCE),
+    )
 
 
 @nox.session

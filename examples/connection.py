@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,10 @@ from functools import partial
 from payroc_async import Order, PaymentInstructionRequest, PayrocSession
 from payroc_async.simulator import Simulator
 
-__all__ = ["new_sale", "sessions"]
+__all__ = ["TERMINAL", "new_sale", "sessions"]
+
+TERMINAL = os.environ.get("PAYROC_TERMINAL", "1234001")
+"""The processing terminal: the merchant's configuration at Payroc."""
 
 
 @asynccontextmanager
@@ -20,13 +24,16 @@ async def sessions(
     """What builds a session: from ``PAYROC_API_KEY`` and its like, or with a simulator.
 
     Args:
-        script: Says what the simulator's devices do; not called without it.
+        script: Says what the simulator's devices do; not called without it. May be a coroutine
+            function.
     """
     if os.environ.get("PAYROC_API_KEY"):
         yield PayrocSession.from_env
         return
     async with Simulator() as gateway:
-        script(gateway)
+        scripted = script(gateway)
+        if inspect.isawaitable(scripted):
+            await scripted
         print("PAYROC_API_KEY is not set: these sales run on a simulator, no money moves")
         yield partial(PayrocSession, gateway.api_key, environment=gateway.environment)
 
@@ -34,6 +41,6 @@ async def sessions(
 def new_sale(order_id: str, amount: int) -> PaymentInstructionRequest:
     """A sale of ``amount`` cents at the terminal in ``PAYROC_TERMINAL``."""
     return PaymentInstructionRequest(
-        processing_terminal_id=os.environ.get("PAYROC_TERMINAL", "1234001"),
+        processing_terminal_id=TERMINAL,
         order=Order(order_id=order_id, amount=amount, currency="USD"),
     )

@@ -12,8 +12,10 @@ from aiohttp import ClientResponse
 from blockbuster import blockbuster_ctx
 
 from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryPolicy, Timeouts
+from payroc_async.models.amount import digits_after_point
 from payroc_async.simulator import Simulator
 
+digits_after_point("USD")  # reads its table from disk, once, and not in the loop of some test
 SERIAL = "1850010868"
 UNIT = 0.02
 """Seconds; the times of tests are multiples of it."""

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from pathlib import Path
+import re
 
 import pytest
 
-import payroc_async
-from payroc_async.simulator import Simulator
+from payroc_async.simulator import Simulator, status
 
-from .test_readme import without_slow_steps
-
-ROOT = Path(__file__).parents[1]
-SOURCE = Path(payroc_async.__file__).parents[1]
+from .programs import ROOT, run_python
 
 
 async def run_example(
     name: str, *arguments: str, extra: dict[str, str] | None = None
 ) -> tuple[int | None, str, str]:
     """Exit code, output and errors of one example, with all warnings as errors."""
-    variables = {name: value for name, value in os.environ.items() if "PAYROC" not in name}
-    variables["PYTHONPATH"] = str(SOURCE)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", str(ROOT / "examples" / name), *arguments),
-        env=variables | (extra or {}),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, output.decode(), without_slow_steps(errors.decode())
+    return await run_python(str(ROOT / "examples" / name), *arguments, extra=extra)
 
 
 def variables_of(gateway: Simulator) -> dict[str, str]:
@@ -80,6 +58,71 @@ async def test_detach_and_resume() -> None:
     assert "left running" in left
     assert resumed.startswith("Started again: resuming instruction ")
     assert outcome.startswith("approved: payment ")
+
+
+def receipts_in(output: str) -> list[list[str]]:
+    """The receipts among what was printed, each as its lines with single spaces."""
+    blocks = output.split("HOPPER'S COFFEE")[1:]
+    return [[" ".join(line.split()) for line in block.splitlines()] for block in blocks]
+
+
+async def test_day_at_the_till() -> None:
+    """The morning's receipts say what a merchant and a card scheme want, and the sums agree."""
+    code, output, errors = await run_example("day_at_the_till.py")
+    assert (code, errors) == (0, "")
+    assert "simulator" in output.splitlines()[0]
+    receipts = receipts_in(output)
+    wanted = [
+        ["SALE", "CUSTOMER COPY", "Card Visa Credit", "TOTAL 49.99 USD", "APPROVED"],
+        ["SALE", "MERCHANT COPY", "Order Morning-1", "SIGNED ON THE DEVICE"],
+        ["Subtotal 20.00 USD", "Tip 3.00 USD", "TOTAL 23.00 USD", "PIN VERIFIED"],
+        ["TOTAL 50.00 USD", "AUTHORIZED 20.00 USD", "STILL TO PAY 30.00 USD"],
+        ["Order Morning-3", "TOTAL 30.00 USD", "APPROVED"],
+        ["Order Morning-4", "TOTAL 12.50 USD", "APPROVED"],
+        ["Order Morning-4", "AMOUNT 12.50 USD", "REVERSED", "NOT CHARGED"],
+        ["REFUND", "Order Yesterday-7", "TOTAL 19.95 USD", "APPROVED"],
+    ]
+    for receipt, lines in zip(receipts, wanted, strict=True):
+        assert set(lines) <= set(receipt)
+    assert "1230" not in re.sub(r"[0-9A-F]{6,}", "", output)  # the cards' expiry date
+    totals = [line.split() for line in output.splitlines()[-6:-1]]
+    assert [(words[0], words[-2]) for words in totals] == [
+        ("Morning-4", "0.00"),
+        ("Morning-3", "30.00"),
+        ("Morning-3", "20.00"),
+        ("Morning-2", "23.00"),
+        ("Morning-1", "49.99"),
+    ]
+    assert output.endswith("\n5 payments, 122.99 USD taken\n")
+
+
+async def test_day_with_trouble(gateway: Simulator) -> None:
+    """What a first card paid is given back if no second one pays the rest, at any gateway."""
+    device = gateway.device("1850010868")
+    device.approves(card="visa").cardholder_cancels()  # the cardholder does not sign there
+    device.approves_partially(1000, card="amex").cardholder_cancels()
+    device.approves_partially(500, card="amex").declines()
+    device.fails("Out of paper")
+    code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
+    assert (code, errors) == (0, "")
+    assert "Not signed on the device: " in output
+    assert f"\nX{'_' * 41}\n" in output
+    assert output.count("is reversed: Not paid in full") == 2
+    assert "No payment: the instruction failed: Out of paper" in output
+    assert output.endswith("\n4 payments, 49.99 USD taken\n")
+    assert gateway.in_progress == []
+    left = [one["transactionResult"] for one in gateway.payments.values()]
+    assert [one["authorizedAmount"] for one in left if one["status"] == "ready"] == [4999]
+
+
+async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
+    """A key is told that a call is to be repeated under, when its answer was lost for good."""
+    gateway.device("1850010868").approves(card="amex")
+    gateway.faults.add("change", status(501, effect=True))
+    code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
+    assert (code, errors) == (1, "")
+    (key,) = {one.headers["idempotency-key"] for one in gateway.requests_of("change")}
+    assert f"No usable answer, repeat it under the key {key}: " in output
 
 
 @pytest.mark.parametrize("name", ["one_sale.py", "many_devices.py", "detach_and_resume.py"])

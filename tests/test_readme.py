@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import os
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,16 @@ import payroc_async
 from payroc_async import PayrocError, PayrocSession, RetryPolicy, Timeouts, errors
 from payroc_async.cli.app import cli
 from payroc_async.simulator import Device, Simulator, faults
+from payroc_async.simulator.cards import CARDS
+from payroc_async.simulator.routes import REQUEST_KINDS
 
 from .conftest import SERIAL, sale
+from .programs import ROOT, marked_blocks, run_python
 
-ROOT = Path(__file__).parents[1]
-SOURCE = Path(payroc_async.__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
-MARKED = dict(
-    re.findall(r"^<!-- (\w+: \w+) -->\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-)
+MARKED = marked_blocks(README)
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FRAGMENTS = [block for block in BLOCKS if block not in MARKED.values()]
 PAYMENT_LINE = re.compile(r"\w+ Outcome\.APPROVED\n")
@@ -41,31 +38,6 @@ import os
 from payroc_async import Environment
 Environment.UAT = Environment(api_url=os.environ["TEST_API"], identity_url=os.environ["TEST_ID"])
 """
-
-
-def without_slow_steps(problems: str) -> str:
-    """What is left without asyncio's debug lines on slow steps: a busy machine causes them."""
-    return re.sub(r"^Executing <.* took \d+\.\d+ seconds\n", "", problems, flags=re.MULTILINE)
-
-
-async def run_python(
-    *arguments: str, extra: dict[str, str] | None = None
-) -> tuple[int | None, str, str]:
-    """Exit code, output and errors of Python with all warnings as errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", *arguments),
-        env={**os.environ, "PYTHONPATH": str(SOURCE), **(extra or {})},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, problems = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, output.decode(), without_slow_steps(problems.decode())
 
 
 def rows(heading: str) -> dict[str, list[str]]:
@@ -228,6 +200,16 @@ def test_every_script_and_fault_is_named() -> None:
     for name in (*faults.__all__, *vars(Device)):
         if name[0].islower() and name not in no_scripts:
             assert f"`{name}`" in section, name
+
+
+def test_every_kind_of_request_is_named() -> None:
+    """What a fault can be set on is listed, and so is what else the simulator can be told."""
+    section = README[README.index("Faults are set on") : README.index("The faults:")]
+    assert set(re.findall(r'`"(\w+)"`', section)) == {*REQUEST_KINDS, "any"}
+    scripting = README[README.index("## Testing your own POS") : README.index("## Command line")]
+    told = ("close_batch", "add_closed_loop_read", "list_spelling", "tip", "card", *CARDS)
+    for name in told:
+        assert re.search(rf"`(gateway\.|approves\()?{name}\W", scripting), name
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,0 +1,117 @@
+"""The pages in docs say what is so: their programs run, the table of endpoints is complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import get_origin, get_type_hints
+
+import pytest
+
+from payroc_async import PayrocSession
+from payroc_async.simulator.kinds import KINDS
+from payroc_async.simulator.ledger import CHANGES
+from payroc_async.simulator.routes import READS, SEARCHES, find_route
+
+from .programs import ROOT, marked_blocks, run_python
+
+DOCS = ROOT / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+JOBS = ["amounts", "receipts", "refunds-and-voids", "sales", "searches", "signatures"]
+
+ENDPOINTS = [
+    tuple(re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1])
+    for line in PAGES["endpoints"].splitlines()
+    if line.startswith("| `")
+]
+
+
+def calls_of_a_session() -> set[str]:
+    """Every public call that reaches the gateway, as a caller writes it after ``session.``."""
+    groups = get_type_hints(PayrocSession)
+    in_groups = {
+        f"{name}.{call}"
+        for name, group in groups.items()
+        for call in dir(get_origin(group) or group)
+        if not call.startswith("_")
+    }
+    runs = {name for name in dir(PayrocSession) if re.match("(run|start|resume|capture)_", name)}
+    return in_groups | runs | {"open"}
+
+
+def known_endpoints() -> set[str]:
+    """Every endpoint that the simulator serves, with its identifiers left blank."""
+    return {
+        "POST /authorize",
+        *(f"POST /devices/{{}}/{kind}" for kind in KINDS),
+        *(f"{method} /{kind}/{{}}" for kind in KINDS for method in ("GET", "DELETE")),
+        *(f"GET /{collection}/{{}}" for collection in READS),
+        *(f"GET /{collection}" for collection in SEARCHES),
+        *(f"POST /{collection}/{{}}/{action}" for collection, action in CHANGES),
+    }
+
+
+def test_every_endpoint_is_in_the_table() -> None:
+    """The table has each endpoint that the simulator serves, once, and no other."""
+    listed = [re.sub(r"\{\w+\}", "{}", name) for (name,), _, _ in ENDPOINTS]
+    assert sorted(listed) == sorted(known_endpoints())
+    for name in set(listed) - {"POST /authorize"}:  # which is not under the API's path
+        method, _, path = name.partition(" ")
+        assert find_route(method, "/v1" + path.replace("{}", "x")).kind != "other", name
+
+
+def test_every_call_is_in_the_table() -> None:
+    """The table has each call of a session, and names none that does not exist."""
+    assert {call for _, calls, _ in ENDPOINTS for call in calls} == calls_of_a_session()
+    assert all(calls for _, calls, _ in ENDPOINTS)
+
+
+@pytest.mark.parametrize(
+    "proof", sorted({proof for _, _, proofs in ENDPOINTS for proof in proofs}), ids=str
+)
+def test_every_proof_exists(proof: str) -> None:
+    """What the table names as proof is a file of tests, or a test in one."""
+    path, _, test = proof.partition("::")
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    defined = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef | ast.ClassDef)
+    }
+    assert any(name.startswith("test_") for name in defined)
+    assert set(test.split("::")) - {""} <= defined
+
+
+def test_every_endpoint_has_a_proof() -> None:
+    """No endpoint stands there on trust."""
+    assert all(proofs for _, _, proofs in ENDPOINTS)
+
+
+def same_shape(text: str) -> str:
+    """A text with what differs from run to run (ids and codes) blotted out."""
+    return re.sub(r"\b[0-9A-F]{6,}\b", lambda found: "#" * len(found[0]), text)
+
+
+@pytest.mark.parametrize("page", JOBS)
+async def test_program(page: str) -> None:
+    """P10: A page's program prints what the page says, and no warning beside it."""
+    blocks = marked_blocks(PAGES[page])
+    assert set(blocks) == {"program: simulator", "output: simulator"}
+    code, output, problems = await run_python("-c", blocks["program: simulator"])
+    assert (code, problems) == (0, "")
+    assert same_shape(output) == same_shape(blocks["output: simulator"])
+
+
+def test_every_page_is_in_the_index() -> None:
+    """README leads to every page, and each job has one."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(PAGES) == {*JOBS, "endpoints", "promises"}
+    assert all(f"](docs/{page}.md)" in readme for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Each relative link of a page names a file that exists."""
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        if not target.startswith("http"):
+            assert (DOCS / target.partition("#")[0]).exists(), target
