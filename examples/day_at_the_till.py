@@ -172,10 +172,10 @@ async def give_back(session: PayrocSession, payment: Payment, why: str) -> None:
     """Undo a payment, whichever way it can be, and give the cardholder the receipt of that."""
     undone = await session.payments.undo(payment, description=why, operator=OPERATOR)
     print(f"Order {payment.order.order_id} is {undone.how}: {why}")
-    if undone.how == "reversed":
+    if undone.refund is None:
         print_receipt(undone.payment)
     else:
-        print_receipt(await session.refunds.retrieve(undone.payment.refunds[-1].refund_id))
+        print_receipt(await session.refunds.retrieve(undone.refund.refund_id))
 
 
 async def show_totals(payments: AsyncIterator[Payment]) -> None:

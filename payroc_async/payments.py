@@ -242,7 +242,10 @@ class Payments(Endpoint):
             return Undone(how="reversed", payment=reversed_)
         _check_refundable(payment, amount)
         refunded = await self._act(PAYMENT, "payment_id", id_, "refund", refund, idempotency_key)
-        return Undone(how="refunded", payment=refunded)
+        # The contract does not say in which order refunds stand.
+        before = {one.refund_id for one in payment.refunds}
+        new = [one for one in refunded.refunds if one.refund_id not in before]
+        return Undone(how="refunded", payment=refunded, refund=new[0] if len(new) == 1 else None)
 
     async def capture(
         self,

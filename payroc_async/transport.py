@@ -7,6 +7,7 @@ origin or the identity URL and nowhere else: no redirect is followed, no cookie 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl as ssl_module
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -29,6 +30,9 @@ from .retry import Backoff
 from .version import __version__
 
 __all__ = ["Bearer", "Transport"]
+
+# stamina logs every retry at WARNING, which Python prints where nobody has set logging up.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
 

@@ -132,3 +132,27 @@ def test_p4_a_cancellation_imports_nothing() -> None:
     """
     ended = run(program)
     assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
+
+
+def test_p10_a_retry_prints_nothing() -> None:
+    """Where logging is not set up, a failure that passes is nothing to print on stderr."""
+    program = """
+        import asyncio
+        from payroc_async import Order, PaymentInstructionRequest, PayrocSession
+        from payroc_async.simulator import Simulator, status
+
+        async def main():
+            async with Simulator() as gateway:
+                gateway.faults.add("submit", status(503))
+                request = PaymentInstructionRequest(
+                    processing_terminal_id="1234001",
+                    order=Order(order_id="1", amount=1, currency="USD"),
+                )
+                session = PayrocSession(gateway.api_key, environment=gateway.environment)
+                async with session:
+                    print((await session.run_sale("1", request)).approved)
+
+        asyncio.run(main())
+    """
+    ended = run(program)
+    assert (ended.stdout.strip(), ended.stderr) == ("True", "")

@@ -110,7 +110,7 @@ async def test_undo_reverses_while_the_batch_is_open(
     """Before the batch closes, undoing is reversing, and it says so."""
     payment = await paid(session)
     undone = await session.payments.undo(payment, description="Returned")
-    assert undone.how == "reversed"
+    assert (undone.how, undone.refund) == ("reversed", None)
     assert undone.payment.transaction_result.status == TransactionStatus.REVERSAL
     assert changes(gateway) == ["reverse"]
     assert gateway.refunds == {}
@@ -123,7 +123,9 @@ async def test_undo_refunds_after(gateway: Simulator, session: PayrocSession) ->
     payment = await session.payments.retrieve(payment.payment_id)
     undone = await session.payments.undo(payment, description="Returned", operator="Jane")
     assert undone.how == "refunded"
-    assert [refund.amount for refund in undone.payment.refunds] == [4999]
+    assert undone.refund is not None
+    assert undone.payment.refunds == (undone.refund,)
+    assert undone.refund.amount == 4999
     assert changes(gateway) == ["refund"]
 
 
@@ -178,7 +180,8 @@ async def test_undo_asks_for_the_amount_of_a_second_refund(
     with pytest.raises(ConfigurationError, match="amount"):
         await session.payments.undo(refunded, description="The rest")
     undone = await session.payments.undo(refunded, amount=3999, description="The rest")
-    assert undone.how == "refunded"
+    assert undone.refund is not None
+    assert undone.refund.amount == 3999
     assert sum(refund.amount for refund in undone.payment.refunds) == 4999
 
 

@@ -189,6 +189,7 @@ def test_a_voided_payment() -> None:
     """A payment that was approved and then voided does not look as if it were paid."""
     lines = squeezed(receipt_of(payment_json(status="reversal"), "merchant"))
     assert "REVERSED" in lines
+    assert any(line.strip().startswith("VOID ") for line in lines)
     assert "NOT CHARGED" in lines
     assert "AMOUNT 49.99 USD" in lines
     assert "APPROVED" not in lines

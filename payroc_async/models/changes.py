@@ -14,7 +14,7 @@ from .checks import amount, as_tuple, each, is_a, name_the_field, optional, text
 from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus
 from .orders import Breakdown
-from .payment import Payment
+from .payment import Payment, RefundSummary
 
 __all__ = [
     "Adjustment",
@@ -159,7 +159,10 @@ class Undone:
 
     Attributes:
         how: ``"reversed"`` while its batch was open, ``"refunded"`` after.
+        refund: The refund that was made; None after a reversal, or if the answer does not show it.
+            ``refunds.retrieve`` has it whole, with its receipt.
     """
 
     how: Literal["reversed", "refunded"]
     payment: Payment
+    refund: RefundSummary | None = None

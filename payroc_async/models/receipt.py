@@ -89,7 +89,7 @@ class Receipt:
     """What a receipt says; ``text()`` is what a printer prints. Source: contract section 5.
 
     Attributes:
-        title: What was done, such as ``SALE`` or ``REFUND``.
+        title: What was done, such as ``SALE``, ``REFUND`` or ``VOID SALE``.
         outcome: What became of it.
         reversed: Whether it was approved and later voided.
         date_time: None if neither the caller nor the gateway gave one.
@@ -147,7 +147,7 @@ class Receipt:
     @property
     def refund(self) -> bool:
         """Whether it is about money that is given back."""
-        return self.title == "REFUND"
+        return self.title.endswith("REFUND")
 
     def text(self, width: int = 42) -> str:
         """The receipt as lines of at most ``width`` columns, without a newline at the end.
@@ -190,7 +190,7 @@ def make_receipt(
     return Receipt(
         copy=copy,
         merchant=tuple(merchant),
-        title=_title(transaction),
+        title=f"VOID {_title(transaction)}" if reversed_ else _title(transaction),
         outcome=transaction.outcome,
         reversed=reversed_,
         date_time=date_time or order.date_time,
