@@ -140,7 +140,7 @@ def test_json_of_a_signature(served: Simulator, tmp_path: Path) -> None:
 
 def test_an_image_that_cannot_be_saved_exits_with_3(served: Simulator, tmp_path: Path) -> None:
     """The signature is there all the same: its id is said, and nothing is left in the file."""
-    served.faults.add("signature", edit(signature="not Base64"), times=2)
+    served.faults.add("signature", edit(lambda read: {**read, "signature": "not Base64"}), times=2)
     output = tmp_path / "signature.png"
     done = run(served, "signature", "--output", str(output))
     assert done.exit_code == 3, done.output
