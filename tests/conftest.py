@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -111,6 +112,13 @@ def served() -> Iterator[Simulator]:
     stop()
     thread.join()
     assert gateway.violations == []
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the command line, in this process, gives up as soon as those of the tests."""
+    from_env = functools.partial(PayrocSession.from_env, timeouts=QUICK, retries=EAGER)
+    monkeypatch.setattr(PayrocSession, "from_env", from_env)
 
 
 class MockedResponse(ClientResponse):

@@ -18,15 +18,15 @@ from payroc_async import (
     Payment,
     PayrocError,
     PayrocSession,
+    RefundSummary,
     TransactionStatus,
     Undone,
 )
-from payroc_async.models import RefundSummary
 from payroc_async.models.amount import in_words
 from payroc_async.payments import Payments
 from payroc_async.retry import worth_retrying
 
-from .jobs import command_line, some_amount
+from .jobs import command_line, run_with_amounts, some_amount
 from .records import reason_in_words
 from .results import (
     DONE,
@@ -132,7 +132,7 @@ def run_change(options: ChangeOptions) -> int:
     """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
     change = Change(options)
     try:
-        asyncio.run(_main(change))
+        run_with_amounts(lambda: _main(change))
     except ConfigurationError as error:
         change.error = in_option_names(error)
     except PayrocError as error:

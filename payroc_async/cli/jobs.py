@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
@@ -19,8 +20,26 @@ from payroc_async import (
     RefundOrder,
     SignatureInstructionRequest,
 )
+from payroc_async.models.amount import digits_after_point
 
-__all__ = ["REFUND", "SALE", "SIGNATURE", "Job", "JobOptions", "command_line", "some_amount"]
+__all__ = [
+    "REFUND",
+    "SALE",
+    "SIGNATURE",
+    "Job",
+    "JobOptions",
+    "command_line",
+    "run_with_amounts",
+    "some_amount",
+]
+
+T = TypeVar("T")
+
+
+def run_with_amounts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What ``main`` returns, run in a loop where amounts are read and written without blocking."""
+    digits_after_point("USD")  # the first one reads a file
+    return asyncio.run(main())
 
 
 def command_line(*words: str, options: Mapping[str, str | None]) -> str:

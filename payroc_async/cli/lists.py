@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from payroc_async import ConfigurationError, Device, Payment, PayrocError, PayrocSession
 
+from .jobs import run_with_amounts
 from .results import DONE, NOT_DONE, USAGE, in_option_names, show_details
 from .rows import DEVICES, PAYMENTS, Summary, plain, table
 
@@ -68,7 +68,7 @@ def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
             return await work(session)
 
     try:
-        return asyncio.run(main())
+        return run_with_amounts(main)
     except ConfigurationError as error:
         click.echo(f"Error: {in_option_names(error)}", err=True)
         return USAGE
