@@ -23,10 +23,11 @@ def pay(gateway: Simulator, *order_ids: str, auto_capture: bool = True) -> str:
 
     async def pay_all() -> str:
         async with PayrocSession.from_env(variables(gateway)) as session:
+            ids = []
             for order_id in order_ids or ("OrderRef6543",):
                 request = evolve(sale(order_id=order_id), auto_capture=auto_capture)
-                payment = await session.run_sale(SERIAL, request)
-            return payment.payment_id
+                ids.append((await session.run_sale(SERIAL, request)).payment_id)
+            return ids[-1]
 
     return asyncio.run(pay_all())
 
@@ -125,11 +126,10 @@ class TestPayments:
 
     def test_refused(self, served: Simulator) -> None:
         """A gateway that refuses is told of in one line, with 4."""
-        served.faults.add("search", problem(403, "forbidden"))
+        served.faults.add("search", problem(403, "forbidden", detail="Not\nyou."))
         done = run(served, "payments", "list")
         assert done.exit_code == 4
-        assert done.stderr.startswith("Error: HTTP 403")
-        assert done.stderr.count("\n") == 1
+        assert done.stderr == "Error: HTTP 403: Not you.\n"
 
     def test_show(self, served: Simulator) -> None:
         """One payment, in words or as an object."""

@@ -36,6 +36,7 @@ from .results import (
     USAGE,
     error_members,
     in_option_names,
+    plain,
     show_details,
 )
 from .rows import payment_members
@@ -272,5 +273,5 @@ def _said(change: Change) -> str:
     if change.error is None:
         return "interrupted" + ("" if change.sent else ", nothing was sent")
     if isinstance(change.error, ConfigurationError | APIError):
-        return str(change.error)
-    return f"{reason_in_words(change.error)}: {change.error}"
+        return plain(change.error)
+    return plain(f"{reason_in_words(change.error)}: {change.error}")

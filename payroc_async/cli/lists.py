@@ -13,8 +13,8 @@ from rich.console import Console
 from payroc_async import ConfigurationError, Device, Payment, PayrocError, PayrocSession
 
 from .jobs import run_with_amounts
-from .results import DONE, NOT_DONE, USAGE, in_option_names, show_details
-from .rows import DEVICES, PAYMENTS, Summary, plain, table
+from .results import DONE, NOT_DONE, USAGE, in_option_names, plain, show_details
+from .rows import DEVICES, PAYMENTS, Summary, table
 
 __all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
 
@@ -70,10 +70,10 @@ def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
     try:
         return run_with_amounts(main)
     except ConfigurationError as error:
-        click.echo(f"Error: {in_option_names(error)}", err=True)
+        click.echo(f"Error: {plain(in_option_names(error))}", err=True)
         return USAGE
     except PayrocError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {plain(error)}", err=True)
         return NOT_DONE
 
 
@@ -103,4 +103,4 @@ def _show(summary: Summary[T], one: T, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary.members(one)))
     else:
-        show_details((name, plain(value)) for name, value in summary.row(one).items())
+        show_details(summary.row(one).items())

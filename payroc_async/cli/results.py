@@ -39,6 +39,7 @@ __all__ = [
     "answer_members",
     "error_members",
     "in_option_names",
+    "plain",
     "show",
     "show_details",
     "show_json",
@@ -155,20 +156,26 @@ def error_members(error: PayrocError | None) -> dict[str, Any] | None:
 def show(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
     """Print the result in words: a headline, then what is known line by line."""
     if isinstance(result.error, ConfigurationError):
-        click.echo(f"Error: {result.error}", err=True)
+        click.echo(f"Error: {plain(result.error)}", err=True)
         return
     headline, color = _headline(options.job, order, result)
-    click.secho(headline, fg=color, bold=True)
+    click.secho(plain(headline), fg=color, bold=True)
     show_details(_details(options, result))
     if isinstance(result.error, OutcomeUnknownError):
         _say_how_to_find_out(options, result)
+
+
+def plain(text: object) -> str:
+    """What others wrote as one line, without what would command a terminal."""
+    line = " ".join(str(text).split())
+    return "".join(one if one.isprintable() else "?" for one in line)
 
 
 def show_details(details: Iterable[tuple[str, str | None]]) -> None:
     """Print what is known, line by line."""
     for name, value in details:
         if value:
-            click.echo(f"  {name + ':':<17} {value}")
+            click.echo(f"  {name + ':':<17} {plain(value)}")
 
 
 def _headline(job: Job, order: Order | RefundOrder | None, result: Result) -> tuple[str, str]:

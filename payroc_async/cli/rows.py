@@ -12,7 +12,7 @@ from rich.text import Text
 from payroc_async import Device, Payment
 from payroc_async.models.amount import in_words
 
-from .results import answer_members
+from .results import answer_members, plain
 
 __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "table"]
 
@@ -109,16 +109,11 @@ PAYMENTS: Summary[Payment] = Summary(noun="payment", members=payment_members, ro
 DEVICES: Summary[Device] = Summary(noun="device", members=device_members, row=_device_row)
 
 
-def plain(text: str | None) -> str:
-    """The text without what would command a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text or "")
-
-
 def table(rows: Sequence[dict[str, str | None]]) -> Table:
     """Rows under their headings; what is too long for the terminal goes on below, not away."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in rows[0]:
         made.add_column(heading, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(plain(value)) for value in row.values()))
+        made.add_row(*(Text(plain(value or "")) for value in row.values()))
     return made
