@@ -76,11 +76,21 @@ class TestVoid:
         assert done.exit_code == 3, done.output
         assert done.stdout.startswith("NOT REFUNDED: 49.99 USD\n")
 
-    def test_what_cannot_be_undone_exits_with_4(self, served: Simulator) -> None:
+    def test_a_later_refund_is_told_from_an_earlier(self, served: Simulator) -> None:
+        """In whatever order the gateway lists a payment's refunds, the new one is named."""
+        id_ = pay(served)
+        served.close_batch()
+        run(served, "void", id_, *VOID, "--amount", "9.99")
+        served.faults.add("change", edit(lambda read: {**read, "refunds": read["refunds"][::-1]}))
+        done = run(served, "void", id_, *VOID, "--amount", "5.00", "--json")
+        assert json.loads(done.stdout)["refund_id"] == list(served.refunds)[-1]
+
+    @pytest.mark.parametrize("key", [[], ["--idempotency-key", KEY]], ids=["fresh", "given"])
+    def test_what_cannot_be_undone_exits_with_4(self, served: Simulator, key: list[str]) -> None:
         """A declined payment is left alone, and why is one line."""
         served.device(SERIAL).declines()
         id_ = pay(served)
-        done = run(served, "void", id_, *VOID)
+        done = run(served, "void", id_, *VOID, *key)
         assert done.exit_code == 4
         assert "it supports nothing" in done.stderr
         assert done.stdout == ""
@@ -143,16 +153,23 @@ class TestVoid:
         assert done.exit_code == 4
         assert "HTTP 409" in done.stderr
 
-    def test_ends_of_another_try_stay_unknown(self, served: Simulator) -> None:
-        """With the key of an earlier try, not reaching the gateway says nothing about that one."""
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [(drop_before(), "connection lost"), (problem(403, "forbidden"), "HTTP 403")],
+        ids=["lost", "403"],
+    )
+    def test_the_end_of_an_earlier_try_stays_unknown(
+        self, served: Simulator, fault: Any, said: str
+    ) -> None:
+        """That the payment can't be read says nothing about what was sent under the key before."""
         id_ = pay(served)
-        served.faults.add("payment", drop_before(), times=None)
+        served.faults.add("payment", fault, times=None)
         done = run(served, "void", id_, *VOID, "--idempotency-key", KEY)
         assert done.exit_code == 5
         assert KEY in done.stdout
         done = run(served, "void", id_, *VOID)
         assert done.exit_code == 4
-        assert done.stderr.startswith("Error: connection lost")
+        assert done.stderr.startswith(f"Error: {said}")
 
 
 class TestCapture:
@@ -190,7 +207,11 @@ class TestCapture:
         assert (said["error"]["type"], said["error"]["status"]) == ("ConflictError", 409)
         assert said["how"] is None
 
-    @pytest.mark.parametrize("fault", [drop_after(), status(503), problem(429, "too-many")])
+    @pytest.mark.parametrize(
+        "fault",
+        [drop_after(), status(503), problem(429, "too-many")],
+        ids=["lost", "503", "429"],
+    )
     def test_an_unknown_outcome_is_found_out(self, served: Simulator, fault: Any) -> None:
         """Whatever kept the answer away, the printed command captures once."""
         id_ = pay(served, auto_capture=False)

@@ -165,20 +165,16 @@ async def _change(change: Change, payments: Payments) -> None:
         change.amount = some_amount(options.amount, currency)
     click.echo(f"idempotency key {options.idempotency_key}", err=True)
     change.sent = True
-    try:
-        if options.command == "capture":
-            change.after = await payments.capture(
-                options.payment_id,
-                amount=_minor_units(change),
-                idempotency_key=options.idempotency_key,
-            )
-            change.how = "captured"
-        else:
-            undone = await _undo(change, payments, payment)
-            change.how, change.after = undone.how, undone.payment
-    except ConfigurationError:
-        change.sent = False
-        raise
+    if options.command == "capture":
+        change.after = await payments.capture(
+            options.payment_id,
+            amount=_minor_units(change),
+            idempotency_key=options.idempotency_key,
+        )
+        change.how = "captured"
+    else:
+        undone = await _undo(change, payments, payment)
+        change.how, change.after = undone.how, undone.payment
 
 
 async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
