@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 from unittest import mock
 
@@ -81,6 +85,44 @@ async def patient_session(gateway: Simulator) -> AsyncIterator[PayrocSession]:
         yield session
 
 
+def variables(gateway: Simulator) -> dict[str, str]:
+    """What leads the command line to that gateway."""
+    return {
+        "PAYROC_API_KEY": gateway.api_key,
+        "PAYROC_API_URL": gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+    }
+
+
+@pytest.fixture
+def served() -> Iterator[Simulator]:
+    """A gateway in a loop and thread of its own: the command runs a loop in this one."""
+    gateway = Simulator(hold=0.5)
+    started: Future[Callable[[], object]] = Future()
+
+    async def serve() -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with gateway:
+            started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+            await stopped.wait()
+
+    # asyncio.run ends what stopping a loop by hand would leave: a connection just accepted.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="gateway")
+    thread.start()
+    stop = started.result(10)
+    yield gateway
+    stop()
+    thread.join()
+    assert gateway.violations == []
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the command line, in this process, gives up as soon as those of the tests."""
+    from_env = functools.partial(PayrocSession.from_env, timeouts=QUICK, retries=EAGER)
+    monkeypatch.setattr(PayrocSession, "from_env", from_env)
+
+
 class MockedResponse(ClientResponse):
     """A response that aioresponses can make although it does not know ``stream_writer``."""
 
@@ -89,4 +131,4 @@ class MockedResponse(ClientResponse):
         super().__init__(*args, **kwargs)
 
 
-__all__ = ["EAGER", "PATIENT", "QUICK", "SERIAL", "UNIT", "MockedResponse", "sale"]
+__all__ = ["EAGER", "PATIENT", "QUICK", "SERIAL", "UNIT", "MockedResponse", "sale", "variables"]

@@ -68,10 +68,28 @@ def test_it_says_its_version() -> None:
     assert __version__ in done.stdout
 
 
-@pytest.mark.parametrize("command", ["", "demo", "sale", "simulate"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "demo",
+        "sale",
+        "refund",
+        "signature",
+        "payments",
+        "payments list",
+        "payments show",
+        "devices",
+        "devices list",
+        "devices show",
+        "void",
+        "capture",
+        "simulate",
+    ],
+)
 def test_help_helps(command: str) -> None:
     """Every command has help, and the hidden option stays hidden."""
-    done = CliRunner().invoke(cli, [*filter(None, [command]), "--help"])
+    done = CliRunner().invoke(cli, [*command.split(), "--help"])
     assert done.exit_code == 0
     assert "Usage:" in done.output
     assert "--pace" not in done.output

@@ -8,10 +8,8 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,40 +18,10 @@ from click.testing import CliRunner, Result
 from payroc_async.cli.app import cli
 from payroc_async.simulator import Simulator, delay, drop_after, problem, status
 
-from .conftest import SERIAL
+from .conftest import SERIAL, variables
 
 SALE = ["--terminal", "1234001", "--amount", "49.99", "--currency", "USD"]
 KEY = str(uuid.uuid4())
-
-
-def variables(gateway: Simulator) -> dict[str, str]:
-    return {
-        "PAYROC_API_KEY": gateway.api_key,
-        "PAYROC_API_URL": gateway.environment.api_url,
-        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
-    }
-
-
-@pytest.fixture
-def served() -> Iterator[Simulator]:
-    """A gateway in a loop and thread of its own: the command runs a loop in this one."""
-    gateway = Simulator(hold=0.5)
-    started: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with gateway:
-            started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
-            await stopped.wait()
-
-    # asyncio.run ends what stopping a loop by hand would leave: a connection just accepted.
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="gateway")
-    thread.start()
-    stop = started.result(10)
-    yield gateway
-    stop()
-    thread.join()
-    assert gateway.violations == []
 
 
 def run(gateway: Simulator, *options: str, serial_number: str = SERIAL) -> Result:
@@ -272,18 +240,24 @@ def test_a_missing_variable_exits_with_2_and_is_named(served: Simulator, missing
 
 
 class Command:
-    """A ``payroc-async sale`` in a process of its own."""
+    """A ``payroc-async`` in a process of its own; by default a sale."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, gateway: Simulator, *options: str, code: str | None = None) -> Command:
+    async def start(
+        cls,
+        gateway: Simulator,
+        *options: str,
+        code: str | None = None,
+        command: Sequence[str] = ("sale", SERIAL, *SALE),
+    ) -> Command:
         program = ["-c", code] if code else ["-m", "payroc_async"]
         return cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-W", "error", *program),
-                *("sale", SERIAL, *SALE, *options),
+                *(*command, *options),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={**os.environ, **variables(gateway)},

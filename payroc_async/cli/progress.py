@@ -1,4 +1,4 @@
-"""What is told on stderr while a sale waits for its cardholder."""
+"""What is told on stderr while a command waits for its cardholder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from payroc_async import (
     Event,
     Failed,
     Order,
+    RefundOrder,
     Retrying,
     Settled,
     StillInProgress,
@@ -22,8 +23,8 @@ from payroc_async import (
 )
 from payroc_async.models.amount import in_words
 
+from .jobs import JobOptions
 from .records import reason_in_words
-from .results import SaleOptions
 
 __all__ = ["Progress"]
 
@@ -33,13 +34,14 @@ class Progress:
 
     Attributes:
         instruction_id: The gateway's id for the instruction, once it is known.
-        last: The last event that tells how the sale ended; None until there is one.
+        last: The last event that tells how it ended; None until there is one.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, options: JobOptions) -> None:
         self.instruction_id: str | None = None
         self.last: Event | None = None
         self._console = console
+        self._options = options
         self._status: Status | None = None
 
     def __enter__(self) -> Self:
@@ -57,11 +59,12 @@ class Progress:
         if self._status is not None:
             self._status.stop()
 
-    def begin(self, options: SaleOptions, order: Order) -> None:
+    def begin(self, order: Order | RefundOrder | None) -> None:
         """Say what is sent where, and under which key: enough to find it, whatever happens."""
-        amount = in_words(order.amount, order.currency)
-        self._say(f"order {order.order_id}, idempotency key {options.idempotency_key}")
-        self._wait(f"sending {amount} to device {options.serial_number}")
+        key = f"idempotency key {self._options.idempotency_key}"
+        self._say(f"order {order.order_id}, {key}" if order else key)
+        what = in_words(order.amount, order.currency) if order else "the request to sign"
+        self._wait(f"sending {what} to device {self._options.serial_number}")
 
     def note(self, event: Event) -> None:
         """Tell of an event."""
@@ -80,7 +83,7 @@ class Progress:
             case CancelRequested() if event.reason == "gave up":
                 self._say("the gateway gives no status, cancelling")
             case Completed():
-                self._wait("the device is done, reading the payment")
+                self._wait(f"the device is done, reading the {self._options.job.noun}")
             case Settled() | Canceled() | Failed():
                 self.last = event
             case _:
@@ -88,7 +91,7 @@ class Progress:
 
     def cancelling(self) -> None:
         """Ctrl-C came."""
-        self._say("cancelling the sale: waiting for the gateway's word")
+        self._say(f"cancelling the {self._options.job.command}: waiting for the gateway's word")
         if self._status is not None:
             self._status.update("cancelling")
 

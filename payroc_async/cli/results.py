@@ -1,14 +1,13 @@
-"""How a sale's result is shown, and what it makes the exit code."""
+"""How the result of what ran on a device is shown, and what it makes the exit code."""
 
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
-from attrs import field, frozen
+from attrs import frozen
 
 from payroc_async import (
     APIError,
@@ -21,106 +20,131 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PayrocError,
+    Refund,
+    RefundOrder,
+    Signature,
+    Transaction,
 )
 from payroc_async.models.amount import in_words
 
-__all__ = ["Result", "SaleOptions", "show", "show_json"]
+from .jobs import Job, JobOptions
 
-APPROVED = 0
+__all__ = [
+    "DONE",
+    "NOT_APPROVED",
+    "NOT_DONE",
+    "UNKNOWN",
+    "USAGE",
+    "Result",
+    "answer_members",
+    "error_members",
+    "in_option_names",
+    "plain",
+    "show",
+    "show_details",
+    "show_json",
+]
+
+DONE = 0
 USAGE = 2
 NOT_APPROVED = 3
-NO_PAYMENT = 4
+NOT_DONE = 4
 UNKNOWN = 5
 
 
 @frozen(kw_only=True)
-class SaleOptions:
-    """What the command line said.
-
-    Args:
-        serial_number: The device's serial number.
-        terminal: The processing terminal's id.
-        amount: Decimal text in major units.
-        timeout: Seconds that the cardholder may take.
-        as_json: One JSON object on stdout, and nothing else there.
-        simulator: On a gateway in this process.
-    """
-
-    serial_number: str
-    terminal: str
-    amount: str
-    currency: str
-    order_id: str
-    description: str | None = field(repr=False)
-    timeout: float | None
-    idempotency_key: str
-    key_is_fresh: bool
-    as_json: bool
-    simulator: bool
-
-    def again(self) -> str:
-        """The command that runs the same sale under the same key."""
-        words = ["payroc-async", "sale", self.serial_number]
-        options = {
-            "--terminal": self.terminal,
-            "--amount": self.amount,
-            "--currency": self.currency,
-            "--order-id": self.order_id,
-            "--description": self.description,
-            "--idempotency-key": self.idempotency_key,
-        }
-        for name, value in options.items():
-            if value is not None:
-                words += [name, value]
-        return shlex.join(words)
-
-
-@frozen(kw_only=True)
 class Result:
-    """What came of the sale: a payment or an error.
+    """What came of it: a payment, a refund, a signature, or an error.
 
     Args:
         instruction_id: The gateway's id for the instruction, once it was told.
         interrupted: Ctrl-C came before the end.
+        unsaved: Why the signature's image is not in the file it was to be saved in.
     """
 
-    payment: Payment | None = None
+    resource: Payment | Refund | Signature | None = None
     error: PayrocError | None = None
     instruction_id: str | None = None
     interrupted: bool = False
+    unsaved: str | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 approved, 2 usage, 3 answered otherwise, 4 no payment, 5 unknown."""
-        if self.payment is not None:
-            return APPROVED if self.payment.approved else NOT_APPROVED
+        """0 approved or signed, 2 usage, 3 otherwise answered or unsaved, 4 nothing, 5 unknown."""
+        if isinstance(self.resource, Signature):
+            return NOT_APPROVED if self.unsaved else DONE
+        if self.resource is not None:
+            return DONE if self.resource.approved else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
             return USAGE
-        return UNKNOWN if isinstance(self.error, OutcomeUnknownError) else NO_PAYMENT
+        return UNKNOWN if isinstance(self.error, OutcomeUnknownError) else NOT_DONE
 
 
-def show_json(options: SaleOptions, order: Order | None, result: Result) -> None:
+def in_option_names(error: ConfigurationError) -> ConfigurationError:
+    """The same error, naming not the SDK's field but the option of the command that runs."""
+    parameters = click.get_current_context().command.params
+    names = {
+        one.name: one.opts[0] if isinstance(one, click.Option) else one.human_readable_name
+        for one in parameters
+    }
+    names["minor_units"] = "--amount"  # what an Amount calls it once it is read
+    return ConfigurationError(names.get(error.field, error.field), error.reason)
+
+
+def show_json(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
     """Print one JSON object: always the same members, null where there is nothing to say."""
-    payment, answer = result.payment, result.payment and result.payment.transaction_result
-    members = {
-        "outcome": payment.outcome.name.lower() if payment else None,
-        "payment_id": payment.payment_id if payment else None,
+    members: dict[str, Any] = {
+        f"{options.job.noun}_id": resource_id(result.resource),
         "instruction_id": result.instruction_id,
         "idempotency_key": options.idempotency_key,
         "serial_number": options.serial_number,
-        "order_id": options.order_id,
-        "amount": order.amount if order else None,
-        "authorized_amount": answer.authorized_amount if answer else None,
-        "currency": options.currency,
-        "response_code": str(answer.response_code) if answer else None,
-        "response_message": answer.response_message if answer else None,
-        "approval_code": answer.approval_code if answer else None,
-        "error": _error_members(result.error) if result.error else None,
     }
+    if options.amount is None:
+        signature = result.resource if isinstance(result.resource, Signature) else None
+        saved = signature is not None and options.output is not None and not result.unsaved
+        members["content_type"] = signature.content_type if signature else None
+        members["output"] = str(options.output) if saved else None
+    else:
+        transaction = result.resource if isinstance(result.resource, Transaction) else None
+        members["order_id"] = options.order_id
+        members["amount"] = order.amount if order else None
+        members["currency"] = options.currency
+        members.update(answer_members(transaction))
+    members["error"] = error_members(result.error)
+    if result.unsaved:
+        members["error"] = {"type": "OSError", "message": result.unsaved}
     click.echo(json.dumps(members))
 
 
-def _error_members(error: PayrocError) -> dict[str, Any]:
+def resource_id(resource: Payment | Refund | Signature | None) -> str | None:
+    """Its id, whatever its kind calls it."""
+    match resource:
+        case Payment():
+            return resource.payment_id
+        case Refund():
+            return resource.refund_id
+        case Signature():
+            return resource.signature_id
+        case None:
+            return None
+
+
+def answer_members(transaction: Transaction | None) -> dict[str, Any]:
+    """What the processor said, for JSON: the same members also where it said nothing."""
+    answer = transaction.transaction_result if transaction else None
+    return {
+        "outcome": transaction.outcome.name.lower() if transaction else None,
+        "authorized_amount": answer.authorized_amount if answer else None,
+        "response_code": str(answer.response_code) if answer else None,
+        "response_message": answer.response_message if answer else None,
+        "approval_code": answer.approval_code if answer else None,
+    }
+
+
+def error_members(error: PayrocError | None) -> dict[str, Any] | None:
+    """An error, for JSON."""
+    if error is None:
+        return None
     members: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, APIError):
         members["status"] = error.status
@@ -129,96 +153,119 @@ def _error_members(error: PayrocError) -> dict[str, Any]:
     return members
 
 
-def show(options: SaleOptions, order: Order | None, result: Result) -> None:
+def show(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
     """Print the result in words: a headline, then what is known line by line."""
-    if order is None or isinstance(result.error, ConfigurationError):
-        click.echo(f"Error: {result.error}", err=True)
+    if isinstance(result.error, ConfigurationError):
+        click.echo(f"Error: {plain(result.error)}", err=True)
         return
-    headline, color = _headline(order, result)
-    click.secho(headline, fg=color, bold=True)
-    for name, value in _details(options, order, result):
-        if value:
-            click.echo(f"  {name + ':':<17} {value}")
+    headline, color = _headline(options.job, order, result)
+    click.secho(plain(headline), fg=color, bold=True)
+    show_details(_details(options, result))
     if isinstance(result.error, OutcomeUnknownError):
         _say_how_to_find_out(options, result)
 
 
-def _headline(order: Order, result: Result) -> tuple[str, str]:
-    if result.payment is None:
-        assert result.error is not None
-        return _headline_of_error(result.error, result.interrupted)
-    said, color = _headline_of_payment(order, result.payment)
-    too_late = "Too late to cancel, the payment came first. " if result.interrupted else ""
+def plain(text: object) -> str:
+    """What others wrote as one line, without what would command a terminal."""
+    line = " ".join(str(text).split())
+    return "".join(one if one.isprintable() else "?" for one in line)
+
+
+def show_details(details: Iterable[tuple[str, str | None]]) -> None:
+    """Print what is known, line by line."""
+    for name, value in details:
+        if value:
+            click.echo(f"  {name + ':':<17} {plain(value)}")
+
+
+def _headline(job: Job, order: Order | RefundOrder | None, result: Result) -> tuple[str, str]:
+    if result.error is not None:
+        return _headline_of_error(job, result.error, result.interrupted)
+    if isinstance(result.resource, Transaction):
+        assert order is not None
+        said, color = _headline_of_answer(job, order, result.resource)
+    elif result.unsaved:
+        said, color = f"SIGNED, BUT THE IMAGE IS NOT SAVED: {result.unsaved}", "yellow"
+    else:
+        said, color = "SIGNED", "green"
+    too_late = f"Too late to cancel, the {job.noun} came first. " if result.interrupted else ""
     return too_late + said, color
 
 
-def _headline_of_payment(order: Order, payment: Payment) -> tuple[str, str]:
-    answer = payment.transaction_result
+def _headline_of_answer(
+    job: Job, order: Order | RefundOrder, transaction: Transaction
+) -> tuple[str, str]:
+    answer = transaction.transaction_result
     amount = in_words(order.amount, order.currency)
-    match payment.outcome:
+    declined = f"DECLINED: {amount} was not {job.done}"
+    match transaction.outcome:
         case Outcome.APPROVED:
             return f"APPROVED: {amount}", "green"
         case Outcome.PARTIALLY_APPROVED:
-            paid = answer.authorized_amount
-            rest = None if paid is None else order.amount - paid
+            given = answer.authorized_amount
+            rest = None if given is None else order.amount - given
             return (
-                f"ONLY A PART WAS PAID: {in_words(paid, order.currency)} of {amount}; "
-                f"{in_words(rest, order.currency)} is still to be paid",
+                f"ONLY A PART WAS {job.done.upper()}: {in_words(given, order.currency)} of "
+                f"{amount}; {in_words(rest, order.currency)} is still to be {job.done}",
                 "yellow",
             )
         case Outcome.DECLINED:
-            return f"DECLINED: {amount} was not paid", "red"
+            return declined, "red"
         case Outcome.REFERRED:
-            return f"DECLINED: {amount} was not paid, the cardholder should call the issuer", "red"
+            return f"{declined}, the cardholder should call the issuer", "red"
         case Outcome.PICK_UP:
-            return f"DECLINED: {amount} was not paid, keep the card (lost or stolen)", "red"
+            return f"{declined}, keep the card (lost or stolen)", "red"
         case Outcome.DEFERRED:
             return f"NOT DECIDED YET: {amount} was received and will be processed later", "yellow"
         case _:
             return f"ANSWERED WITH AN UNKNOWN CODE: {answer.response_code}", "yellow"
 
 
-def _headline_of_error(error: PayrocError, interrupted: bool) -> tuple[str, str]:
+def _headline_of_error(job: Job, error: PayrocError, interrupted: bool) -> tuple[str, str]:
     match error:
         case OutcomeUnknownError():
-            return "OUTCOME UNKNOWN: money may have moved", "red"
+            return f"OUTCOME UNKNOWN: {job.perhaps}", "red"
         case InstructionTimeoutError():
-            return "CANCELED: the time was up, no money moved", "yellow"
+            return f"CANCELED: the time was up, {job.nothing}", "yellow"
         case InstructionCanceledError():
             where = "as you asked" if interrupted else "on the device or by another caller"
-            return f"CANCELED: {where}, no money moved", "yellow"
+            return f"CANCELED: {where}, {job.nothing}", "yellow"
         case InstructionFailedError():
-            return f"FAILED: {error.error_message or 'no reason given'}; no money moved", "red"
+            return f"FAILED: {error.error_message or 'no reason given'}; {job.nothing}", "red"
         case APIError():
             return f"REFUSED by the gateway, {error}", "red"
         case _:
             return f"NOT SENT: {error}", "red"
 
 
-def _details(
-    options: SaleOptions, order: Order, result: Result
-) -> Iterator[tuple[str, str | None]]:
-    if result.payment is not None:
-        answer = result.payment.transaction_result
-        said = f"{answer.response_code} {answer.response_message or ''}".strip()
-        yield "payment", result.payment.payment_id
-        yield "response", said
+def _details(options: JobOptions, result: Result) -> Iterator[tuple[str, str | None]]:
+    yield options.job.noun, resource_id(result.resource)
+    if isinstance(result.resource, Transaction):
+        answer = result.resource.transaction_result
+        yield "response", f"{answer.response_code} {answer.response_message or ''}".strip()
         yield "approval code", answer.approval_code
+    elif isinstance(result.resource, Signature):
+        yield "image", str(options.output) if options.output and not result.unsaved else None
     elif isinstance(result.error, OutcomeUnknownError) and result.error.__cause__:
         yield "because", str(result.error.__cause__)
-    yield "order", order.order_id
+    yield "order", options.order_id
     yield "instruction", result.instruction_id
     yield "idempotency key", options.idempotency_key
 
 
-def _say_how_to_find_out(options: SaleOptions, result: Result) -> None:
-    click.echo("\nDo not start a new sale before you know. Run the same one under the same key:\n")
+def _say_how_to_find_out(options: JobOptions, result: Result) -> None:
+    command = options.job.command
+    click.echo(
+        f"\nDo not start a new {command} before you know. Run the same one under the same key:\n"
+    )
     click.echo(f"  {options.again()}\n")
     click.echo(
         "That makes no second instruction; the gateway answers with what became of the first."
     )
     if result.instruction_id:
         click.echo("Or in Python, by the instruction's id:\n")
-        click.echo(f"  await session.resume_sale({result.instruction_id!r}).result()\n")
+        click.echo(f"  await session.resume_{command}({result.instruction_id!r}).result()\n")
     else:
-        click.echo("If the first never arrived, it starts the sale now: have the cardholder there.")
+        click.echo(
+            f"If the first never arrived, it starts the {command} now: have the cardholder there."
+        )

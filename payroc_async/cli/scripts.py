@@ -23,6 +23,10 @@ SCRIPTS: dict[str, tuple[str, Callable[..., Device]]] = {
         ":CENTS[:SECONDS]",
         lambda device, amount, after=2.0: device.approves_partially(_whole(amount), after),
     ),
+    "approves_with_tip": (
+        ":CENTS[:SECONDS]",
+        lambda device, tip, after=2.0: device.approves(after, tip=_whole(tip)),
+    ),
     "fails": ("[:SECONDS]", lambda device, after=2.0: device.fails(after=after)),
     "cardholder_cancels": (
         "[:SECONDS]",

@@ -1,12 +1,14 @@
-"""``payroc-async sale``: one sale, from its options to its exit code."""
+"""What runs on a device, a sale, a refund or a signature: from its options to its exit code."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from rich.console import Console
 
 from payroc_async import (
@@ -16,49 +18,35 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionError,
     InstructionFailedError,
-    Order,
     OutcomeUnknownError,
-    Payment,
-    PaymentInstructionRequest,
     PayrocError,
     PayrocSession,
     Settled,
+    Signature,
 )
-from payroc_async.models import Amount
 from payroc_async.simulator import Simulator
 
+from .jobs import JobOptions
 from .progress import Progress
-from .results import Result, SaleOptions, show, show_json
+from .results import Result, in_option_names, show, show_json
 from .signals import on_signal
 
-__all__ = ["run_sale"]
-
-OPTIONS = {
-    "amount": "--amount",
-    "currency": "--currency",
-    "description": "--description",
-    "idempotency_key": "--idempotency-key",
-    "order_id": "--order-id",
-    "processing_terminal_id": "--terminal",
-    "serial_number": "SERIAL",
-    "timeout": "--timeout",
-}
-"""What the SDK calls a field, and what it is called here."""
+__all__ = ["run_on_device"]
 
 
-def run_sale(options: SaleOptions) -> int:
-    """The sale's exit code; progress goes to stderr, the result to stdout."""
-    progress = Progress(Console(stderr=True))
-    request: PaymentInstructionRequest | None = None
+def run_on_device(options: JobOptions) -> int:
+    """The exit code; progress goes to stderr, the result to stdout."""
+    progress = Progress(Console(stderr=True), options)
+    request: Any = None
     try:
-        request = _request(options)
+        request = options.job.request(options)
         with progress:
             result = asyncio.run(_main(options, request, progress))
     except ConfigurationError as error:
-        result = Result(
-            error=ConfigurationError(OPTIONS.get(error.field, error.field), error.reason)
-        )
-    order = request.order if request else None
+        result = Result(error=in_option_names(error))
+    if isinstance(result.resource, Signature) and options.output is not None:
+        result = evolve(result, unsaved=_save(result.resource, options.output))
+    order = getattr(request, "order", None)
     if options.as_json:
         show_json(options, order, result)
     else:
@@ -66,26 +54,16 @@ def run_sale(options: SaleOptions) -> int:
     return result.exit_code
 
 
-def _request(options: SaleOptions) -> PaymentInstructionRequest:
-    return PaymentInstructionRequest(
-        processing_terminal_id=options.terminal,
-        order=Order(
-            order_id=options.order_id,
-            amount=_amount(options),
-            description=options.description,
-        ),
-    )
-
-
-def _amount(options: SaleOptions) -> Amount:
-    amount = Amount.parse(options.amount, options.currency)
-    if amount.minor_units == 0:
-        raise ConfigurationError("amount", "must be more than zero")
-    return amount
+def _save(signature: Signature, output: Path) -> str | None:
+    try:
+        signature.save(output)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
 @asynccontextmanager
-async def _session(options: SaleOptions) -> AsyncIterator[PayrocSession]:
+async def _session(options: JobOptions) -> AsyncIterator[PayrocSession]:
     if not options.simulator:
         async with PayrocSession.from_env() as session:
             yield session
@@ -96,31 +74,29 @@ async def _session(options: SaleOptions) -> AsyncIterator[PayrocSession]:
             yield session
 
 
-async def _main(
-    options: SaleOptions, request: PaymentInstructionRequest, progress: Progress
-) -> Result:
+async def _main(options: JobOptions, request: Any, progress: Progress) -> Result:
     async with _session(options) as session:
-        sale = asyncio.create_task(
-            session.run_sale(
+        running = asyncio.create_task(
+            options.job.runner(session)(
                 options.serial_number,
                 request,
                 idempotency_key=options.idempotency_key,
                 timeout=options.timeout,
                 on_event=progress.note,
             ),
-            name="payroc-async sale",
+            name=f"payroc-async {options.job.command}",
         )
-        progress.begin(options, request.order)
+        progress.begin(getattr(request, "order", None))
         # Cancelled once: the SDK then cancels the instruction, and waits for the gateway's word.
-        with on_signal(lambda: _interrupt(sale, progress), progress.already_cancelling):
-            await asyncio.wait((sale,))
+        with on_signal(lambda: _interrupt(running, progress), progress.already_cancelling):
+            await asyncio.wait((running,))
             # Here, and not only below: what the gateway says while it closes counts too.
             await session.aclose()
-    if sale.cancelled():
+    if running.cancelled():
         return _after_interrupt(options, request, progress)
-    error = sale.exception()
+    error = running.exception()
     if error is None:
-        return Result(payment=sale.result(), instruction_id=progress.instruction_id)
+        return Result(resource=running.result(), instruction_id=progress.instruction_id)
     if isinstance(error, ConfigurationError) or not isinstance(error, PayrocError):
         raise error
     if isinstance(error, OutcomeUnknownError) and options.key_is_fresh and not error.request_sent:
@@ -134,15 +110,13 @@ async def _main(
     return Result(error=error, instruction_id=progress.instruction_id)
 
 
-def _interrupt(sale: asyncio.Task[Payment], progress: Progress) -> None:
+def _interrupt(running: asyncio.Task[Any], progress: Progress) -> None:
     progress.cancelling()
-    sale.cancel()
+    running.cancel()
 
 
-def _after_interrupt(
-    options: SaleOptions, request: PaymentInstructionRequest, progress: Progress
-) -> Result:
-    """What became of the sale that Ctrl-C was to end: the last event told."""
+def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> Result:
+    """What became of what Ctrl-C was to end: the last event told."""
     known: dict[str, Any] = {
         "serial_number": options.serial_number,
         "idempotency_key": options.idempotency_key,
@@ -154,7 +128,7 @@ def _after_interrupt(
     match last:
         case Settled():
             return Result(
-                payment=last.resource, instruction_id=progress.instruction_id, interrupted=True
+                resource=last.resource, instruction_id=progress.instruction_id, interrupted=True
             )
         case Canceled():
             error = InstructionCanceledError(**known)

@@ -1,0 +1,106 @@
+"""``payroc-async payments`` and ``devices``: what there is, one or many."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from payroc_async import ConfigurationError, Device, Payment, PayrocError, PayrocSession
+
+from .jobs import run_with_amounts
+from .results import DONE, NOT_DONE, USAGE, in_option_names, plain, show_details
+from .rows import DEVICES, PAYMENTS, Summary, table
+
+__all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
+
+T = TypeVar("T")
+
+PIPED_WIDTH = 250
+"""Columns of a table that no terminal limits."""
+
+
+def list_payments(*, limit: int | None, as_json: bool, **filters: Any) -> int:
+    """Print the payments that fit; the exit code. ``limit`` None prints all."""
+    return _run(lambda session: _list(PAYMENTS, session.payments.search(**filters), limit, as_json))
+
+
+def list_devices(*, limit: int | None, as_json: bool, **filters: Any) -> int:
+    """Print the devices that fit; the exit code. ``limit`` None prints all."""
+    return _run(lambda session: _list(DEVICES, session.devices.search(**filters), limit, as_json))
+
+
+def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
+    """Print one payment, or its receipt in so many columns; the exit code."""
+
+    async def show(session: PayrocSession) -> int:
+        payment: Payment = await session.payments.retrieve(payment_id)
+        if receipt is None:
+            _show(PAYMENTS, payment, as_json)
+        else:
+            click.echo(payment.receipt().text(receipt))
+        return DONE
+
+    return _run(show)
+
+
+def show_device(serial_number: str, *, as_json: bool) -> int:
+    """Print one device; the exit code."""
+
+    async def show(session: PayrocSession) -> int:
+        device: Device
+        async for device in session.devices.search(serial_number=serial_number):
+            _show(DEVICES, device, as_json)
+            return DONE
+        click.echo(f"Error: there is no device {serial_number}", err=True)
+        return NOT_DONE
+
+    return _run(show)
+
+
+def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
+    async def main() -> int:
+        async with PayrocSession.from_env() as session:
+            return await work(session)
+
+    try:
+        return run_with_amounts(main)
+    except ConfigurationError as error:
+        click.echo(f"Error: {plain(in_option_names(error))}", err=True)
+        return USAGE
+    except PayrocError as error:
+        click.echo(f"Error: {plain(error)}", err=True)
+        return NOT_DONE
+
+
+async def _list(
+    summary: Summary[T], found: AsyncIterator[T], limit: int | None, as_json: bool
+) -> int:
+    rows: list[dict[str, str | None]] = []
+    more = False
+    async for one in found:
+        if len(rows) == limit:
+            more = True
+            break
+        rows.append(summary.row(one))
+        if as_json:
+            click.echo(json.dumps(summary.members(one)))
+    if rows and not as_json:
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        Console(width=width).print(table(rows))
+    if not rows:
+        click.echo(f"no {summary.noun} fits", err=True)
+    if more:
+        click.echo(f"there are more than {limit}: see --limit and --all", err=True)
+    return DONE
+
+
+def _show(summary: Summary[T], one: T, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(summary.members(one)))
+    else:
+        show_details(summary.row(one).items())
