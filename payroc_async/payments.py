@@ -22,7 +22,7 @@ from .models import (
 )
 from .resources import Endpoint
 
-__all__ = ["Payments"]
+__all__ = ["Payments", "whole_of"]
 
 
 class Payments(Endpoint):
@@ -230,7 +230,7 @@ class Payments(Endpoint):
             raise ConfigurationError("payment", f"must be a Payment, not {type(payment).__name__}")
         # Made now, so that a wrong argument is refused whichever it is to be.
         refund = ReferencedRefundRequest(
-            amount=_whole(payment) if amount is None else amount,
+            amount=whole_of(payment) if amount is None else amount,
             description=description,
             operator=operator,
         )
@@ -320,13 +320,14 @@ class Payments(Endpoint):
         return await self._act(PAYMENT, "payment_id", payment_id, "adjust", body, idempotency_key)
 
 
-def _whole(payment: Payment) -> int:
+def whole_of(payment: Payment) -> int:
+    """All of a payment, in its currency's smallest unit: what was authorized."""
     authorized = payment.transaction_result.authorized_amount
     return payment.order.amount if authorized is None else authorized
 
 
 def _is_reversible(payment: Payment, amount: int | None) -> bool:
-    whole = amount is None or amount == _whole(payment)
+    whole = amount is None or amount == whole_of(payment)
     operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
     return operation in payment.supported_operations
 

@@ -23,7 +23,7 @@ from payroc_async import (
     Undone,
 )
 from payroc_async.models.amount import in_words
-from payroc_async.payments import Payments
+from payroc_async.payments import Payments, whole_of
 from payroc_async.retry import worth_retrying
 
 from .jobs import command_line, run_with_amounts, some_amount
@@ -197,7 +197,7 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
         raise refusal
     refunded = await payments.refund(
         payment.payment_id,
-        amount=_whole(payment) if amount is None else amount,
+        amount=whole_of(payment) if amount is None else amount,
         description=description,
         idempotency_key=key,
     )
@@ -206,11 +206,6 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
 
 def _minor_units(change: Change) -> int | None:
     return None if change.amount is None else change.amount.minor_units
-
-
-def _whole(payment: Payment) -> int:
-    authorized = payment.transaction_result.authorized_amount
-    return payment.order.amount if authorized is None else authorized
 
 
 # Shown ----------
@@ -222,7 +217,7 @@ def _amount_done(change: Change) -> str:
     if change.amount is not None:
         return str(change.amount)
     payment = change.after if change.how == "captured" else change.before
-    units = change.refund.amount if change.refund else _whole(payment)
+    units = change.refund.amount if change.refund else whole_of(payment)
     return in_words(units, payment.order.currency)
 
 
