@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
@@ -616,6 +618,19 @@ async def test_a_body_up_to_the_limit_is_read(wire: Wire, transport: Transport) 
     assert answer.body == body
 
 
+async def test_a_body_that_comes_in_pieces_is_read_whole(wire: Wire, transport: Transport) -> None:
+    """However an answer is cut on its way, its pieces are put together again."""
+
+    async def piecemeal(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        for piece in (b"abc", b"def"):
+            await asyncio.sleep(UNIT / 2)
+            writer.write(piece)
+
+    wire.replies = [piecemeal]
+    assert (await transport.call(GET, same)).body == b"abcdef"
+
+
 async def test_a_compressed_body_is_unpacked(wire: Wire, transport: Transport) -> None:
     """An ordinary gzip answer is read as what it stands for."""
     body = gzip.compress(b'{"a": 1}')
@@ -712,7 +727,8 @@ async def test_p8_the_first_attempt_runs_without_stamina(
     assert calls == []
     wire.replies = [UNAVAILABLE, OK]
     await transport.call(GET, decipher_success)
-    assert len(calls) == 1
+    # The backoff alone says how often and for how long; stamina's own bounds are lifted.
+    assert [(one["attempts"], one["timeout"]) for one in calls] == [(None, None)]
 
 
 async def test_p8_the_backoff_is_told_each_failure_once(wire: Wire, transport: Transport) -> None:
@@ -918,6 +934,7 @@ async def test_a_callers_session_that_is_closed_under_way_is_told(wire: Wire) ->
 async def test_before_open_and_after_close_nothing_is_sent(wire: Wire) -> None:
     """A transport that has no connections says so."""
     transport = make(wire.environment)
+    await transport.close()
     with pytest.raises(e.SessionClosedError):
         await transport.call(GET, decipher_success)
     await transport.open()
@@ -949,6 +966,56 @@ async def test_p10_connections_are_not_limited_unless_asked_for(
     await transport.close()
 
 
+async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> None:
+    """Where connections are limited, a cancelled request leaves its place to the next."""
+    transport = make(wire.environment, max_connections=1)
+    await transport.open()
+    wire.replies = [hang, OK]
+    task = asyncio.create_task(transport.call(GET, decipher_success))
+    while not wire.seen:
+        await asyncio.sleep(UNIT / 4)
+    task.cancel()
+    await asyncio.wait((task,))
+    await transport.call(GET, decipher_success, backoff=once())
+    await transport.close()
+
+
+async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
+    """A host that drops what asks for a connection costs `connect` seconds, not `request`."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # Linux takes one more than it was told to, and then lets no connection come about.
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        base = f"http://127.0.0.1:{full.getsockname()[1]}"
+        environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+        transport = make(environment, timeouts=Timeouts(connect=2 * UNIT, request=10.0))
+        await transport.open()
+        started = loop.time()
+        with pytest.raises(e.RequestTimeoutError, match="no connection") as caught:
+            await transport.call(POST, decipher_success, backoff=once())
+        assert loop.time() - started < 5.0
+        assert not caught.value.request_sent
+        await transport.close()
+
+
+async def test_requests_go_through_the_proxy(wire: Wire) -> None:
+    """With `proxy` the proxy is asked, with the whole URL, and the host itself is not."""
+    base = "http://localhost:1"  # where nobody listens
+    environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+    transport = make(environment, proxy=f"http://127.0.0.1:{wire.port}")
+    await transport.open()
+    wire.replies = [OK]
+    await transport.call(GET, decipher_success)
+    await transport.close()
+    assert [seen.target for seen in wire.seen] == [base + "/v1" + GET.path]
+
+
 async def test_connections_are_used_again(wire: Wire, transport: Transport) -> None:
     """One request after the other goes over one connection."""
     wire.replies = [OK]
@@ -966,6 +1033,16 @@ async def test_a_kept_connection_that_went_stale_does_not_lose_a_post(
     await transport.call(GET, decipher_success)
     await transport.call(POST, decipher_success)
     assert {seen.headers["idempotency-key"] for seen in wire.seen[1:]} == {KEY}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_p7_a_session_with_its_own_auth_is_refused() -> None:
+    """What would send a header of its own in the token's place is told at once."""
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "canary")) as http:
+        with pytest.raises(e.ConfigurationError) as caught:
+            make(MOCKED, http_session=http)
+    assert caught.value.field == "http_session"
+    assert_clean(caught.value)
 
 
 @pytest.mark.parametrize(
