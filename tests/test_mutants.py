@@ -6,9 +6,11 @@ import asyncio
 import json
 import socket
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from payroc_async import errors as e
 from payroc_async import token as token_module
@@ -261,3 +263,108 @@ async def test_p6_a_failure_that_was_overcome_is_not_told_of_a_later_trouble() -
         assert caught.value.__cause__ is None
     finally:
         await keeper.stop()
+
+
+def sale_task() -> asyncio.Task[None]:
+    """The task that drives the one sale under way."""
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("payroc pay"))
+    return task
+
+
+def gone_for_good(gateway: Simulator) -> None:
+    """From now on every status request and every DELETE is lost."""
+    for kind in ("status", "cancel"):
+        gateway.faults.add(kind, drop_before(), times=None)
+
+
+async def test_p3_a_cancellation_that_nobody_answers_has_an_end(gateway: Simulator) -> None:
+    """With `timeout` no status request bounds the sale; then its cancellation has a bound."""
+    gateway.device(SERIAL).never_finishes()
+    timeouts = evolve(QUICK, unreachable=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        gone_for_good(gateway)
+        async with asyncio.timeout(100 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError):
+                await session.run_sale(SERIAL, sale(), timeout=2 * UNIT)
+
+
+async def test_p3_whoever_ends_all_tasks_waits_for_the_grace_alone(gateway: Simulator) -> None:
+    """A sale whose task is cancelled from outside ends in `cancel_grace`, not `unreachable`."""
+    gateway.device(SERIAL).never_finishes()
+    timeouts = evolve(QUICK, unreachable=30.0, cancel_grace=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        await session.start_sale(SERIAL, sale())
+        gone_for_good(gateway)
+        task = sale_task()
+        task.cancel()
+        await asyncio.wait((task,), timeout=100 * UNIT)
+        assert task.cancelled()
+
+
+async def test_p3_a_status_that_is_refused_is_not_asked_for_again(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Who may not see the status does not go on watching: what nobody watches is cancelled."""
+    gateway.device(SERIAL).approves(after=3 * UNIT)
+    gateway.faults.add("status", status(403))
+    with pytest.raises(e.InstructionCanceledError):
+        await session.run_sale(SERIAL, sale())
+    assert [seen.kind for seen in gateway.requests[-3:]] == ["status", "cancel", "status"]
+
+
+async def test_p6_failed_fetches_keep_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the jitter comes to nothing, half of `initial` lies between two fetches."""
+    times: list[float] = []
+
+    async def authorize(api_key: str) -> Token:
+        times.append(asyncio.get_running_loop().time())
+        raise e.TransportError("down", request_sent=False)
+
+    monkeypatch.setattr(token_module, "backoff_delay", lambda *given: 0.0)
+    policy = RetryPolicy(initial=4 * UNIT)
+    keeper = TokenKeeper(authorize, "key", timeouts=Timeouts(token=1.0), retries=policy)
+    keeper.start()
+    async with asyncio.timeout(200 * UNIT):
+        while len(times) < 5:
+            await asyncio.sleep(UNIT)
+    await keeper.stop()
+    shortest = min(later - earlier for earlier, later in pairwise(times))
+    assert 2 * UNIT - UNIT / 10 <= shortest < 3 * UNIT
+
+
+async def test_p5_a_sale_that_goes_well_is_nothing_to_warn_of(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A payment that its caller was given is in no log, and its task has ended as any other."""
+    gateway.device(SERIAL).approves(after=UNIT)
+    handle = await session.start_sale(SERIAL, sale())
+    task = sale_task()
+    assert task.get_name() == f"payroc payment instruction, {SERIAL}"
+    await handle.result()
+    assert not task.cancelled()
+    resumed = session.resume_sale(str(handle.instruction_id))
+    assert sale_task().get_name() == f"payroc payment instruction, {handle.instruction_id}"
+    await resumed.result()
+    assert [record for record in caplog.records if record.name.startswith("payroc")] == []
+
+
+async def test_p3_a_sale_left_running_on_purpose_says_so(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Detached, a sale's outcome is unknown for that reason, which is no ERROR in the log."""
+    gateway.device(SERIAL).never_finishes()
+    handle = await session.start_sale(SERIAL, sale(), on_cancel="detach")
+    waiting = asyncio.create_task(handle.result())
+    await asyncio.sleep(UNIT)
+    with caplog.at_level("INFO", logger="payroc_async"):
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+    with pytest.raises(e.OutcomeUnknownError) as caught:
+        await handle.result()
+    assert type(caught.value.__cause__) is e.PayrocError
+    assert "on purpose" in str(caught.value.__cause__)
+    assert [record.levelname for record in caplog.records if "payroc" in record.name] == ["INFO"]
