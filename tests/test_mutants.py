@@ -368,3 +368,26 @@ async def test_p3_a_sale_left_running_on_purpose_says_so(
     assert type(caught.value.__cause__) is e.PayrocError
     assert "on purpose" in str(caught.value.__cause__)
     assert [record.levelname for record in caplog.records if "payroc" in record.name] == ["INFO"]
+
+
+@pytest.mark.parametrize("hold", [0.0, 2 * UNIT], ids=["at once", "after a hold"])
+async def test_p3_a_cancellation_that_changes_nothing_has_an_end(
+    gateway: Simulator, hold: float
+) -> None:
+    """However often the gateway says that it goes on, the sale is given up in its time."""
+    gateway.hold = hold
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("cancel", status(202), times=None)
+    timeouts = evolve(QUICK, unreachable=8 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(250 * UNIT):
+            handle = await session.start_sale(SERIAL, sale())
+            began = loop.time()
+            with pytest.raises(e.OutcomeUnknownError) as caught:
+                await handle.cancel()
+    assert loop.time() - began >= 8 * UNIT - UNIT / 10
+    assert "still in progress" in str(caught.value.__cause__)
+    assert len(gateway.requests_of("cancel")) > 1
