@@ -15,6 +15,7 @@ from attrs import evolve
 from payroc_async import errors as e
 from payroc_async import token as token_module
 from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.events import Completed, Event, Retrying, Settled, Submitted
 from payroc_async.protocol import (
     PAYMENT,
     Answer,
@@ -313,7 +314,8 @@ async def test_p3_a_status_that_is_refused_is_not_asked_for_again(
     gateway.faults.add("status", status(403))
     with pytest.raises(e.InstructionCanceledError):
         await session.run_sale(SERIAL, sale())
-    assert [seen.kind for seen in gateway.requests[-3:]] == ["status", "cancel", "status"]
+    kinds = [seen.kind for seen in gateway.requests if seen.kind != "authorize"]
+    assert kinds == ["submit", "status", "cancel", "status"]
 
 
 async def test_p6_failed_fetches_keep_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,3 +393,107 @@ async def test_p3_a_cancellation_that_changes_nothing_has_an_end(
     assert loop.time() - began >= 8 * UNIT - UNIT / 10
     assert "still in progress" in str(caught.value.__cause__)
     assert len(gateway.requests_of("cancel")) > 1
+
+
+async def test_p3_a_cancellation_that_is_refused_says_so(gateway: Simulator) -> None:
+    """Where the instruction goes on because its DELETE is refused, the error names the refusal."""
+    gateway.hold = UNIT
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("cancel", status(403), times=None)
+    timeouts = evolve(QUICK, unreachable=3 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        with pytest.raises(e.OutcomeUnknownError) as caught:
+            await handle.cancel()
+    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value.__cause__.__cause__, e.APIError)
+
+
+async def test_p3_what_was_never_seen_is_not_taken_for_cancelled(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """An id that no status is found for is told so, though its DELETE is accepted."""
+    gateway.device(SERIAL).never_finishes()
+    submitted = await session.payment_instructions.submit(SERIAL, sale())
+    gateway.faults.add("status", status(404), times=None)
+    with pytest.raises(e.OutcomeUnknownError) as caught:
+        await session.resume_sale(submitted.instruction_id).result()
+    assert isinstance(caught.value.__cause__, e.NotFoundError)
+    assert [seen.status for seen in gateway.requests_of("cancel")] == [204]
+
+
+async def test_p3_a_failing_delete_is_repeated_before_the_status_is_asked_for(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """The device should be free soon: a status request might be held for a minute first."""
+    gateway.device(SERIAL).never_finishes()
+    lost = 2 * EAGER.attempts
+    gateway.faults.add("cancel", status(503), times=lost)
+    handle = await session.start_sale(SERIAL, sale())
+    assert (await handle.cancel()).status == "canceled"
+    kinds = [seen.kind for seen in gateway.requests]
+    assert kinds[-lost - 2 :] == ["cancel"] * (lost + 1) + ["status"]
+
+
+async def test_p3_an_end_is_seen_although_the_delete_goes_on_failing(gateway: Simulator) -> None:
+    """A DELETE is repeated for `cancel_grace`, then the status is looked at all the same."""
+    gateway.device(SERIAL).approves(after=8 * UNIT)
+    gateway.faults.add("cancel", status(503), times=None)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=4 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        async with asyncio.timeout(250 * UNIT):
+            assert (await handle.cancel()).status == "completed"
+        assert (await handle.result()).approved
+
+
+async def test_p5_with_a_timeout_a_payment_that_is_never_to_be_had_has_an_end(
+    gateway: Simulator,
+) -> None:
+    """The caller's `timeout` bounds the cardholder; the reading of the payment, `unreachable`."""
+    gateway.faults.add("payment", status(503), times=None)
+    timeouts = evolve(QUICK, unreachable=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        async with asyncio.timeout(250 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError):
+                await session.run_sale(SERIAL, sale(), timeout=1000 * UNIT)
+
+
+async def test_p8_the_retries_of_a_payments_reading_are_told(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Each failure on the way to the payment is a `Retrying` event, as in the steps before."""
+    gateway.faults.add("payment", status(503), times=2)
+    events: list[Event] = []
+    await session.run_sale(SERIAL, sale(), on_event=events.append)
+    assert [type(event) for event in events] == [Submitted, Completed, Retrying, Retrying, Settled]
+
+
+@pytest.mark.parametrize("times", [3, None], ids=["back in time", "gone"])
+async def test_p5_whoever_ends_all_tasks_waits_a_little_for_the_payment(
+    gateway: Simulator, times: int | None
+) -> None:
+    """A task cancelled while it reads the payment goes on, for `cancel_grace` and no longer."""
+    lost = gateway.faults.add("payment", status(503), times=times)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=30 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        task = sale_task()
+        while not lost.hits:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=300 * UNIT)
+        assert task.cancelled()
+        if times is None:
+            with pytest.raises(e.OutcomeUnknownError):
+                await handle.result()
+        else:
+            assert (await handle.result()).approved
