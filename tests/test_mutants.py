@@ -15,7 +15,7 @@ from attrs import evolve
 from payroc_async import errors as e
 from payroc_async import token as token_module
 from payroc_async.config import Environment, RetryPolicy, Timeouts
-from payroc_async.events import Completed, Event, Retrying, Settled, Submitted
+from payroc_async.events import Canceled, Completed, Event, Retrying, Settled, Submitted
 from payroc_async.protocol import (
     PAYMENT,
     Answer,
@@ -497,3 +497,53 @@ async def test_p5_whoever_ends_all_tasks_waits_a_little_for_the_payment(
                 await handle.result()
         else:
             assert (await handle.result()).approved
+
+
+def stubborn(gateway: Simulator, unreachable: float) -> PayrocSession:
+    """A session that by its number of attempts would try for ever."""
+    return PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=evolve(QUICK, unreachable=unreachable),
+        retries=evolve(EAGER, attempts=10_000),
+    )
+
+
+async def test_p3_a_sale_that_was_never_let_in_is_dropped_at_once(gateway: Simulator) -> None:
+    """Turned away each time, a sale whose `timeout` passes makes no further try, and says so."""
+    gateway.faults.add("submit", status(429), times=None)
+    events: list[Event] = []
+    async with stubborn(gateway, 1000 * UNIT) as session, asyncio.timeout(250 * UNIT):
+        with pytest.raises(e.InstructionTimeoutError) as caught:
+            await session.run_sale(SERIAL, sale(), timeout=3 * UNIT, on_event=events.append)
+    assert isinstance(caught.value.__cause__, e.RateLimitedError)
+    assert isinstance(events[-1], Canceled)
+
+
+async def test_p5_a_submission_lost_for_ever_is_not_told_as_cancelled(gateway: Simulator) -> None:
+    """Each try may have made an instruction: `unreachable` after the first it is unknown."""
+    gateway.faults.add("submit", drop_after(), times=None)
+    events: list[Event] = []
+    async with stubborn(gateway, 8 * UNIT) as session, asyncio.timeout(250 * UNIT):
+        with pytest.raises(e.OutcomeUnknownError):
+            await session.run_sale(SERIAL, sale(), timeout=2 * UNIT, on_event=events.append)
+    assert {type(event) for event in events} == {Retrying}
+
+
+async def test_p3_a_request_that_is_wrong_is_not_insisted_on(gateway: Simulator) -> None:
+    """After a lost try 400 settles it: no instruction, though the caller has gone."""
+    gateway.faults.add("submit", drop_before())
+    gateway.faults.add("submit", status(400), times=None)
+    events: list[Event] = []
+
+    def leave(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Retrying):
+            task.cancel()
+
+    async with stubborn(gateway, 20 * UNIT) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale(), on_event=leave))
+        await asyncio.wait((task,))
+    assert task.cancelled()
+    assert [type(event) for event in events] == [Retrying, Canceled]
+    assert len(gateway.requests_of("submit")) == 2
