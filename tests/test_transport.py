@@ -29,6 +29,7 @@ from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.protocol import Answer, Request, decipher_success
 from payroc_async.retry import Backoff
 from payroc_async.transport import LARGEST_BODY, Transport
+from payroc_async.transport import _Response as ClosedAtOnce
 from payroc_async.version import __version__
 
 from .conftest import EAGER, QUICK, UNIT, MockedResponse
@@ -488,9 +489,9 @@ async def hang(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
 
-@pytest.mark.parametrize(("held", "seconds"), [(False, 2 * UNIT), (True, 5 * UNIT)])
+@pytest.mark.parametrize(("options", "seconds"), [({}, 2 * UNIT), ({"held": True}, 5 * UNIT)])
 async def test_p2_a_held_request_waits_for_hold_and_margin(
-    wire: Wire, held: bool, seconds: float
+    wire: Wire, options: dict[str, bool], seconds: float
 ) -> None:
     """Without an answer a request ends after `request`, a held one after `hold` + `hold_margin`."""
     timeouts = Timeouts(request=2 * UNIT, hold=3 * UNIT, hold_margin=2 * UNIT)
@@ -500,7 +501,7 @@ async def test_p2_a_held_request_waits_for_hold_and_margin(
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(e.RequestTimeoutError) as caught:
-        await transport.call(GET, decipher_success, held=held, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once(), **options)
     assert caught.value.request_sent
     assert seconds - UNIT / 10 <= loop.time() - started < seconds + 1.0
     await transport.close()
@@ -529,6 +530,16 @@ async def test_p4_a_cancelled_call_closes_its_connection(wire: Wire, transport: 
     assert task.cancelled()
     async with asyncio.timeout(1.0):
         await closed.wait()
+
+
+async def test_p4_an_answer_that_has_been_read_is_closed_without_a_word(wire: Wire) -> None:
+    """A cancellation may strike when the answer is there and its connection given back."""
+    wire.replies = [OK]
+    async with aiohttp.ClientSession(response_class=ClosedAtOnce) as http:
+        response = await http.get(wire.environment.api_url)
+        assert await response.read() == b"{}"
+        assert response.connection is None
+        response.close()
 
 
 # What is not done ----------
