@@ -278,8 +278,10 @@ def gone_for_good(gateway: Simulator) -> None:
         gateway.faults.add(kind, drop_before(), times=None)
 
 
-async def test_p3_a_cancellation_that_nobody_answers_has_an_end(gateway: Simulator) -> None:
-    """With `timeout` no status request bounds the sale; then its cancellation has a bound."""
+async def test_p3_a_cancellation_that_nobody_answers_has_an_end(
+    gateway: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `timeout` no status request bounds the sale; its cancellation does, and says so."""
     gateway.device(SERIAL).never_finishes()
     timeouts = evolve(QUICK, unreachable=5 * UNIT)
     async with PayrocSession(
@@ -289,6 +291,7 @@ async def test_p3_a_cancellation_that_nobody_answers_has_an_end(gateway: Simulat
         async with asyncio.timeout(100 * UNIT):
             with pytest.raises(e.OutcomeUnknownError):
                 await session.run_sale(SERIAL, sale(), timeout=2 * UNIT)
+    assert "ERROR" in [record.levelname for record in caplog.records]
 
 
 async def test_p3_whoever_ends_all_tasks_waits_for_the_grace_alone(gateway: Simulator) -> None:
@@ -342,7 +345,8 @@ async def test_p5_a_sale_that_goes_well_is_nothing_to_warn_of(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A payment that its caller was given is in no log, and its task has ended as any other."""
-    gateway.device(SERIAL).approves(after=UNIT)
+    gateway.hold = UNIT / 2
+    gateway.device(SERIAL).approves(after=2 * UNIT)
     handle = await session.start_sale(SERIAL, sale())
     task = sale_task()
     assert task.get_name() == f"payroc payment instruction, {SERIAL}"

@@ -161,6 +161,16 @@ async def test_p2_no_overlap_after_a_failed_poll(gateway: Simulator, fault: Faul
     assert gateway.violations == []
 
 
+async def test_p2_a_status_request_may_last_longer_than_any_other(gateway: Simulator) -> None:
+    """While the gateway holds it, `request` is no bound: `hold` and its margin are."""
+    gateway.hold = 50 * UNIT
+    gateway.device(SERIAL).approves(after=16 * UNIT)
+    times = evolve(QUICK, request=10 * UNIT, hold=50 * UNIT)
+    async with session_with(gateway, times) as session:
+        assert (await session.run_sale(SERIAL, sale())).approved
+    assert len(gateway.requests_of("status")) == 1
+
+
 # 'No change' ----------
 
 
