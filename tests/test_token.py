@@ -527,7 +527,9 @@ async def test_p7_a_vault_that_stays_broken_is_told_without_its_text(
     assert identity.fetches == 0
 
 
-@pytest.mark.parametrize("key", ["", " canary", "canary\n", None, 1, b"canary"])
+@pytest.mark.parametrize(
+    "key", ["", " canary", "canary\n", "can\nary", "canary-\u00e9", None, 1, b"canary"]
+)
 async def test_p7_a_callable_that_gives_no_key_is_told_at_once(
     identity: Identity, keeper_of: KeeperMaker, caplog: pytest.LogCaptureFixture, key: Any
 ) -> None:
