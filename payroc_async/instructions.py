@@ -222,8 +222,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 lambda error: self._ambiguous and self._worthwhile(error),
             )
         except PayrocError as error:
-            refused = not may_have_taken_effect(error) and not self._ambiguous
-            self._may_exist = not (refused or _refuses_for_good(error))
+            self._may_exist = self._ambiguous and not _refuses_for_good(error)
             if not self._may_exist and self._unwanted():
                 raise self._canceled_unsent() from error
             raise

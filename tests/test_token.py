@@ -417,6 +417,24 @@ async def test_p6_a_wrong_key_is_not_tried_in_a_loop_of_its_own(
     assert identity.fetches == before <= 2
 
 
+async def test_p6_a_key_that_was_withdrawn_fails_fast_when_the_token_has_expired(
+    identity: Identity, keeper_of: KeeperMaker, small: None
+) -> None:
+    """As long as the token is good nobody is told; from then on everybody is, at once."""
+    identity.script = [6 * UNIT, refused()]
+    keeper = keeper_of(patience=30.0)
+
+    async def use_up() -> None:
+        async with asyncio.timeout(5.0):
+            while True:
+                await keeper.get()
+                await asyncio.sleep(UNIT / 2)
+
+    with pytest.raises(e.AuthenticationError):
+        await use_up()
+    assert identity.issued == 1
+
+
 @pytest.mark.parametrize("pause", [0.0, UNIT / 2])
 async def test_p6_a_key_put_right_is_tried_again(
     identity: Identity, keeper_of: KeeperMaker, pause: float
@@ -524,6 +542,8 @@ async def test_p7_a_vault_that_stays_broken_is_told_without_its_text(
     with pytest.raises(e.RequestTimeoutError, match="RuntimeError") as caught:
         await keeper.get()
     assert "canary" not in str(caught.value) + repr(caught.value)
+    assert isinstance(caught.value.__cause__, e.TransportError)
+    assert not caught.value.__cause__.request_sent
     assert identity.fetches == 0
 
 
