@@ -321,6 +321,22 @@ async def test_p3_a_status_that_is_refused_is_not_asked_for_again(
     assert kinds == ["submit", "status", "cancel", "status"]
 
 
+async def test_p3_what_can_not_be_watched_is_given_up_after_the_grace(gateway: Simulator) -> None:
+    """The cancellation of a sale whose status is refused is bound by `cancel_grace`."""
+    gateway.hold = UNIT
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("status", status(403))
+    gateway.faults.add("cancel", status(202), times=None)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=4 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        async with asyncio.timeout(250 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError) as caught:
+                await session.run_sale(SERIAL, sale())
+    assert isinstance(caught.value.__cause__, e.APIError)
+
+
 async def test_p6_failed_fetches_keep_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the jitter comes to nothing, half of `initial` lies between two fetches."""
     times: list[float] = []
