@@ -381,9 +381,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def _stranger(self) -> None:
         """Somebody ends all tasks of the loop: see it to its end first, in short time."""
         self.unwatched = True
-        if self._may_exist and self.instruction_id is None:
-            # A try of the submission may have been broken off that has arrived.
-            self._ambiguous = True
+        self._ambiguous = True  # a try of the submission that this breaks off may have arrived
         self.let_go("caller")
         soon = self._loop.time() + self._timeouts.cancel_grace
         self._give_up_at = min(self._give_up_at, soon)

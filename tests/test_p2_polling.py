@@ -302,7 +302,7 @@ async def test_p2_an_outage_without_end_is_told(gateway: Simulator) -> None:
 
 async def test_p2_every_good_answer_starts_unreachable_anew(gateway: Simulator) -> None:
     """A sale with outages in between may last many times `unreachable`."""
-    gateway.hold = 2 * UNIT
+    gateway.hold = 6 * UNIT
     gateway.device(SERIAL).approves(after=100 * UNIT)
     # Two of three polls fail; each third is answered, without a change.
     for skip in range(8):
