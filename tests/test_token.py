@@ -187,6 +187,21 @@ async def test_p6_the_first_refusal_is_answered_without_delay(
         assert await keeper.get() == "token-2"
 
 
+async def test_p6_a_refusal_long_after_the_last_is_answered_without_delay_too(
+    identity: Identity, keeper_of: KeeperMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least interval counts from the last refusal, not from a renewal since."""
+    monkeypatch.setattr(token_module, "SHORTEST_LIFE", UNIT)
+    monkeypatch.setattr(token_module, "LEAST_INTERVAL", 40 * UNIT)
+    identity.script = [3600.0, UNIT, 3600.0]
+    keeper = keeper_of(patience=5.0)
+    keeper.reject(await keeper.get())
+    await until(lambda: identity.issued == 3)
+    keeper.reject(await keeper.get())
+    async with asyncio.timeout(20 * UNIT):
+        assert await keeper.get() == "token-4"
+
+
 async def test_p6_a_gateway_that_refuses_every_token_is_not_hammered(
     identity: Identity, keeper_of: KeeperMaker, small: None
 ) -> None:

@@ -489,12 +489,18 @@ async def hang(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
 
-@pytest.mark.parametrize(("options", "seconds"), [({}, 2 * UNIT), ({"held": True}, 5 * UNIT)])
+@pytest.mark.parametrize(
+    ("options", "timeouts", "seconds"),
+    [
+        ({}, Timeouts(request=2 * UNIT, hold=30.0), 2 * UNIT),
+        ({"held": True}, Timeouts(request=30.0, hold=3 * UNIT, hold_margin=2 * UNIT), 5 * UNIT),
+    ],
+    ids=["any", "held"],
+)
 async def test_p2_a_held_request_waits_for_hold_and_margin(
-    wire: Wire, options: dict[str, bool], seconds: float
+    wire: Wire, options: dict[str, bool], timeouts: Timeouts, seconds: float
 ) -> None:
     """Without an answer a request ends after `request`, a held one after `hold` + `hold_margin`."""
-    timeouts = Timeouts(request=2 * UNIT, hold=3 * UNIT, hold_margin=2 * UNIT)
     transport = make(wire.environment, timeouts=timeouts)
     await transport.open()
     wire.replies = [hang]
