@@ -11,6 +11,7 @@ import contextvars
 import logging
 import math
 import os
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -92,9 +93,9 @@ class TooLate(Exception):
 
 running: contextvars.ContextVar[Run] = contextvars.ContextVar("running")
 numbers = count(1)
-ports = count(10_000 + os.getpid() % 10_000)
-"""For gateways that go away and come back: below the ports that the system gives out, lest somebody
-else has it meanwhile."""
+ports = iter(random.Random(os.getpid()).sample(range(10_000, 32_000), 20_000))
+"""For gateways that go away and come back: below the ports that the system gives out, and at random
+for each process, lest somebody else has it meanwhile."""
 
 
 @frozen
