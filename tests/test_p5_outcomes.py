@@ -7,6 +7,7 @@ import logging
 from uuid import uuid4
 
 import pytest
+import stamina
 from attrs import evolve
 
 from payroc_async import (
@@ -361,7 +362,25 @@ async def test_p5_nothing_sent_under_a_given_key_proves_nothing(
             if ending == "close":
                 await session.aclose()
             await asyncio.wait({task})
-        results.append(type(task.exception()))
+        error = task.exception()
+        results.append(type(error))
+        assert not isinstance(error, OutcomeUnknownError) or not error.request_sent
     canceled = InstructionTimeoutError if ending == "timeout" else InstructionCanceledError
     assert results == [canceled, OutcomeUnknownError]
     assert gateway.requests_of("submit") == []
+
+
+async def test_p5_nothing_is_lost_where_retries_are_switched_off(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """An application that deactivates stamina has one try, and a lost one is still unknown."""
+    gateway.faults.add("submit", drop_after())
+    stamina.set_active(False)
+    try:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await session.run_sale(SERIAL, sale())
+    finally:
+        stamina.set_active(True)
+    assert len(gateway.instructions) == 1
+    key = caught.value.idempotency_key
+    assert (await session.run_sale(SERIAL, sale(), idempotency_key=key)).approved
