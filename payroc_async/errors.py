@@ -69,11 +69,15 @@ class PayrocError(Exception):
     """The base of every error that this package raises on purpose.
 
     Attributes:
-        idempotency_key: The key of the POST that failed, if it was one; repeated with the same
-            arguments under it, a call whose answer was lost takes no second effect.
+        idempotency_key: The key of the POST that failed, if it was one. Repeated with the same
+            arguments under it, a call takes no second effect.
+        may_have_taken_effect: Whether that POST may have done its work all the same: this try, or
+            one before it whose answer was lost. If not, nothing was done under this key by this
+            call.
     """
 
     idempotency_key: str | None = None
+    may_have_taken_effect: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and pickled without calling __init__, whose parameters are not its args.
@@ -270,9 +274,10 @@ class InstructionError(PayrocError):
         serial_number: The device's serial number; None where an instruction was resumed by its id.
         idempotency_key: The key it was submitted under; None where it was resumed by its id.
         instruction_id: The gateway's id for it; None if that is not known yet. With it,
-            ``resume_sale`` goes on; without it, ``run_sale`` with the same request and
-            ``idempotency_key`` does, and makes no second instruction.
+            ``resume_sale`` or its like goes on; without it, ``run_sale`` or its like with the same
+            request and ``idempotency_key`` does, and makes no second instruction.
         request: The request as submitted; None where it was resumed by its id.
+        kind: ``"payment"``, ``"refund"`` or ``"signature"``: what to resume or run it as.
     """
 
     def __init__(
@@ -282,8 +287,10 @@ class InstructionError(PayrocError):
         idempotency_key: str | None,
         instruction_id: str | None,
         request: Any = None,
+        kind: str = "payment",
     ) -> None:
         super().__init__(serial_number, idempotency_key, instruction_id)
+        self.kind = kind
         self.serial_number = serial_number
         self.idempotency_key = idempotency_key
         self.instruction_id = instruction_id
@@ -345,6 +352,8 @@ class OutcomeUnknownError(InstructionError):
     request_sent = True
 
     def _said(self) -> str:
+        if self.kind == "signature":
+            return "the outcome is unknown"
         return "the outcome is unknown, money may have moved"
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from .models import Link, Payment
+from .models import Link, Payment, Refund, Signature
 
 __all__ = [
     "CancelReason",
@@ -41,6 +41,7 @@ class Event:
     serial_number: str | None
     idempotency_key: str | None
     instruction_id: str | None
+    kind: Literal["payment", "refund", "signature"] = "payment"
 
 
 @frozen(kw_only=True)
@@ -96,6 +97,6 @@ class Completed(Event):
 
 @frozen(kw_only=True)
 class Settled(Event):
-    """The payment was read: the sale's outcome is known."""
+    """The payment, refund or signature was read: the outcome is known."""
 
-    resource: Payment = field()
+    resource: Payment | Refund | Signature = field()

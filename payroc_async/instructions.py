@@ -222,6 +222,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 lambda error: self._ambiguous and self._worthwhile(error),
             )
         except PayrocError as error:
+            # Asked here too: an application may have switched stamina off, which then asks nobody.
             refused = not may_have_taken_effect(error) and not self._ambiguous
             self._may_exist = not (refused or _refuses_for_good(error))
             if not self._may_exist and self._unwanted():
@@ -382,6 +383,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def _stranger(self) -> None:
         """Somebody ends all tasks of the loop: see it to its end first, in short time."""
         self.unwatched = True
+        self._ambiguous = True  # a try of the submission that this breaks off may have arrived
         self.let_go("caller")
         soon = self._loop.time() + self._timeouts.cancel_grace
         self._give_up_at = min(self._give_up_at, soon)
@@ -431,7 +433,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         }
 
     def _known(self) -> dict[str, Any]:
-        return {**self.identity(), "request": self.request}
+        return {**self.identity(), "request": self.request, "kind": self.kind.noun}
 
     def _canceled(self) -> InstructionError:
         if self._cancel_reason == "timeout":
@@ -458,7 +460,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         if self._on_event is None:
             return
         try:
-            self._on_event(event_type(**self.identity(), **details))
+            self._on_event(event_type(**self.identity(), kind=self.kind.noun, **details))
         except (Exception, asyncio.CancelledError):
             logger.exception("on_event failed", extra=self.identity())
 

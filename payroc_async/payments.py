@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from datetime import date, datetime
 from uuid import UUID
 
@@ -23,6 +23,12 @@ from .models import (
 from .resources import Endpoint
 
 __all__ = ["Payments", "whole_of"]
+
+UNDOING = {
+    SupportedOperation.FULLY_REVERSE,
+    SupportedOperation.PARTIALLY_REVERSE,
+    SupportedOperation.REFUND,
+}
 
 
 class Payments(Endpoint):
@@ -89,7 +95,7 @@ class Payments(Endpoint):
             settlement_date: Only settled on this day.
             payment_link_id: Only those that came by this payment link.
             limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to end before; not beside ``after``.
+            before: The cursor to go back from, the nearest before it first; not beside ``after``.
             after: The cursor to begin after.
 
         Raises:
@@ -147,13 +153,13 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             ConflictError: It can't be refunded now.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be refunded. The error's ``idempotency_key`` is
-                the one to repeat the call under.
-            ResponseFormatError: The answer can't be read; it is likely refunded.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be refunded all the same: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         body = ReferencedRefundRequest(amount=amount, description=description, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "refund", body, idempotency_key)
@@ -178,13 +184,13 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             ConflictError: It can't be reversed any more: refund it.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be reversed. The error's ``idempotency_key`` is
-                the one to repeat the call under.
-            ResponseFormatError: The answer can't be read; it is likely reversed.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         body = ReversalRequest(amount=amount, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "reverse", body, idempotency_key)
@@ -217,22 +223,21 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
                 sent.
-            ConflictError: The payment has changed since it was read; nothing was done.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be undone. The error's ``idempotency_key`` is the
-                one to repeat the call under, with the same payment.
-            ResponseFormatError: The answer can't be read; it is likely undone.
+            ConflictError: The payment has changed since it was read: retrieve it again.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be undone all the same: repeat the call
+                under the error's ``idempotency_key``, with the same payment.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         if not isinstance(payment, Payment):
             raise ConfigurationError("payment", f"must be a Payment, not {type(payment).__name__}")
+        _check_undoable(payment, UNDOING)
         # Made now, so that a wrong argument is refused whichever it is to be.
         refund = ReferencedRefundRequest(
-            amount=whole_of(payment) if amount is None else amount,
-            description=description,
-            operator=operator,
+            amount=_amount_to_undo(payment, amount), description=description, operator=operator
         )
         id_ = payment.payment_id
         if _is_reversible(payment, amount):
@@ -240,7 +245,7 @@ class Payments(Endpoint):
                 id_, amount=amount, operator=operator, idempotency_key=idempotency_key
             )
             return Undone(how="reversed", payment=reversed_)
-        _check_refundable(payment, amount)
+        _check_undoable(payment, {SupportedOperation.REFUND})
         refunded = await self._act(PAYMENT, "payment_id", id_, "refund", refund, idempotency_key)
         # The contract does not say in which order refunds stand.
         before = {one.refund_id for one in payment.refunds}
@@ -271,13 +276,13 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             ConflictError: It can't be captured.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be captured. The error's ``idempotency_key`` is
-                the one to repeat the call under.
-            ResponseFormatError: The answer can't be read; it is likely captured.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be captured all the same: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         body = CaptureRequest(
             amount=amount,
@@ -308,22 +313,44 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             ConflictError: It can't be changed any more.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be changed. The error's ``idempotency_key`` is
-                the one to repeat the call under.
-            ResponseFormatError: The answer can't be read; it is likely changed.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be changed all the same: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         body = AdjustmentRequest(adjustments=adjustments, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "adjust", body, idempotency_key)
 
 
-def whole_of(payment: Payment) -> int:
-    """All of a payment, in its currency's smallest unit: what was authorized."""
-    authorized = payment.transaction_result.authorized_amount
-    return payment.order.amount if authorized is None else authorized
+def whole_of(payment: Payment) -> int | None:
+    """All of a payment, in its order's currency's smallest unit.
+
+    Returns:
+        What was authorized; None where that is given in another currency.
+    """
+    result = payment.transaction_result
+    if result.authorized_amount is None:
+        return payment.order.amount
+    same = result.currency in (None, payment.order.currency)
+    return result.authorized_amount if same else None
+
+
+def _amount_to_undo(payment: Payment, amount: int | None) -> int:
+    whole = whole_of(payment)
+    if amount is not None:
+        # What is no amount is refused by the request's own check.
+        if isinstance(amount, int) and whole is not None and amount > whole:
+            raise ConfigurationError("amount", f"is more than was authorized, {whole}")
+        return amount
+    # Asked of the whole object: a list with a summary that can't be read is read as none.
+    if payment.refunds or payment.raw.get("refunds"):
+        raise ConfigurationError("amount", "is needed: some of the payment was refunded before")
+    if whole is None:
+        raise ConfigurationError("amount", "is needed: it was authorized in another currency")
+    return whole
 
 
 def _is_reversible(payment: Payment, amount: int | None) -> bool:
@@ -332,11 +359,7 @@ def _is_reversible(payment: Payment, amount: int | None) -> bool:
     return operation in payment.supported_operations
 
 
-def _check_refundable(payment: Payment, amount: int | None) -> None:
-    """Refuse what the gateway would refuse, and what it might take for more than is meant."""
-    supported = payment.supported_operations
-    if SupportedOperation.REFUND not in supported:
-        known = ", ".join(supported) or "nothing"
+def _check_undoable(payment: Payment, operations: Set[SupportedOperation]) -> None:
+    if operations.isdisjoint(payment.supported_operations):
+        known = ", ".join(payment.supported_operations) or "nothing"
         raise ConfigurationError("payment", f"can't be undone so: it supports {known}")
-    if amount is None and payment.refunds:
-        raise ConfigurationError("amount", "is needed: some of the payment was refunded before")

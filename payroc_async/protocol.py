@@ -53,6 +53,7 @@ __all__ = [
     "follow_link",
     "new_idempotency_key",
     "next_page_request",
+    "previous_page_request",
     "resource_request",
     "search_request",
     "status_request",
@@ -72,7 +73,8 @@ class Request:
     """
 
     method: str
-    path: str
+    # A search's query may hold a cardholder's name.
+    path: str = field(repr=lambda path: repr(path.partition("?")[0]))
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
 
@@ -373,10 +375,8 @@ def decipher_page(resource: Resource[ResourceT], answer: Answer) -> Page[Resourc
     return structure_page(decode(decipher_success(answer).body), resource.resource_type)
 
 
-def next_page_request(resource: Resource[Any], page: Page[Any], request: Request) -> Request | None:
-    """The GET of the page after the one that answered ``request``; None after the last.
-
-    Like every link, the one to the next page is followed by its path, and here its query, alone.
+def next_page_request(resource: Resource[Any], page: Page[Any]) -> Request | None:
+    """The GET of the page after this one; None after the last.
 
     Source: contract section 7.
 
@@ -385,10 +385,23 @@ def next_page_request(resource: Resource[Any], page: Page[Any], request: Request
     """
     if page.has_more is False:
         return None
-    link = page.next_link
+    if page.next_link is None and page.has_more:
+        raise ResponseFormatError("there is another page, but no link to it")
+    return _page_request(resource, page.next_link)
+
+
+def previous_page_request(resource: Resource[Any], page: Page[Any]) -> Request | None:
+    """The GET of the page before this one; None before the first.
+
+    Raises:
+        ResponseFormatError: The link leads elsewhere.
+    """
+    return _page_request(resource, page.previous_link)
+
+
+def _page_request(resource: Resource[Any], link: Link | None) -> Request | None:
+    """Like every link, one to a page is followed by its path, and here its query, alone."""
     if link is None:
-        if page.has_more:
-            raise ResponseFormatError("there is another page, but no link to it")
         return None
     try:
         target = urlsplit(link.href)
@@ -396,6 +409,6 @@ def next_page_request(resource: Resource[Any], page: Page[Any], request: Request
         target = urlsplit("")
     following = Request("GET", f"/{resource.resources}?{target.query}")
     is_search = target.path.endswith(f"/v1/{resource.resources}") and target.query
-    if not is_search or not _HEADER_SAFE(following.path) or following.path == request.path:
-        raise ResponseFormatError("the link to the next page does not lead to one")
+    if not is_search or not _HEADER_SAFE(following.path):
+        raise ResponseFormatError("the link to another page does not lead to one")
     return following

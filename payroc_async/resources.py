@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from .codec import encode, encode_query
-from .errors import ConfigurationError, ConflictError, NotFoundError, PayrocError
+from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
 from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
 from .models import (
     ClosedLoopRead,
     Device,
     DeviceFilters,
+    Filters,
     Instruction,
     InstructionStatus,
     Refund,
@@ -32,6 +35,7 @@ from .protocol import (
     decipher_success,
     new_idempotency_key,
     next_page_request,
+    previous_page_request,
     resource_request,
     search_request,
     status_request,
@@ -49,6 +53,8 @@ __all__ = [
     "check_request",
     "given_or_new_key",
 ]
+
+logger = logging.getLogger(__name__)
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 T = TypeVar("T")
@@ -113,24 +119,38 @@ class Endpoint:
     async def _post(self, request: Request, decipher: Callable[[Answer], T]) -> T:
         try:
             return await self._channel().call(request, decipher)
-        except PayrocError as error:
-            error.idempotency_key = request.idempotency_key
+        except asyncio.CancelledError:
+            logger.warning(
+                "cancelled, but it may take effect: %s %s, idempotency key %s",
+                request.method,
+                request.path,
+                request.idempotency_key,
+                extra={"idempotency_key": request.idempotency_key},
+            )
             raise
 
-    def _search(self, resource: Resource[T], filters: object) -> AsyncIterator[T]:
+    def _search(self, resource: Resource[T], filters: Filters) -> AsyncIterator[T]:
         """Every item of every page. That the session is closed is said at once."""
         self._channel()
-        return self._pages(resource, search_request(resource, encode_query(filters)))
+        request = search_request(resource, encode_query(filters))
+        return self._pages(resource, request, backwards=filters.before is not None)
 
-    async def _pages(self, resource: Resource[T], first: Request) -> AsyncIterator[T]:
+    async def _pages(
+        self, resource: Resource[T], first: Request, backwards: bool
+    ) -> AsyncIterator[T]:
         request: Request | None = first
+        asked: set[str] = set()
         while request is not None:
+            if request.path in asked:
+                raise ResponseFormatError("the links between the pages go in a circle")
+            asked.add(request.path)
             page = await self._channel().call(
                 request, lambda answer: decipher_page(resource, answer)
             )
-            for item in page.data:
+            for item in reversed(page.data) if backwards else page.data:
                 yield item
-            request = next_page_request(resource, page, request)
+            follow = previous_page_request if backwards else next_page_request
+            request = follow(resource, page)
 
 
 class Instructions(Endpoint, Generic[InstructionT]):
@@ -156,9 +176,9 @@ class Instructions(Endpoint, Generic[InstructionT]):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            APIError: The gateway refused.
-            TransportError: No answer came; the instruction may exist. Its ``idempotency_key`` is
-                the one to submit the same request under, which tells.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true the instruction may exist all the same: submit the
+                same request under the error's ``idempotency_key``, which tells.
 
         Cancellation:
             The instruction may exist and run on the device; nobody cancels it.
@@ -260,12 +280,13 @@ class Refunds(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             ConflictError: It can no longer be reversed.
-            APIError: The gateway refused.
-            TransportError: No answer came; it may be reversed. The error's ``idempotency_key`` is
-                the one to repeat the call under.
+            PayrocError: The gateway refused, or gave no answer. Where the error's
+                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may have taken effect.
+            The request may take effect. Who may cancel gives a key of their own, and repeats the
+            call under it to learn.
         """
         body = ReversalRequest(operator=operator)
         return await self._act(REFUND, "refund_id", refund_id, "reverse", body, idempotency_key)
@@ -337,7 +358,7 @@ class Devices(Endpoint):
             model: Only of this model.
             active: Only those in use, or only those that are not.
             limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to end before; not beside ``after``.
+            before: The cursor to go back from, the nearest before it first; not beside ``after``.
             after: The cursor to begin after.
 
         Raises:

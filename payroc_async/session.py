@@ -159,9 +159,10 @@ class PayrocSession(Runs):
         Cancellation:
             The session is not opened.
         """
-        for cls in (PAYMENT.request_type, PAYMENT.instruction_type, PAYMENT.resource_type):
-            prepare(cls)
-            await asyncio.sleep(0)  # each takes a while, once in a process
+        for kind in (PAYMENT, REFUND, SIGNATURE):
+            for cls in (kind.request_type, kind.instruction_type, kind.resource_type):
+                prepare(cls)
+                await asyncio.sleep(0)  # each takes a while, once in a process
         # anyio loads its backend at first use. That must not be the first cancellation, which it
         # would delay, and break where the process can open no more files.
         with anyio.CancelScope():

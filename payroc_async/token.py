@@ -83,8 +83,8 @@ class TokenKeeper:
         self._rejected = False
         self._failure: PayrocError | None = None
         """The last fetch's failure; None after a success."""
-        self._refused_until: float | None = None
-        """Set while the identity service's refusal is final: until then nobody asks it again."""
+        self._refused_until = 0.0
+        """After a final refusal nobody asks the identity service again before."""
 
     def start(self) -> None:
         """Start the task, in the running loop."""
@@ -131,7 +131,7 @@ class TokenKeeper:
                 return self._token
             if self._task.done():
                 raise SessionClosedError("the session's token task has ended")
-            if self._refused_until is not None and now < self._refused_until:
+            if now < self._refused_until:
                 assert self._failure is not None
                 # A fresh one for each caller: a shared one would gather all their tracebacks.
                 raise copy.copy(self._failure)
@@ -153,7 +153,6 @@ class TokenKeeper:
         last_rejection = -LEAST_INTERVAL
         while True:
             started = self._loop.time()
-            self._asked.clear()
             try:
                 token = await self._authorize(await self._key())
             except PayrocError as error:
@@ -166,7 +165,6 @@ class TokenKeeper:
             await self._pause_after_success(self._accept(token, started))
             if self._rejected:
                 # The first refusal is answered at once; a gateway that refuses every token is not.
-                self._rejected = False
                 soonest = last_rejection + LEAST_INTERVAL
                 await asyncio.sleep(max(0.0, soonest - self._loop.time()))
                 last_rejection = self._loop.time()
@@ -191,7 +189,8 @@ class TokenKeeper:
         self._token = token.value
         # But it is used, also where it took longer to come than it lives: a 401 would tell.
         self._expires = max(started + life, self._loop.time() + SHORTEST_LIFE)
-        self._failure = self._refused_until = None
+        self._failure = None
+        self._refused_until = 0.0
         self._rejected = False
         self._asked.clear()  # whoever asked has it now
         self._tell()
@@ -220,9 +219,8 @@ class TokenKeeper:
         self._refused_until = self._loop.time() + delay
         self._asked.clear()
         self._tell()
-        await asyncio.sleep(delay)
+        await asyncio.sleep(delay)  # whatever the API says meanwhile of the token before
         await self._asked.wait()
-        self._refused_until = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -26,7 +26,7 @@ from .errors import (
     TransportError,
 )
 from .protocol import Answer, Request, Token, decipher_token
-from .retry import Backoff
+from .retry import Backoff, may_have_taken_effect
 from .version import __version__
 
 __all__ = ["Bearer", "Transport"]
@@ -156,11 +156,33 @@ class Transport:
         Cancellation:
             The connection of the try under way is closed; it may have taken effect.
         """
+        lost = False
+        """Whether a try may have taken effect: a refusal of a later one does not undo it."""
+
+        async def send(token: str) -> T:
+            nonlocal lost
+            try:
+                return decipher(await self._send(request, token, held))
+            except PayrocError as error:
+                lost = lost or may_have_taken_effect(error)
+                raise
+
+        try:
+            return await self._call(send, backoff)
+        except PayrocError as error:
+            if request.idempotency_key is not None:
+                error.idempotency_key = request.idempotency_key
+                error.may_have_taken_effect = lost
+                if isinstance(error, TransportError):
+                    error.request_sent = error.request_sent or lost
+            raise
+
+    async def _call(self, send: Callable[[str], Awaitable[T]], backoff: Backoff | None) -> T:
         # A token that can't be had is never retried here: the token's task has its own backoff.
         token = await self.bearer.get()
         failure: PayrocError
         try:
-            return decipher(await self._send(request, token, held))
+            return await send(token)
         except PayrocError as error:
             failure = error
         again = False
@@ -173,7 +195,7 @@ class Transport:
                     # failure is shown to it here.
                     again = True
                     raise failure
-                return decipher(await self._send(request, token, held))
+                return await send(token)
         raise AssertionError("stamina ends by raising")
 
     async def _send(self, request: Request, token: str, held: bool) -> Answer:

@@ -49,7 +49,7 @@ def test_the_events_are_the_designed_ones() -> None:
 def test_an_event_names_its_instruction_and_its_details(name: str) -> None:
     """An event carries the device, the key, the id and exactly the details of its kind."""
     event = make(name)
-    assert attrs.asdict(event, recurse=False) == {**IDENTITY, **DETAILS[name]}
+    assert attrs.asdict(event, recurse=False) == {**IDENTITY, "kind": "payment", **DETAILS[name]}
     assert type(event).__doc__
 
 

@@ -178,6 +178,7 @@ async def test_p5_completed_just_as_it_is_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await task
     (resource,) = settled(events)
+    assert {event.kind for event in events} == {way.kind.noun}
     assert way.kind.resource_id(resource) == only(gateway).resource_id
     assert f"{way.kind.noun} {only(gateway).resource_id} exists" in caplog.text
 
@@ -229,6 +230,8 @@ async def test_p5_an_unknown_outcome_can_be_resumed(
         await way.run(session)(SERIAL, way.request)
     fault.remove()
     assert caught.value.instruction_id is not None
+    assert caught.value.kind == way.kind.noun
+    assert ("money may have moved" in str(caught.value)) is (way is not SIGNATURES)
     result = await way.resume(session)(caught.value.instruction_id).result()
     assert way.kind.resource_id(result) == only(gateway).resource_id
 

@@ -6,13 +6,16 @@ import asyncio
 import json
 import socket
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from payroc_async import errors as e
 from payroc_async import token as token_module
 from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.events import Canceled, Completed, Event, Retrying, Settled, Submitted
 from payroc_async.kinds import PAYMENT
 from payroc_async.protocol import (
     Answer,
@@ -261,3 +264,306 @@ async def test_p6_a_failure_that_was_overcome_is_not_told_of_a_later_trouble() -
         assert caught.value.__cause__ is None
     finally:
         await keeper.stop()
+
+
+def sale_task() -> asyncio.Task[None]:
+    """The task that drives the one sale under way."""
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("payroc pay"))
+    return task
+
+
+def gone_for_good(gateway: Simulator) -> None:
+    """From now on every status request and every DELETE is lost."""
+    for kind in ("status", "cancel"):
+        gateway.faults.add(kind, drop_before(), times=None)
+
+
+async def test_p3_a_cancellation_that_nobody_answers_has_an_end(
+    gateway: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `timeout` no status request bounds the sale; its cancellation does, and says so."""
+    gateway.device(SERIAL).never_finishes()
+    timeouts = evolve(QUICK, unreachable=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        gone_for_good(gateway)
+        async with asyncio.timeout(100 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError):
+                await session.run_sale(SERIAL, sale(), timeout=2 * UNIT)
+    assert "ERROR" in [record.levelname for record in caplog.records]
+
+
+async def test_p3_whoever_ends_all_tasks_waits_for_the_grace_alone(gateway: Simulator) -> None:
+    """A sale whose task is cancelled from outside ends in `cancel_grace`, not `unreachable`."""
+    gateway.device(SERIAL).never_finishes()
+    timeouts = evolve(QUICK, unreachable=30.0, cancel_grace=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        await session.start_sale(SERIAL, sale())
+        gone_for_good(gateway)
+        task = sale_task()
+        task.cancel()
+        await asyncio.wait((task,), timeout=100 * UNIT)
+        assert task.cancelled()
+
+
+async def test_p3_a_status_that_is_refused_is_not_asked_for_again(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Who may not see the status does not go on watching: what nobody watches is cancelled."""
+    gateway.device(SERIAL).approves(after=3 * UNIT)
+    gateway.faults.add("status", status(403))
+    with pytest.raises(e.InstructionCanceledError):
+        await session.run_sale(SERIAL, sale())
+    kinds = [seen.kind for seen in gateway.requests if seen.kind != "authorize"]
+    assert kinds == ["submit", "status", "cancel", "status"]
+
+
+async def test_p3_what_can_not_be_watched_is_given_up_after_the_grace(gateway: Simulator) -> None:
+    """The cancellation of a sale whose status is refused is bound by `cancel_grace`."""
+    gateway.hold = UNIT
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("status", status(403))
+    gateway.faults.add("cancel", status(202), times=None)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=4 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        async with asyncio.timeout(250 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError) as caught:
+                await session.run_sale(SERIAL, sale())
+    assert isinstance(caught.value.__cause__, e.APIError)
+
+
+async def test_p6_failed_fetches_keep_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the jitter comes to nothing, half of `initial` lies between two fetches."""
+    times: list[float] = []
+
+    async def authorize(api_key: str) -> Token:
+        times.append(asyncio.get_running_loop().time())
+        raise e.TransportError("down", request_sent=False)
+
+    monkeypatch.setattr(token_module, "backoff_delay", lambda *given: 0.0)
+    policy = RetryPolicy(initial=4 * UNIT)
+    keeper = TokenKeeper(authorize, "key", timeouts=Timeouts(token=1.0), retries=policy)
+    keeper.start()
+    async with asyncio.timeout(200 * UNIT):
+        while len(times) < 5:
+            await asyncio.sleep(UNIT)
+    await keeper.stop()
+    shortest = min(later - earlier for earlier, later in pairwise(times))
+    assert 2 * UNIT - UNIT / 10 <= shortest < 3 * UNIT
+
+
+async def test_p5_a_sale_that_goes_well_is_nothing_to_warn_of(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A payment that its caller was given is in no log, and its task has ended as any other."""
+    gateway.hold = UNIT / 2
+    gateway.device(SERIAL).approves(after=2 * UNIT)
+    handle = await session.start_sale(SERIAL, sale())
+    task = sale_task()
+    assert task.get_name() == f"payroc payment instruction, {SERIAL}"
+    await handle.result()
+    assert not task.cancelled()
+    resumed = session.resume_sale(str(handle.instruction_id))
+    assert sale_task().get_name() == f"payroc payment instruction, {handle.instruction_id}"
+    await resumed.result()
+    assert [record for record in caplog.records if record.name.startswith("payroc")] == []
+
+
+async def test_p3_a_sale_left_running_on_purpose_says_so(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Detached, a sale's outcome is unknown for that reason, which is no ERROR in the log."""
+    gateway.device(SERIAL).never_finishes()
+    handle = await session.start_sale(SERIAL, sale(), on_cancel="detach")
+    waiting = asyncio.create_task(handle.result())
+    await asyncio.sleep(UNIT)
+    with caplog.at_level("INFO", logger="payroc_async"):
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+    with pytest.raises(e.OutcomeUnknownError) as caught:
+        await handle.result()
+    assert type(caught.value.__cause__) is e.PayrocError
+    assert "on purpose" in str(caught.value.__cause__)
+    assert [record.levelname for record in caplog.records if "payroc" in record.name] == ["INFO"]
+
+
+@pytest.mark.parametrize("hold", [0.0, 2 * UNIT], ids=["at once", "after a hold"])
+async def test_p3_a_cancellation_that_changes_nothing_has_an_end(
+    gateway: Simulator, hold: float
+) -> None:
+    """However often the gateway says that it goes on, the sale is given up in its time."""
+    gateway.hold = hold
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("cancel", status(202), times=None)
+    timeouts = evolve(QUICK, unreachable=8 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(250 * UNIT):
+            handle = await session.start_sale(SERIAL, sale())
+            began = loop.time()
+            with pytest.raises(e.OutcomeUnknownError) as caught:
+                await handle.cancel()
+    assert loop.time() - began >= 8 * UNIT - UNIT / 10
+    assert "still in progress" in str(caught.value.__cause__)
+    assert len(gateway.requests_of("cancel")) > 1
+
+
+async def test_p3_a_cancellation_that_is_refused_says_so(gateway: Simulator) -> None:
+    """Where the instruction goes on because its DELETE is refused, the error names the refusal."""
+    gateway.hold = UNIT
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("cancel", status(403), times=None)
+    timeouts = evolve(QUICK, unreachable=3 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        with pytest.raises(e.OutcomeUnknownError) as caught:
+            await handle.cancel()
+    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value.__cause__.__cause__, e.APIError)
+
+
+async def test_p3_what_was_never_seen_is_not_taken_for_cancelled(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """An id that no status is found for is told so, though its DELETE is accepted."""
+    gateway.device(SERIAL).never_finishes()
+    submitted = await session.payment_instructions.submit(SERIAL, sale())
+    gateway.faults.add("status", status(404), times=None)
+    with pytest.raises(e.OutcomeUnknownError) as caught:
+        await session.resume_sale(submitted.instruction_id).result()
+    assert isinstance(caught.value.__cause__, e.NotFoundError)
+    assert [seen.status for seen in gateway.requests_of("cancel")] == [204]
+
+
+async def test_p3_a_failing_delete_is_repeated_before_the_status_is_asked_for(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """The device should be free soon: a status request might be held for a minute first."""
+    gateway.device(SERIAL).never_finishes()
+    lost = 2 * EAGER.attempts
+    gateway.faults.add("cancel", status(503), times=lost)
+    handle = await session.start_sale(SERIAL, sale())
+    assert (await handle.cancel()).status == "canceled"
+    kinds = [seen.kind for seen in gateway.requests]
+    assert kinds[-lost - 2 :] == ["cancel"] * (lost + 1) + ["status"]
+
+
+async def test_p3_an_end_is_seen_although_the_delete_goes_on_failing(gateway: Simulator) -> None:
+    """A DELETE is repeated for `cancel_grace`, then the status is looked at all the same."""
+    gateway.device(SERIAL).approves(after=8 * UNIT)
+    gateway.faults.add("cancel", status(503), times=None)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=4 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        async with asyncio.timeout(250 * UNIT):
+            assert (await handle.cancel()).status == "completed"
+        assert (await handle.result()).approved
+
+
+async def test_p5_with_a_timeout_a_payment_that_is_never_to_be_had_has_an_end(
+    gateway: Simulator,
+) -> None:
+    """The caller's `timeout` bounds the cardholder; the reading of the payment, `unreachable`."""
+    gateway.faults.add("payment", status(503), times=None)
+    timeouts = evolve(QUICK, unreachable=5 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        async with asyncio.timeout(250 * UNIT):
+            with pytest.raises(e.OutcomeUnknownError):
+                await session.run_sale(SERIAL, sale(), timeout=1000 * UNIT)
+
+
+async def test_p8_the_retries_of_a_payments_reading_are_told(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Each failure on the way to the payment is a `Retrying` event, as in the steps before."""
+    gateway.faults.add("payment", status(503), times=2)
+    events: list[Event] = []
+    await session.run_sale(SERIAL, sale(), on_event=events.append)
+    assert [type(event) for event in events] == [Submitted, Completed, Retrying, Retrying, Settled]
+
+
+@pytest.mark.parametrize("times", [3, None], ids=["back in time", "gone"])
+async def test_p5_whoever_ends_all_tasks_waits_a_little_for_the_payment(
+    gateway: Simulator, times: int | None
+) -> None:
+    """A task cancelled while it reads the payment goes on, for `cancel_grace` and no longer."""
+    lost = gateway.faults.add("payment", status(503), times=times)
+    timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=30 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        task = sale_task()
+        while not lost.hits:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=300 * UNIT)
+        assert task.cancelled()
+        if times is None:
+            with pytest.raises(e.OutcomeUnknownError):
+                await handle.result()
+        else:
+            assert (await handle.result()).approved
+
+
+def stubborn(gateway: Simulator, unreachable: float) -> PayrocSession:
+    """A session that by its number of attempts would try for ever."""
+    return PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=evolve(QUICK, unreachable=unreachable),
+        retries=evolve(EAGER, attempts=10_000),
+    )
+
+
+async def test_p3_a_sale_that_was_never_let_in_is_dropped_at_once(gateway: Simulator) -> None:
+    """Turned away each time, a sale whose `timeout` passes makes no further try, and says so."""
+    gateway.faults.add("submit", status(429), times=None)
+    events: list[Event] = []
+    async with stubborn(gateway, 1000 * UNIT) as session, asyncio.timeout(250 * UNIT):
+        with pytest.raises(e.InstructionTimeoutError) as caught:
+            await session.run_sale(SERIAL, sale(), timeout=3 * UNIT, on_event=events.append)
+    assert isinstance(caught.value.__cause__, e.RateLimitedError)
+    assert isinstance(events[-1], Canceled)
+
+
+async def test_p5_a_submission_lost_for_ever_is_not_told_as_cancelled(gateway: Simulator) -> None:
+    """Each try may have made an instruction: `unreachable` after the first it is unknown."""
+    gateway.faults.add("submit", drop_after(), times=None)
+    events: list[Event] = []
+    async with stubborn(gateway, 8 * UNIT) as session, asyncio.timeout(250 * UNIT):
+        with pytest.raises(e.OutcomeUnknownError):
+            await session.run_sale(SERIAL, sale(), timeout=2 * UNIT, on_event=events.append)
+    assert {type(event) for event in events} == {Retrying}
+
+
+async def test_p3_a_request_that_is_wrong_is_not_insisted_on(gateway: Simulator) -> None:
+    """After a lost try 400 settles it: no instruction, though the caller has gone."""
+    gateway.faults.add("submit", drop_before())
+    gateway.faults.add("submit", status(400), times=None)
+    events: list[Event] = []
+
+    def leave(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Retrying):
+            task.cancel()
+
+    async with stubborn(gateway, 20 * UNIT) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale(), on_event=leave))
+        await asyncio.wait((task,))
+    assert task.cancelled()
+    assert [type(event) for event in events] == [Retrying, Canceled]
+    assert len(gateway.requests_of("submit")) == 2

@@ -29,6 +29,7 @@ from payroc_async import (
 from payroc_async.simulator import (
     FaultAction,
     Simulator,
+    drop_after,
     drop_before,
     edit,
     hang,
@@ -157,6 +158,16 @@ async def test_p2_no_overlap_after_a_failed_poll(gateway: Simulator, fault: Faul
     asked = gateway.requests_of("status")
     assert len(asked) > 3
     assert gateway.violations == []
+
+
+async def test_p2_a_status_request_may_last_longer_than_any_other(gateway: Simulator) -> None:
+    """While the gateway holds it, `request` is no bound: `hold` and its margin are."""
+    gateway.hold = 50 * UNIT
+    gateway.device(SERIAL).approves(after=16 * UNIT)
+    times = evolve(QUICK, request=10 * UNIT, hold=50 * UNIT)
+    async with session_with(gateway, times) as session:
+        assert (await session.run_sale(SERIAL, sale())).approved
+    assert len(gateway.requests_of("status")) == 1
 
 
 # 'No change' ----------
@@ -290,7 +301,7 @@ async def test_p2_an_outage_without_end_is_told(gateway: Simulator) -> None:
 
 async def test_p2_every_good_answer_starts_unreachable_anew(gateway: Simulator) -> None:
     """A sale with outages in between may last many times `unreachable`."""
-    gateway.hold = 2 * UNIT
+    gateway.hold = 6 * UNIT
     gateway.device(SERIAL).approves(after=100 * UNIT)
     # Two of three polls fail; each third is answered, without a change.
     for skip in range(8):
@@ -339,5 +350,46 @@ async def test_p2_a_proxy_alone_is_not_believed_for_ever(
         with pytest.raises(OutcomeUnknownError) as caught:
             await session.run_sale(SERIAL, sale())
     assert isinstance(caught.value.__cause__, ServerError)
-    assert time.monotonic() - began > 3 * 0.3
+    assert 3 * 0.3 < time.monotonic() - began < 8.0
     assert gateway.in_progress == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [hang(), status(504), status(503, effect=True), drop_before()],
+    ids=["silence", "504 at once", "503 after the hold", "no connection"],
+)
+async def test_p2_what_is_no_patient_proxy_is_not_believed(
+    gateway: Simulator, monkeypatch: pytest.MonkeyPatch, fault: FaultAction
+) -> None:
+    """Where nobody ever answers, `unreachable` is the end, however long a proxy is believed."""
+    monkeypatch.setattr("payroc_async.instructions.PROXIES_BELIEVED", 10_000)
+    gateway.hold = 2 * UNIT
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("status", fault, times=None)
+    times = evolve(
+        QUICK,
+        hold=2 * UNIT,
+        hold_margin=UNIT,
+        poll_interval=UNIT,
+        unreachable=10 * UNIT,
+        cancel_grace=4 * UNIT,
+    )
+    async with session_with(gateway, times) as session, asyncio.timeout(500 * UNIT):
+        with pytest.raises(OutcomeUnknownError):
+            await session.run_sale(SERIAL, sale())
+    assert gateway.in_progress == []
+
+
+async def test_p2_with_a_timeout_a_lost_submission_does_not_shorten_the_watch(
+    gateway: Simulator,
+) -> None:
+    """The bound of a repeated submission has no hold on the status requests that follow it."""
+    gateway.hold = 10 * UNIT
+    gateway.device(SERIAL).approves(after=35 * UNIT)
+    gateway.faults.add("submit", drop_after())
+    late = gateway.faults.add("status", drop_before(), skip=3)
+    times = evolve(QUICK, unreachable=25 * UNIT)
+    async with session_with(gateway, times) as session:
+        assert (await session.run_sale(SERIAL, sale(), timeout=1000 * UNIT)).approved
+    assert late.hits == 1

@@ -15,7 +15,7 @@ from payroc_async import (
     PayrocSession,
     Submitted,
 )
-from payroc_async.simulator import Simulator, drop_after, problem
+from payroc_async.simulator import Simulator, drop_after, hang_after, problem
 
 from .conftest import SERIAL, sale
 
@@ -110,3 +110,21 @@ async def test_p5_a_payment_whose_task_was_ended_from_outside_is_told(
         for record in caplog.records
     )
     assert (await handle.result()).payment_id == payment_id
+
+
+async def test_p3_a_submission_that_was_broken_off_may_have_arrived(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """All tasks of the loop are cancelled in mid-POST: a refusal of the next try proves nothing."""
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("submit", hang_after())
+    gateway.faults.add("submit", problem(409, "cannot-be-modified"), times=2)
+    caller = asyncio.create_task(session.run_sale(SERIAL, sale()))
+    while not gateway.instructions:
+        await asyncio.sleep(0)
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("payroc payment"))
+    task.cancel()
+    await asyncio.wait((task, caller))
+    with pytest.raises(InstructionCanceledError):
+        caller.result()
+    assert gateway.in_progress == []

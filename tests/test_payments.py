@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,17 @@ from payroc_async import (
     TransactionType,
     TransportError,
 )
-from payroc_async.simulator import Simulator, drop_after, drop_before, edit, garbage, status
+from payroc_async.payments import UNDOING
+from payroc_async.simulator import (
+    Simulator,
+    drop_after,
+    drop_before,
+    edit,
+    garbage,
+    hang_after,
+    problem,
+    status,
+)
 
 from .conftest import SERIAL, sale
 
@@ -185,6 +196,46 @@ async def test_undo_asks_for_the_amount_of_a_second_refund(
     assert sum(refund.amount for refund in undone.payment.refunds) == 4999
 
 
+async def test_undo_never_reverses_the_whole_of_what_was_refunded_in_part(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Also where a payment can be reversed: the contract does not say that these exclude it."""
+    payment = await paid(session)
+    gateway.close_batch()
+    refunded = await session.payments.refund(
+        payment.payment_id, amount=1000, description="One item"
+    )
+    both = evolve(refunded, supported_operations=(*UNDOING,))
+    unreadable = evolve(both, refunds=())  # its raw object still has them
+    for one in (both, unreadable):
+        with pytest.raises(ConfigurationError) as caught:
+            await session.payments.undo(one, description="Returned")
+        assert caught.value.field == "amount"
+    assert changes(gateway) == ["refund"]
+
+
+async def test_undo_of_what_was_authorized_in_another_currency(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """A sum in another currency is never sent for one in the order's."""
+    payment = await paid(session)
+    result = evolve(payment.transaction_result, currency="JPY", authorized_amount=750_000)
+    payment = evolve(payment, transaction_result=result)
+    with pytest.raises(ConfigurationError) as caught:
+        await session.payments.undo(payment, description="Returned")
+    assert caught.value.field == "amount"
+    undone = await session.payments.undo(payment, amount=1000, description="One item")
+    assert undone.how == "reversed"
+
+
+async def test_undo_of_more_than_there_is(gateway: Simulator, session: PayrocSession) -> None:
+    """More than was authorized is refused unsent."""
+    payment = await paid(session)
+    with pytest.raises(ConfigurationError, match="4999"):
+        await session.payments.undo(payment, amount=499_900, description="Returned")
+    assert changes(gateway) == []
+
+
 async def test_undo_of_what_supports_neither(gateway: Simulator, session: PayrocSession) -> None:
     """A payment that took no money is refused, with what it supports; nothing is sent."""
     gateway.device(SERIAL).declines()
@@ -216,6 +267,7 @@ Calls = Callable[[PayrocSession, Payment], Any]
         (lambda s, p: s.payments.reverse("a/b"), "payment_id"),
         (lambda s, p: s.payments.reverse(p.payment_id, amount=1.5), "amount"),
         (lambda s, p: s.payments.reverse(p.payment_id, amount=-1), "amount"),
+        (lambda s, p: s.payments.reverse(p.payment_id, amount=0), "amount"),
         (lambda s, p: s.payments.reverse(p.payment_id, amount=True), "amount"),
         (lambda s, p: s.payments.reverse(p.payment_id, idempotency_key="k"), "idempotency_key"),
         (lambda s, p: s.payments.refund(p.payment_id, amount=1, description=""), "description"),
@@ -301,6 +353,68 @@ async def test_p1_the_error_says_which_key_to_repeat_it_under(
     )
     assert [refund.amount for refund in refunded.refunds] == [4999]
     assert len(gateway.refunds) == 1
+
+
+@pytest.mark.parametrize("refusal", [401, 403, 404, 409, 400])
+async def test_p1_a_refusal_after_a_lost_answer_says_that_it_may_be_done(
+    gateway: Simulator, session: PayrocSession, refusal: int
+) -> None:
+    """What a later try is told does not undo an earlier one, whose answer was lost."""
+    payment = await paid(session)
+    gateway.close_batch()
+    gateway.faults.add("change", drop_after())
+    gateway.faults.add("change", problem(refusal, "refused"), times=2)
+    with pytest.raises(APIError) as caught:
+        await session.payments.refund(payment.payment_id, amount=1000, description="Returned")
+    assert caught.value.status == refusal
+    assert caught.value.may_have_taken_effect
+    assert len(gateway.refunds) == 1
+
+
+async def test_p1_a_gateway_that_went_away_after_it_was_done(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Where the last try reached nobody, the error still tells that an earlier one may have."""
+    payment = await paid(session)
+    gateway.faults.add("change", drop_after())
+    task = asyncio.create_task(session.payments.reverse(payment.payment_id))
+    while not gateway.requests_of("change"):
+        await asyncio.sleep(0)
+    await gateway.stop()
+    with pytest.raises(TransportError) as caught:
+        await task
+    assert caught.value.request_sent
+    assert caught.value.may_have_taken_effect
+
+
+async def test_p1_a_refusal_says_that_nothing_was_done(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """A plain refusal, and a gateway that was never reached, leave no doubt."""
+    payment = await paid(session)
+    with pytest.raises(ConflictError) as refused:
+        await session.payments.refund(payment.payment_id, amount=1, description="Too early")
+    assert not refused.value.may_have_taken_effect
+    await gateway.stop()
+    with pytest.raises(TransportError) as unreached:
+        await session.payments.reverse(payment.payment_id)
+    assert not unreached.value.may_have_taken_effect
+
+
+async def test_p1_a_cancelled_call_logs_its_key(
+    gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who cancels a call that may take effect finds its key in the log."""
+    payment = await paid(session)
+    gateway.faults.add("change", hang_after())
+    task = asyncio.create_task(session.payments.reverse(payment.payment_id))
+    while not gateway.requests_of("change"):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (seen,) = gateway.requests_of("change")
+    assert seen.headers["idempotency-key"] in caplog.text
 
 
 async def test_p1_a_submission_says_its_key_too(gateway: Simulator, session: PayrocSession) -> None:

@@ -592,3 +592,23 @@ def test_no_number_is_cut(amounts: list[int], currency: str) -> None:
         assert [each for each in found if each.endswith(currency)] == [
             str(each) for each in sums if each is not None
         ]
+
+
+def test_a_voided_partial_approval_asks_for_nothing() -> None:
+    """What was voided is not authorized, and leaves nothing to pay by another card."""
+    data = payment_json(status="reversal")
+    data["transactionResult"] |= {"responseCode": "P", "authorizedAmount": 2000}
+    lines = squeezed(receipt_of(data))
+    assert "REVERSED" in lines
+    assert not any(line.startswith(("STILL TO PAY", "AUTHORIZED")) for line in lines)
+
+
+def test_a_surcharge_that_was_bypassed_is_none() -> None:
+    """A surcharge that the merchant bypassed is no part of the sum."""
+    data = payment_json()
+    data["order"]["breakdown"] = {
+        "subtotal": 4999,
+        "surcharge": {"bypass": True, "amount": 50},
+        "tip": {"type": "fixedAmount", "amount": 0},
+    }
+    assert not any(line.startswith("Surcharge") for line in squeezed(receipt_of(data)))

@@ -11,12 +11,15 @@ import pytest
 from payroc_async import (
     BadRequestError,
     ConfigurationError,
+    Link,
     NotFoundError,
     PayrocSession,
     ResponseFormatError,
     SessionClosedError,
     TransactionStatus,
 )
+from payroc_async.kinds import PAYMENT
+from payroc_async.protocol import search_request
 from payroc_async.simulator import FaultAction, Simulator, problem, status
 
 from .conftest import SERIAL, sale
@@ -176,6 +179,32 @@ async def test_filters_as_they_cross_the_wire(gateway: Simulator, session: Payro
         "limit=5",
         "after=cursor",
     }
+
+
+async def test_a_search_goes_back_from_a_cursor(gateway: Simulator, session: PayrocSession) -> None:
+    """`before` gives all that stands before the cursor, from all pages, the nearest first."""
+    ids = await sales(session, 6)
+    found = [one.payment_id async for one in session.payments.search(before=ids[4], limit=2)]
+    assert found == ids[:4][::-1]
+
+
+async def test_a_circle_of_pages_ends(gateway: Simulator, session: PayrocSession) -> None:
+    """Links that lead round and round end in an error, not in a search for ever."""
+    for cursor in ("a", "b", "a", "b"):
+        gateway.faults.add("search", answers(page(f"{BASE}?after={cursor}")))
+    search = session.devices.search()
+    with pytest.raises(ResponseFormatError, match="circle"):
+        [device async for device in search]
+    assert len(gateway.requests_of("search")) == 3
+
+
+def test_p7_what_is_searched_for_is_in_no_repr() -> None:
+    """A cardholder's name and digits are shown neither by a request nor by a page's links."""
+    request = search_request(PAYMENT, {"cardholderName": "Sarah", "last4": "7062"})
+    link = Link(rel="next", href="https://api.payroc.com/v1/payments?cardholderName=Sarah")
+    assert "Sarah" in request.path
+    assert "Sarah" not in repr(request) + repr(link)
+    assert "/payments" in repr(request)
 
 
 async def test_devices_are_found(gateway: Simulator, session: PayrocSession) -> None:

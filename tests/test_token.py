@@ -187,6 +187,21 @@ async def test_p6_the_first_refusal_is_answered_without_delay(
         assert await keeper.get() == "token-2"
 
 
+async def test_p6_a_refusal_long_after_the_last_is_answered_without_delay_too(
+    identity: Identity, keeper_of: KeeperMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least interval counts from the last refusal, not from a renewal since."""
+    monkeypatch.setattr(token_module, "SHORTEST_LIFE", UNIT)
+    monkeypatch.setattr(token_module, "LEAST_INTERVAL", 40 * UNIT)
+    identity.script = [3600.0, UNIT, 3600.0]
+    keeper = keeper_of(patience=5.0)
+    keeper.reject(await keeper.get())
+    await until(lambda: identity.issued == 3)
+    keeper.reject(await keeper.get())
+    async with asyncio.timeout(20 * UNIT):
+        assert await keeper.get() == "token-4"
+
+
 async def test_p6_a_gateway_that_refuses_every_token_is_not_hammered(
     identity: Identity, keeper_of: KeeperMaker, small: None
 ) -> None:
@@ -417,6 +432,24 @@ async def test_p6_a_wrong_key_is_not_tried_in_a_loop_of_its_own(
     assert identity.fetches == before <= 2
 
 
+async def test_p6_a_key_that_was_withdrawn_fails_fast_when_the_token_has_expired(
+    identity: Identity, keeper_of: KeeperMaker, small: None
+) -> None:
+    """As long as the token is good nobody is told; from then on everybody is, at once."""
+    identity.script = [6 * UNIT, refused()]
+    keeper = keeper_of(patience=30.0)
+
+    async def use_up() -> None:
+        async with asyncio.timeout(5.0):
+            while True:
+                await keeper.get()
+                await asyncio.sleep(UNIT / 2)
+
+    with pytest.raises(e.AuthenticationError):
+        await use_up()
+    assert identity.issued == 1
+
+
 @pytest.mark.parametrize("pause", [0.0, UNIT / 2])
 async def test_p6_a_key_put_right_is_tried_again(
     identity: Identity, keeper_of: KeeperMaker, pause: float
@@ -524,10 +557,14 @@ async def test_p7_a_vault_that_stays_broken_is_told_without_its_text(
     with pytest.raises(e.RequestTimeoutError, match="RuntimeError") as caught:
         await keeper.get()
     assert "canary" not in str(caught.value) + repr(caught.value)
+    assert isinstance(caught.value.__cause__, e.TransportError)
+    assert not caught.value.__cause__.request_sent
     assert identity.fetches == 0
 
 
-@pytest.mark.parametrize("key", ["", " canary", "canary\n", None, 1, b"canary"])
+@pytest.mark.parametrize(
+    "key", ["", " canary", "canary\n", "can\nary", "canary-\u00e9", None, 1, b"canary"]
+)
 async def test_p7_a_callable_that_gives_no_key_is_told_at_once(
     identity: Identity, keeper_of: KeeperMaker, caplog: pytest.LogCaptureFixture, key: Any
 ) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +29,7 @@ from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.protocol import Answer, Request, decipher_success
 from payroc_async.retry import Backoff
 from payroc_async.transport import LARGEST_BODY, Transport
+from payroc_async.transport import _Response as ClosedAtOnce
 from payroc_async.version import __version__
 
 from .conftest import EAGER, QUICK, UNIT, MockedResponse
@@ -486,19 +489,25 @@ async def hang(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
 
-@pytest.mark.parametrize(("held", "seconds"), [(False, 2 * UNIT), (True, 5 * UNIT)])
+@pytest.mark.parametrize(
+    ("options", "timeouts", "seconds"),
+    [
+        ({}, Timeouts(request=2 * UNIT, hold=30.0), 2 * UNIT),
+        ({"held": True}, Timeouts(request=30.0, hold=3 * UNIT, hold_margin=2 * UNIT), 5 * UNIT),
+    ],
+    ids=["any", "held"],
+)
 async def test_p2_a_held_request_waits_for_hold_and_margin(
-    wire: Wire, held: bool, seconds: float
+    wire: Wire, options: dict[str, bool], timeouts: Timeouts, seconds: float
 ) -> None:
     """Without an answer a request ends after `request`, a held one after `hold` + `hold_margin`."""
-    timeouts = Timeouts(request=2 * UNIT, hold=3 * UNIT, hold_margin=2 * UNIT)
     transport = make(wire.environment, timeouts=timeouts)
     await transport.open()
     wire.replies = [hang]
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(e.RequestTimeoutError) as caught:
-        await transport.call(GET, decipher_success, held=held, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once(), **options)
     assert caught.value.request_sent
     assert seconds - UNIT / 10 <= loop.time() - started < seconds + 1.0
     await transport.close()
@@ -527,6 +536,16 @@ async def test_p4_a_cancelled_call_closes_its_connection(wire: Wire, transport: 
     assert task.cancelled()
     async with asyncio.timeout(1.0):
         await closed.wait()
+
+
+async def test_p4_an_answer_that_has_been_read_is_closed_without_a_word(wire: Wire) -> None:
+    """A cancellation may strike when the answer is there and its connection given back."""
+    wire.replies = [OK]
+    async with aiohttp.ClientSession(response_class=ClosedAtOnce) as http:
+        response = await http.get(wire.environment.api_url)
+        assert await response.read() == b"{}"
+        assert response.connection is None
+        response.close()
 
 
 # What is not done ----------
@@ -614,6 +633,19 @@ async def test_a_body_up_to_the_limit_is_read(wire: Wire, transport: Transport) 
     wire.replies = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
     answer = await transport.call(GET, same)
     assert answer.body == body
+
+
+async def test_a_body_that_comes_in_pieces_is_read_whole(wire: Wire, transport: Transport) -> None:
+    """However an answer is cut on its way, its pieces are put together again."""
+
+    async def piecemeal(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        for piece in (b"abc", b"def"):
+            await asyncio.sleep(UNIT / 2)
+            writer.write(piece)
+
+    wire.replies = [piecemeal]
+    assert (await transport.call(GET, same)).body == b"abcdef"
 
 
 async def test_a_compressed_body_is_unpacked(wire: Wire, transport: Transport) -> None:
@@ -712,7 +744,8 @@ async def test_p8_the_first_attempt_runs_without_stamina(
     assert calls == []
     wire.replies = [UNAVAILABLE, OK]
     await transport.call(GET, decipher_success)
-    assert len(calls) == 1
+    # The backoff alone says how often and for how long; stamina's own bounds are lifted.
+    assert [(one["attempts"], one["timeout"]) for one in calls] == [(None, None)]
 
 
 async def test_p8_the_backoff_is_told_each_failure_once(wire: Wire, transport: Transport) -> None:
@@ -918,6 +951,7 @@ async def test_a_callers_session_that_is_closed_under_way_is_told(wire: Wire) ->
 async def test_before_open_and_after_close_nothing_is_sent(wire: Wire) -> None:
     """A transport that has no connections says so."""
     transport = make(wire.environment)
+    await transport.close()
     with pytest.raises(e.SessionClosedError):
         await transport.call(GET, decipher_success)
     await transport.open()
@@ -949,6 +983,56 @@ async def test_p10_connections_are_not_limited_unless_asked_for(
     await transport.close()
 
 
+async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> None:
+    """Where connections are limited, a cancelled request leaves its place to the next."""
+    transport = make(wire.environment, max_connections=1)
+    await transport.open()
+    wire.replies = [hang, OK]
+    task = asyncio.create_task(transport.call(GET, decipher_success))
+    while not wire.seen:
+        await asyncio.sleep(UNIT / 4)
+    task.cancel()
+    await asyncio.wait((task,))
+    await transport.call(GET, decipher_success, backoff=once())
+    await transport.close()
+
+
+async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
+    """A host that drops what asks for a connection costs `connect` seconds, not `request`."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # Linux takes one more than it was told to, and then lets no connection come about.
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        base = f"http://127.0.0.1:{full.getsockname()[1]}"
+        environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+        transport = make(environment, timeouts=Timeouts(connect=2 * UNIT, request=10.0))
+        await transport.open()
+        started = loop.time()
+        with pytest.raises(e.RequestTimeoutError, match="no connection") as caught:
+            await transport.call(POST, decipher_success, backoff=once())
+        assert loop.time() - started < 5.0
+        assert not caught.value.request_sent
+        await transport.close()
+
+
+async def test_requests_go_through_the_proxy(wire: Wire) -> None:
+    """With `proxy` the proxy is asked, with the whole URL, and the host itself is not."""
+    base = "http://localhost:1"  # where nobody listens
+    environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
+    transport = make(environment, proxy=f"http://127.0.0.1:{wire.port}")
+    await transport.open()
+    wire.replies = [OK]
+    await transport.call(GET, decipher_success)
+    await transport.close()
+    assert [seen.target for seen in wire.seen] == [base + "/v1" + GET.path]
+
+
 async def test_connections_are_used_again(wire: Wire, transport: Transport) -> None:
     """One request after the other goes over one connection."""
     wire.replies = [OK]
@@ -966,6 +1050,16 @@ async def test_a_kept_connection_that_went_stale_does_not_lose_a_post(
     await transport.call(GET, decipher_success)
     await transport.call(POST, decipher_success)
     assert {seen.headers["idempotency-key"] for seen in wire.seen[1:]} == {KEY}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_p7_a_session_with_its_own_auth_is_refused() -> None:
+    """What would send a header of its own in the token's place is told at once."""
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "canary")) as http:
+        with pytest.raises(e.ConfigurationError) as caught:
+            make(MOCKED, http_session=http)
+    assert caught.value.field == "http_session"
+    assert_clean(caught.value)
 
 
 @pytest.mark.parametrize(

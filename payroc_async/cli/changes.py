@@ -193,11 +193,12 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     if payment.transaction_result.status == TransactionStatus.REVERSAL:
         reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
         return Undone(how="reversed", payment=reversed_)
-    if not payment.refunds:
+    given_back = whole_of(payment) if amount is None else amount
+    if not payment.refunds or given_back is None:
         raise refusal
     refunded = await payments.refund(
         payment.payment_id,
-        amount=whole_of(payment) if amount is None else amount,
+        amount=given_back,
         description=description,
         idempotency_key=key,
     )

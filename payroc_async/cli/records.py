@@ -170,6 +170,7 @@ class Line:
             case Completed():
                 sale.state = "reading the payment"
             case Settled():
+                assert isinstance(event.resource, Payment)  # the demo runs sales alone
                 sale.settled = event.resource
                 sale.state = "payment read"
             case Canceled() | Failed():

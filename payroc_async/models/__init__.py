@@ -70,7 +70,7 @@ from .enums import (
     TransactionStatus,
     TransactionType,
 )
-from .filters import DeviceFilters, PaymentFilters
+from .filters import DeviceFilters, Filters, PaymentFilters
 from .instructions import (
     Instruction,
     PaymentInstruction,
@@ -176,6 +176,7 @@ __all__ = [
     "EmvData",
     "EmvTag",
     "EntryMethod",
+    "Filters",
     "FirstTransactionReference",
     "HealthcareExpense",
     "HealthcareExpenseType",

@@ -10,7 +10,17 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from .checks import amount, as_tuple, each, is_a, name_the_field, optional, text, word
+from .checks import (
+    amount,
+    as_tuple,
+    each,
+    is_a,
+    name_the_field,
+    optional,
+    positive_amount,
+    text,
+    word,
+)
 from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus
 from .orders import Breakdown
@@ -40,7 +50,7 @@ class ReferencedRefundRequest:
         operator: Who runs the refund.
     """
 
-    amount: int = field(validator=amount)
+    amount: int = field(validator=positive_amount)
     description: str = field(validator=word, repr=False)
     operator: str | None = field(default=None, validator=optional(text()))
 
@@ -55,7 +65,7 @@ class ReversalRequest:
         operator: Who runs the reversal.
     """
 
-    amount: int | None = field(default=None, validator=optional(amount))
+    amount: int | None = field(default=None, validator=optional(positive_amount))
     operator: str | None = field(default=None, validator=optional(text()))
 
 
@@ -72,7 +82,7 @@ class CaptureRequest:
 
     processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
     operator: str | None = field(default=None, validator=optional(text()))
-    amount: int | None = field(default=None, validator=optional(amount))
+    amount: int | None = field(default=None, validator=optional(positive_amount))
     breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
 
 

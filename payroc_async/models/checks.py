@@ -84,6 +84,13 @@ def amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigurationError(attribute.name, f"must not be negative, is {value}")
 
 
+def positive_amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Checks for a sum of at least one smallest unit."""
+    amount(instance, attribute, value)
+    if value == 0:
+        raise ConfigurationError(attribute.name, "must be more than 0")
+
+
 def number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     """Checks for a finite number of at least 0, such as a percentage."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -11,7 +11,7 @@ from payroc_async.errors import ConfigurationError
 
 from .checks import Check, calendar_date, flag, optional, word
 
-__all__ = ["DeviceFilters", "PaymentFilters"]
+__all__ = ["DeviceFilters", "Filters", "PaymentFilters"]
 
 LARGEST_PAGE = 1_000_000
 
@@ -43,7 +43,9 @@ def _day_or_moment(instance: Any, attribute: Attribute[Any], value: Any) -> None
 
 
 @frozen(kw_only=True)
-class _Filters:
+class Filters:
+    """What every search is narrowed by. Source: contract section 7."""
+
     limit: int | None = field(default=None, validator=optional(_page_size))
     before: str | None = field(default=None, validator=optional(word))
     after: str | None = field(default=None, validator=optional(word))
@@ -54,7 +56,7 @@ class _Filters:
 
 
 @frozen(kw_only=True)
-class PaymentFilters(_Filters):
+class PaymentFilters(Filters):
     """Which payments. Source: contract section 7."""
 
     processing_terminal_id: str | None = field(default=None, validator=optional(word))
@@ -75,7 +77,7 @@ class PaymentFilters(_Filters):
 
 
 @frozen(kw_only=True)
-class DeviceFilters(_Filters):
+class DeviceFilters(Filters):
     """Which devices. Source: contract section 7."""
 
     serial_number: str | None = field(default=None, validator=optional(word))

@@ -201,8 +201,8 @@ def make_receipt(
         refunded_payment_id=refund.payment.payment_id if refund and refund.payment else None,
         sums=tuple(_sums(order.breakdown, order.amount, order.currency)),
         total=ReceiptSum(label="TOTAL", minor_units=order.amount, currency=order.currency),
-        authorized=authorized,
-        remaining=remaining,
+        authorized=None if reversed_ else authorized,
+        remaining=None if reversed_ else remaining,
         balances=_balances(card) if copy == "customer" else (),
         card_brand=card.type,
         card_number=masked(card.card_number),
@@ -259,10 +259,10 @@ def masked(card_number: str) -> str:
 def _sums(breakdown: RetrievedBreakdown | None, total: int, currency: str) -> Iterator[ReceiptSum]:
     if breakdown is None:
         return
-    fee = breakdown.convenience_fee
+    fee, surcharge = breakdown.convenience_fee, breakdown.surcharge
     parts: list[tuple[str, int | None]] = [
         ("Tip", breakdown.tip.amount if breakdown.tip else None),
-        ("Surcharge", breakdown.surcharge.amount if breakdown.surcharge else None),
+        ("Surcharge", surcharge.amount if surcharge and not surcharge.bypass else None),
         *((f"{tax.name} {short(tax.rate)}%", tax.amount) for tax in breakdown.taxes),
         ("Convenience fee", fee.amount if fee else None),
         ("Duty", breakdown.duty_amount),
@@ -340,7 +340,8 @@ def _conversion(transaction: Transaction) -> ReceiptConversion | None:
     offer = transaction.order.dcc_offer
     if offer is None or offer.accepted is not True:
         return None
-    whole = transaction.outcome is Outcome.APPROVED
+    given = transaction.transaction_result.authorized_amount
+    whole = transaction.outcome is Outcome.APPROVED and given in (None, transaction.order.amount)
     return ReceiptConversion(
         amount=_converted(offer) if whole else None,
         from_currency=transaction.order.currency,

@@ -75,7 +75,7 @@ def _sums(receipt: Receipt, width: int) -> Iterator[str]:
     yield from _pair(total, str(receipt.total), width)
     if receipt.authorized is not None:
         yield from _sum(receipt.authorized, width)
-    elif receipt.outcome is Outcome.PARTIALLY_APPROVED:
+    elif receipt.outcome is Outcome.PARTIALLY_APPROVED and not receipt.reversed:
         yield from _pair("AUTHORIZED", "A PART, NOT KNOWN", width)
     if receipt.remaining is not None:
         yield from _sum(receipt.remaining, width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = ["Link", "Raw"]
 
@@ -50,4 +50,5 @@ class Link:
 
     rel: str | None = None
     method: str = "GET"
-    href: str
+    # Its query may hold a cardholder's name.
+    href: str = field(repr=lambda href: repr(href.partition("?")[0]))

@@ -36,11 +36,13 @@ from payroc_async import (
     PayrocSession,
     Problem,
     ProblemDetail,
+    Refund,
     ResponseCode,
     Retrying,
     RetryPolicy,
     SaleHandle,
     Settled,
+    Signature,
     Timeouts,
     TransactionStatus,
     TransportError,
@@ -152,7 +154,7 @@ def on_event(event: Event) -> None:
         case Completed():
             assert_type(event.link, Link)
         case Settled():
-            assert_type(event.resource, Payment)
+            assert_type(event.resource, Payment | Refund | Signature)
         case _:
             assert_type(event.serial_number, str | None)
 
