@@ -26,14 +26,11 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
     Refund,
-    ResponseFormatError,
-    ServerError,
     SignatureAdjustment,
     SignatureInstructionRequest,
     Tip,
     TipMode,
     TipType,
-    TransportError,
 )
 from payroc_async.simulator import Simulator
 
@@ -224,7 +221,9 @@ async def main(serial_number: str = "1850010868", yesterdays_order: str = YESTER
             # The one error after which money may have moved: keep what it carries.
             print(f"Do not charge again, resume this one: {error}")
             return 1
-        except (ResponseFormatError, ServerError, TransportError) as error:
+        except PayrocError as error:
+            if not error.may_have_taken_effect:
+                raise
             # A payment may have been undone or signed: only under this key is it not done twice.
             print(f"No usable answer, repeat it under the key {error.idempotency_key}: {error}")
             return 1

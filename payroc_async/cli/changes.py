@@ -123,7 +123,9 @@ class Change:
             return NOT_DONE if self.error.field == "payment" else USAGE
         # A refusal of what is sent speaks of an earlier try under the same key as well.
         refused = isinstance(self.error, APIError) and not (
-            worth_retrying(self.error) or isinstance(self.error, IdempotencyKeyInUseError)
+            self.error.may_have_taken_effect
+            or worth_retrying(self.error)
+            or isinstance(self.error, IdempotencyKeyInUseError)
         )
         tried = self.sent or not self.options.key_is_fresh
         return UNKNOWN if tried and not (self.sent and refused) else NOT_DONE
