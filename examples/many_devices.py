@@ -21,7 +21,7 @@ from payroc_async.simulator import Device, Simulator
 
 SERIALS = [f"18500108{number:02}" for number in range(1, 13)]
 
-PATIENCE = 120.0 if os.environ.get("PAYROC_API_KEY") else 2.0
+PATIENCE = 120.0 if os.environ.get("PAYROC_API_KEY") else 4.0
 """Seconds that a cardholder may take."""
 
 SCRIPTS: list[Callable[[Device], Device]] = [

@@ -14,7 +14,7 @@ from .errors import APIError, ResponseFormatError, TransportError
 __all__ = ["Backoff", "backoff_delay", "may_have_taken_effect", "worth_retrying"]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_REFUSED = frozenset({425, 429})
+_NEVER_BEGUN = frozenset({501, 505})
 
 
 def worth_retrying(error: BaseException) -> bool:
@@ -32,7 +32,8 @@ def may_have_taken_effect(error: Exception) -> bool:
     if isinstance(error, TransportError):
         return error.request_sent
     if isinstance(error, APIError):
-        return error.status in _PASSING - _REFUSED
+        # Proxies have statuses of their own, such as 524 for an answer that came too late.
+        return error.status == 408 or (error.status >= 500 and error.status not in _NEVER_BEGUN)
     return isinstance(error, ResponseFormatError)
 
 

@@ -118,7 +118,7 @@ async def test_day_with_trouble(gateway: Simulator) -> None:
 async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
     """A key is told that a call is to be repeated under, when its answer was lost for good."""
     gateway.device("1850010868").approves(card="amex")
-    gateway.faults.add("change", status(501, effect=True))
+    gateway.faults.add("change", status(524, effect=True))
     code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
     assert (code, errors) == (1, "")
     (key,) = {one.headers["idempotency-key"] for one in gateway.requests_of("change")}

@@ -38,6 +38,7 @@ from payroc_async.simulator import (
     edit,
     html,
     problem,
+    status,
 )
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
@@ -381,6 +382,19 @@ async def test_p5_nothing_is_lost_where_retries_are_switched_off(
             await session.run_sale(SERIAL, sale())
     finally:
         stamina.set_active(True)
+    assert len(gateway.instructions) == 1
+    key = caught.value.idempotency_key
+    assert (await session.run_sale(SERIAL, sale(), idempotency_key=key)).approved
+
+
+@pytest.mark.parametrize("code", [520, 524, 599])
+async def test_p5_a_proxys_own_failure_leaves_the_submission_unknown(
+    gateway: Simulator, session: PayrocSession, code: int
+) -> None:
+    """A 5xx that is not worth a retry is no proof that the gateway made nothing."""
+    gateway.faults.add("submit", status(code, effect=True))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await session.run_sale(SERIAL, sale())
     assert len(gateway.instructions) == 1
     key = caught.value.idempotency_key
     assert (await session.run_sale(SERIAL, sale(), idempotency_key=key)).approved
