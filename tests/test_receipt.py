@@ -612,3 +612,18 @@ def test_a_surcharge_that_was_bypassed_is_none() -> None:
         "tip": {"type": "fixedAmount", "amount": 0},
     }
     assert not any(line.startswith("Surcharge") for line in squeezed(receipt_of(data)))
+
+
+@pytest.mark.parametrize(("taxes", "line"), [([], "Tip 15% 6.52 USD"), ([None], None)])
+def test_a_tip_of_a_percentage_is_what_is_left_of_the_total(
+    taxes: list[int | None], line: str | None
+) -> None:
+    """A tip without its sum is worked out where nothing else is open, and never guessed."""
+    data = payment_json()
+    data["order"]["breakdown"] = {
+        "subtotal": 4347,
+        "tip": {"type": "percentage", "percentage": 15},
+        "taxes": [{"name": "Tax", "rate": 1, "amount": amount} for amount in taxes],
+    }
+    lines = squeezed(receipt_of(data))
+    assert [it for it in lines if it.startswith("Tip")] == ([] if line is None else [line])

@@ -16,13 +16,9 @@ __all__ = ["Payment", "RefundSummary"]
 
 
 @frozen(kw_only=True)
-class RefundSummary:
-    """A refund of this payment; ``amount`` in the currency's smallest unit.
+class Summary:
+    """What a payment and a refund tell of each other. Source: contract section 5."""
 
-    Source: contract section 5.
-    """
-
-    refund_id: str
     date_time: datetime
     currency: str
     amount: int
@@ -30,6 +26,16 @@ class RefundSummary:
     response_code: ResponseCode
     response_message: str | None = None
     link: Link | None = None
+
+
+@frozen(kw_only=True)
+class RefundSummary(Summary):
+    """A refund of this payment; ``amount`` in the currency's smallest unit.
+
+    Source: contract section 5.
+    """
+
+    refund_id: str
 
 
 @frozen(kw_only=True, repr=False)

@@ -261,7 +261,7 @@ def _sums(breakdown: RetrievedBreakdown | None, total: int, currency: str) -> It
         return
     fee, surcharge = breakdown.convenience_fee, breakdown.surcharge
     parts: list[tuple[str, int | None]] = [
-        ("Tip", breakdown.tip.amount if breakdown.tip else None),
+        ("Tip", None),
         ("Surcharge", surcharge.amount if surcharge and not surcharge.bypass else None),
         *((f"{tax.name} {short(tax.rate)}%", tax.amount) for tax in breakdown.taxes),
         ("Convenience fee", fee.amount if fee else None),
@@ -272,12 +272,27 @@ def _sums(breakdown: RetrievedBreakdown | None, total: int, currency: str) -> It
     choice = breakdown.dual_pricing and breakdown.dual_pricing.choice_rate
     if choice and choice.applied:
         parts.insert(2, (f"Choice rate {short(choice.rate)}%", choice.amount))
+    parts[0] = _tip(breakdown, total, [amount for _, amount in parts[1:]])
     added = [(label, amount) for label, amount in parts if amount]
     if not added and breakdown.subtotal == total:
         return
     yield ReceiptSum(label="Subtotal", minor_units=breakdown.subtotal, currency=currency)
     for label, amount in added:
         yield ReceiptSum(label=label, minor_units=amount, currency=currency)
+
+
+def _tip(
+    breakdown: RetrievedBreakdown, total: int, others: list[int | None]
+) -> tuple[str, int | None]:
+    """The tip's line. One that is given as a percentage alone is what is left of the total."""
+    tip, surcharge = breakdown.tip, breakdown.surcharge
+    if tip is None or tip.amount is not None or not tip.percentage:
+        return "Tip", tip.amount if tip else None
+    unknown = any(tax.amount is None for tax in breakdown.taxes) or (
+        surcharge is not None and not surcharge.bypass and surcharge.amount is None
+    )
+    left = total - breakdown.subtotal - sum(amount or 0 for amount in others)
+    return f"Tip {short(tip.percentage)}%", None if unknown or left < 0 else left
 
 
 def short(number: float) -> str:

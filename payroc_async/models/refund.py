@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from attrs import frozen
 
-from .enums import ResponseCode, TransactionStatus
-from .shared import Link
+from .payment import Summary
 from .transaction import Transaction
 
 __all__ = ["PaymentSummary", "Refund"]
 
 
 @frozen(kw_only=True)
-class PaymentSummary:
+class PaymentSummary(Summary):
     """The payment that a refund gives back; ``amount`` in the currency's smallest unit.
 
     Source: contract section 5, which leaves its fields open; these are a refund summary's, with the
@@ -22,13 +19,6 @@ class PaymentSummary:
     """
 
     payment_id: str
-    date_time: datetime
-    currency: str
-    amount: int
-    status: TransactionStatus
-    response_code: ResponseCode
-    response_message: str | None = None
-    link: Link | None = None
 
 
 @frozen(kw_only=True, repr=False)
