@@ -106,6 +106,7 @@ async def _main(options: JobOptions, request: Any, progress: Progress) -> Result
             idempotency_key=error.idempotency_key,
             instruction_id=None,
             request=request,
+            kind=error.kind,
         )
     return Result(error=error, instruction_id=progress.instruction_id)
 
@@ -122,6 +123,7 @@ def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> R
         "idempotency_key": options.idempotency_key,
         "instruction_id": progress.instruction_id,
         "request": request,
+        "kind": options.job.noun,
     }
     last = progress.last
     error: InstructionError
