@@ -18,6 +18,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionFailedError,
     InstructionTimeoutError,
+    NotFoundError,
     OutcomeUnknownError,
     Payment,
     PayrocSession,
@@ -256,6 +257,8 @@ async def test_the_single_calls(gateway: Simulator, session: PayrocSession, way:
     assert isinstance(submitted, way.kind.instruction_type)
     await calls.cancel(submitted.instruction_id)
     assert (await calls.retrieve(submitted.instruction_id)).status == "canceled"
+    with pytest.raises(NotFoundError):
+        await calls.cancel("unknown")
 
 
 @every_kind

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from attrs import evolve
 
 from payroc_async import (
     AuthenticationError,
+    Canceled,
+    Event,
     OutcomeUnknownError,
     PayrocSession,
     RequestTimeoutError,
     Timeouts,
 )
-from payroc_async.simulator import OMIT, Simulator, delay, html, problem, rate_limited, status
+from payroc_async.simulator import OMIT, Simulator, delay, hang, html, problem, rate_limited, status
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 
@@ -150,3 +153,42 @@ async def test_p6_the_task_has_a_name_and_ends_with_the_session(gateway: Simulat
     async with PayrocSession(gateway.api_key, environment=gateway.environment):
         assert "payroc token" in {task.get_name() for task in asyncio.all_tasks()}
     assert "payroc token" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def test_p6_an_identity_outage_in_the_midst_of_a_sale_is_sat_out(gateway: Simulator) -> None:
+    """Without a token no status request can be sent: that is no answer, and it is sent later."""
+    gateway.device(SERIAL).approves(20 * UNIT)
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=evolve(QUICK, token=2 * UNIT, unreachable=20.0),
+        retries=EAGER,
+    ) as session:
+        selling = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        while not gateway.requests_of("status"):
+            await asyncio.sleep(UNIT / 4)
+        down = gateway.faults.add("authorize", status(503), times=None)
+        gateway.revoke_tokens()
+        while down.hits < 10:
+            await asyncio.sleep(UNIT / 4)
+        down.remove()
+        assert (await selling).approved
+    assert len(gateway.instructions) == 1
+
+
+async def test_p3_cancelled_while_there_is_no_token_sends_nothing(gateway: Simulator) -> None:
+    """A sale that waits for its first token is dropped at once, and told as cancelled."""
+    gateway.faults.add("authorize", hang(), times=None)
+    events: list[Event] = []
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+    ) as session:
+        selling = asyncio.create_task(session.run_sale(SERIAL, sale(), on_event=events.append))
+        while not gateway.requests_of("authorize"):
+            await asyncio.sleep(UNIT / 4)
+        await asyncio.sleep(UNIT)
+        selling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await selling
+    assert [type(event) for event in events] == [Canceled]
+    assert gateway.requests_of("submit") == []

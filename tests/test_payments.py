@@ -228,6 +228,21 @@ async def test_undo_of_what_was_authorized_in_another_currency(
     assert undone.how == "reversed"
 
 
+async def test_undo_where_the_gateway_does_not_say_what_was_authorized(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """Then all of a payment is what its order asked for."""
+    payment = await paid(session)
+    gateway.close_batch()
+    payment = await session.payments.retrieve(payment.payment_id)
+    result = evolve(payment.transaction_result, authorized_amount=None)
+    undone = await session.payments.undo(
+        evolve(payment, transaction_result=result), description="Returned"
+    )
+    assert undone.refund is not None
+    assert undone.refund.amount == 4999
+
+
 async def test_undo_of_more_than_there_is(gateway: Simulator, session: PayrocSession) -> None:
     """More than was authorized is refused unsent."""
     payment = await paid(session)
