@@ -157,7 +157,8 @@ async def test_p6_the_task_has_a_name_and_ends_with_the_session(gateway: Simulat
 
 async def test_p6_an_identity_outage_in_the_midst_of_a_sale_is_sat_out(gateway: Simulator) -> None:
     """Without a token no status request can be sent: that is no answer, and it is sent later."""
-    gateway.device(SERIAL).approves(20 * UNIT)
+    gateway.device(SERIAL).approves(60 * UNIT)
+    gateway.hold = UNIT
     async with PayrocSession(
         gateway.api_key,
         environment=gateway.environment,
