@@ -354,7 +354,8 @@ def _amount_to_undo(payment: Payment, amount: int | None) -> int:
 
 
 def _is_reversible(payment: Payment, amount: int | None) -> bool:
-    whole = amount is None or amount == whole_of(payment)
+    # Of what was refunded in part, all is no longer there to be reversed.
+    whole = not payment.refunds and amount in (None, whole_of(payment))
     operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
     return operation in payment.supported_operations
 

@@ -211,6 +211,9 @@ async def test_undo_never_reverses_the_whole_of_what_was_refunded_in_part(
         with pytest.raises(ConfigurationError) as caught:
             await session.payments.undo(one, description="Returned")
         assert caught.value.field == "amount"
+    whole_alone = evolve(refunded, supported_operations=(SupportedOperation.FULLY_REVERSE,))
+    with pytest.raises(ConfigurationError):
+        await session.payments.undo(whole_alone, amount=4999, description="Returned")
     assert changes(gateway) == ["refund"]
 
 
