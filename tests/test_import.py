@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .programs import without_slow_steps
+
 ROOT = Path(__file__).parents[1]
 
 # What an import must not do raises an audit event; a thread's start does so from 3.12 on only.
@@ -34,7 +36,7 @@ WATCH = """
 
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    ended = subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(program)],
         cwd=ROOT,
         capture_output=True,
@@ -42,6 +44,8 @@ def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
         timeout=25,
         check=False,
     )
+    ended.stderr = without_slow_steps(ended.stderr)
+    return ended
 
 
 def watched(action: str) -> str:
