@@ -16,6 +16,8 @@
     │   ├─ RateLimitedError 429
     │   └─ ServerError 5xx
     ├─ DeviceBusyError                          this session already uses that device
+    ├─ JournalError                             the journal can't be read or written
+    │   └─ LeaseLost                            another process runs that instruction
     ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
     └─ InstructionError                         an instruction that did not end in its resource
         ├─ InstructionFailedError
@@ -50,6 +52,8 @@ __all__ = [
     "InstructionError",
     "InstructionFailedError",
     "InstructionTimeoutError",
+    "JournalError",
+    "LeaseLost",
     "NotFoundError",
     "OutcomeUnknownError",
     "PaymentDeclinedError",
@@ -248,6 +252,25 @@ class DeviceBusyError(PayrocError):
         return (
             f"device {self.serial_number} is busy: this session already runs an instruction on it"
         )
+
+
+class JournalError(PayrocError):
+    """The journal can't be read or written. Where a sale was about to begin, nothing was sent."""
+
+
+class LeaseLost(JournalError):
+    """Somebody else drives that instruction now: another process, which has taken it over.
+
+    Attributes:
+        idempotency_key: The key it was submitted under.
+    """
+
+    def __init__(self, idempotency_key: str) -> None:
+        super().__init__(idempotency_key)
+        self.idempotency_key = idempotency_key
+
+    def __str__(self) -> str:
+        return f"another process drives the instruction under key {self.idempotency_key}"
 
 
 class PaymentDeclinedError(PayrocError):

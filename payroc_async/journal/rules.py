@@ -1,0 +1,64 @@
+"""What holds for entries in every store. Pure."""
+
+from __future__ import annotations
+
+from payroc_async.errors import ConfigurationError, JournalError
+from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
+
+__all__ = ["check_older_than", "check_same_request", "check_window", "forgets_body", "listed"]
+
+
+def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None:
+    """Refuse a key that was used for something else.
+
+    Raises:
+        ConfigurationError: The kind, gateway, device or body is another.
+    """
+    same = (known.kind, known.gateway, known.serial_number) == (
+        *(intent.kind, intent.gateway, intent.serial_number),
+    )
+    if not (same and same_body):
+        raise ConfigurationError(
+            "idempotency_key",
+            "was used for another request, says the journal: a new one needs its own",
+        )
+
+
+def check_window(known: Entry, window: float) -> None:
+    """Refuse to submit under a key that the gateway may have forgotten: it would charge again.
+
+    Raises:
+        JournalError: It is older than ``window`` seconds, and has no id to ask for instead.
+    """
+    if known.instruction_id is None and known.age > window:
+        raise JournalError(
+            f"key {known.idempotency_key} was first used {known.age / 3600:.1f} h ago, longer than "
+            f"the gateway is trusted to know a key: it is not submitted again (state "
+            f"{known.state.value})"
+        )
+
+
+def forgets_body(entry: Entry, state: EntryState, instruction_id: str | None) -> bool:
+    """Whether a write drops the body: the id is known, or nothing is left to find out."""
+    return (entry.instruction_id or instruction_id) is not None or state not in OPEN
+
+
+def check_older_than(older_than: float) -> None:
+    """Refuse what is no age.
+
+    Raises:
+        ConfigurationError: It is not a number of seconds, 0 or more.
+    """
+    number = isinstance(older_than, int | float) and not isinstance(older_than, bool)
+    if not number or not older_than >= 0:
+        raise ConfigurationError("older_than", "must be a number of seconds, 0 or more")
+
+
+def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
+    """The states as SQL has them between brackets."""
+    return ", ".join(f"'{state.value}'" for state in sorted(states))
+
+
+IN_OPEN = f"state IN ({listed(OPEN)})"
+IN_UNFINISHED = f"{IN_OPEN} AND state IN ({listed(UNFINISHED)})"  # the index is on the first
+IN_ENDED = f"state NOT IN ({listed(OPEN)})"

@@ -1,0 +1,445 @@
+"""The journal in an SQLite file: one machine, any number of processes, nothing to install.
+
+One thread holds the connection. What is asked of it meanwhile goes into one transaction, so that a
+crowd of sales shares the wait for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from attrs import evolve
+
+from payroc_async.errors import ConfigurationError, JournalError, LeaseLost, PayrocError
+from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
+from .locks import OwnerLock, forget_dead_owners, is_alive
+from .rules import (
+    IN_ENDED,
+    IN_OPEN,
+    IN_UNFINISHED,
+    check_older_than,
+    check_same_request,
+    check_window,
+    forgets_body,
+    listed,
+)
+
+__all__ = ["SQLiteJournal"]
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+
+VERSION = 1
+APPLICATION = 0x50617972
+"""Marks the file as a journal of ours."""
+LARGEST_GROUP = 512
+"""Writes in one transaction at most: those behind them wait for its commit."""
+# Below, several connections in WAL mode may damage the file when the log is reset.
+SOUND_WAL = (3, 51, 3)
+
+SCHEMA = """
+CREATE TABLE entries (
+    idempotency_key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    gateway TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    body BLOB,
+    instruction_id TEXT,
+    state TEXT NOT NULL,
+    resource_id TEXT,
+    begun REAL NOT NULL,
+    changed REAL NOT NULL,
+    owner TEXT NOT NULL,
+    fence INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX open_entries ON entries (owner)
+    WHERE state IN ('intent', 'submitted', 'canceling', 'unknown');
+"""
+COLUMNS = (
+    "idempotency_key, kind, gateway, serial_number, body, instruction_id, state, resource_id, "
+    "begun, changed, owner, fence"
+)
+
+
+class SQLiteJournal:
+    """A journal in an SQLite file, for all processes of one machine.
+
+    Everything is on disk when a call returns (``synchronous=FULL``). The file is made with access
+    for its user alone; beside it lies a folder with a lock file for each owner. Both belong on a
+    local disk: network file systems do not lock reliably.
+
+    Args:
+        path: The file; made if it is missing, in a folder that exists.
+        busy_timeout: Seconds to wait for another process's transaction.
+
+    Raises:
+        ConfigurationError: The path is empty, or the time is not a positive number.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
+        if not os.fspath(path):
+            raise ConfigurationError("path", "must not be empty")
+        if isinstance(busy_timeout, bool) or not busy_timeout > 0:
+            raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
+        self._path = Path(path)
+        self._owners = self._path.with_name(f"{self._path.name}-owners")
+        self._busy_timeout = busy_timeout
+        self._queue: SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path}>"
+
+    async def open(self) -> None:
+        """Open the file, bring its tables about, and lock the owner's own file.
+
+        Raises:
+            JournalError: It is open already, can't be opened, is another program's, or was made by
+                a newer version.
+
+        Cancellation:
+            What was opened is closed again.
+        """
+        if self._thread is not None:
+            raise JournalError(f"{self._path}: this journal is open already")
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        # A daemon, lest a journal that nobody closed keep the interpreter from ending.
+        self._thread = threading.Thread(
+            target=self._serve, args=(opened,), name="payroc journal", daemon=True
+        )
+        self._thread.start()
+        try:
+            await opened
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Finish what was asked for, let go of the lock, and close. Safe to call twice.
+
+        Cancellation:
+            It is closed all the same.
+        """
+        if self._thread is None:
+            return
+        self._queue.put(None)
+        await asyncio.wait((self._ended,))
+        self._thread = None
+
+    async def begin(self, intent: Intent, *, window: float) -> Entry:
+        """As ``Journal.begin``."""
+
+        def work(db: sqlite3.Connection) -> Entry:
+            now = time.time()
+            digest = sha256(intent.body).digest()
+            row = (
+                *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
+                *(intent.body, None, EntryState.INTENT.value, None, now, now, self._owner, 1),
+            )
+            new = db.execute(
+                f"INSERT INTO entries ({COLUMNS}, digest) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) "
+                "ON CONFLICT DO NOTHING",
+                (*row, digest),
+            ).rowcount
+            if new:
+                return _entry(row, now, alive=True)
+            known = self._found(db, intent.idempotency_key, now)
+            (known_digest,) = db.execute(
+                "SELECT digest FROM entries WHERE idempotency_key = ?", (intent.idempotency_key,)
+            ).fetchone()
+            check_same_request(known, intent, same_body=known_digest == digest)
+            self._check_free(known)
+            own = known.owner == self._owner
+            if own and known.state is EntryState.INTENT and known.instruction_id is None:
+                return known  # asked for again
+            check_window(known, window)
+            if known.instruction_id is None:
+                db.execute(
+                    "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
+                    (EntryState.INTENT.value, intent.body, known.idempotency_key),
+                )
+            self._take(db, [known], now)
+            return self._found(db, intent.idempotency_key, now)
+
+        return await self._do(work)
+
+    async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
+        """As ``Journal.adopt``."""
+
+        def work(db: sqlite3.Connection) -> Entry | None:
+            now = time.time()
+            found = self._select(
+                db,
+                f"{IN_OPEN} AND kind = ? AND gateway = ? AND instruction_id = ?",
+                (kind, gateway, instruction_id),
+                now,
+            )
+            if not found:
+                return None
+            self._check_free(found[0])
+            self._take(db, found[:1], now)
+            return self._found(db, found[0].idempotency_key, now)
+
+        return await self._do(work)
+
+    async def write(
+        self,
+        entry: Entry,
+        state: EntryState,
+        *,
+        instruction_id: str | None = None,
+        resource_id: str | None = None,
+        release: bool = False,
+    ) -> None:
+        """As ``Journal.write``."""
+        owner = NOBODY if release else entry.owner
+        body = "NULL" if forgets_body(entry, state, instruction_id) else "body"
+
+        def work(db: sqlite3.Connection) -> None:
+            # A release that is asked for again finds nobody's entry, under the same fence.
+            changed = db.execute(
+                f"UPDATE entries SET state = ?, instruction_id = coalesce(?, instruction_id), "
+                f"resource_id = coalesce(?, resource_id), body = {body}, owner = ?, changed = ? "
+                "WHERE idempotency_key = ? AND fence = ? AND owner IN (?, '')",
+                (
+                    *(state.value, instruction_id, resource_id, owner, time.time()),
+                    *(entry.idempotency_key, entry.fence, entry.owner),
+                ),
+            ).rowcount
+            if not changed:
+                raise LeaseLost(entry.idempotency_key)
+
+        await self._do(work)
+
+    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+        """As ``Journal.claim``."""
+
+        def work(db: sqlite3.Connection) -> list[Entry]:
+            now = time.time()
+            found = self._select(db, f"{IN_UNFINISHED} AND gateway = ?", (gateway,), now)
+            dead = [entry for entry in found if not entry.running][:limit]
+            self._take(db, dead, now)
+            return [
+                evolve(entry, owner=self._owner, fence=entry.fence + 1, running=True)
+                for entry in dead
+            ]
+
+        return await self._do(work)
+
+    async def get(self, idempotency_key: str) -> Entry | None:
+        """As ``Journal.get``."""
+        return await self._do(lambda db: self._find(db, idempotency_key, time.time()))
+
+    async def entries(
+        self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
+    ) -> list[Entry]:
+        """As ``Journal.entries``."""
+        wanted = "1" if states is None else f"state IN ({listed(frozenset(states))})"
+        where = f"{wanted} AND (? IS NULL OR gateway = ?)"
+        return await self._do(lambda db: self._select(db, where, (gateway, gateway), time.time()))
+
+    async def purge(self, older_than: float) -> int:
+        """As ``Journal.purge``. The lock files of dead owners go with them."""
+        check_older_than(older_than)
+
+        def work(db: sqlite3.Connection) -> int:
+            gone = db.execute(
+                f"DELETE FROM entries WHERE {IN_ENDED} AND changed < ?", (time.time() - older_than,)
+            ).rowcount
+            owning = db.execute(f"SELECT DISTINCT owner FROM entries WHERE {IN_UNFINISHED}")
+            forget_dead_owners(self._owners, {owner for (owner,) in owning})
+            return gone
+
+        return await self._do(work)
+
+    # Reading and taking, in the thread ----------
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Entry | None:
+        found = self._select(db, "idempotency_key = ?", (key,), now)
+        return found[0] if found else None
+
+    def _found(self, db: sqlite3.Connection, key: str, now: float) -> Entry:
+        found = self._find(db, key, now)
+        assert found is not None
+        return found
+
+    def _select(
+        self, db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: float
+    ) -> list[Entry]:
+        alive: dict[str, bool] = {NOBODY: False, self._owner: True}
+        found = []
+        rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY begun", values)
+        for row in rows.fetchall():
+            state, owner = row[6], row[10]
+            if state in UNFINISHED and owner not in alive:
+                alive[owner] = is_alive(self._owners, owner)
+            found.append(_entry(row, now, alive=state in UNFINISHED and alive[owner]))
+        return found
+
+    def _check_free(self, entry: Entry) -> None:
+        if entry.running and entry.owner != self._owner:
+            raise LeaseLost(entry.idempotency_key)
+
+    def _take(self, db: sqlite3.Connection, entries: list[Entry], now: float) -> None:
+        db.executemany(
+            "UPDATE entries SET owner = ?, fence = fence + 1, changed = ? "
+            "WHERE idempotency_key = ?",
+            [(self._owner, now, entry.idempotency_key) for entry in entries],
+        )
+
+    # The thread ----------
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` gives, once the transaction that it was part of is on disk."""
+        if self._thread is None or self._ended.done():
+            raise JournalError(f"{self._path}: this journal is not open")
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((work, done))
+        return await done
+
+    def _serve(self, opened: asyncio.Future[None]) -> None:
+        try:
+            lock, db = self._open()
+        except Exception as error:
+            self._tell([(opened, None, _told(self._path, error)), (self._ended, None, None)])
+            return
+        self._tell([(opened, None, None)])
+        try:
+            while (job := self._queue.get()) is not None:
+                group = [job]
+                with suppress(Empty):
+                    while len(group) < LARGEST_GROUP:
+                        job = self._queue.get_nowait()
+                        if job is None:
+                            self._queue.put(None)
+                            break
+                        group.append(job)
+                self._tell(self._commit(db, group))
+        finally:
+            # First the connection: what is claimed once the lock is gone must be readable.
+            with suppress(sqlite3.Error):
+                db.close()
+            lock.release()
+            self._tell([(self._ended, None, None)])
+
+    def _open(self) -> tuple[OwnerLock, sqlite3.Connection]:
+        with suppress(FileExistsError):
+            # Never opened if it is there: closing it again would undo SQLite's own locks on it.
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=self._busy_timeout)
+        try:
+            _bring_about(db)
+            lock = OwnerLock(self._owners)
+        except BaseException:
+            db.close()
+            raise
+        self._owner = lock.owner
+        return lock, db
+
+    def _commit(
+        self, db: sqlite3.Connection, group: list[tuple[Work, asyncio.Future[Any]]]
+    ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
+        """Do a group of works in one transaction: all of it is on disk, or nothing of it."""
+        results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for work, done in group:
+                try:
+                    results.append((done, work(db), None))
+                except (PayrocError, sqlite3.IntegrityError) as error:
+                    # It has changed nothing: each looks before it writes.
+                    results.append((done, None, _told(self._path, error)))
+            db.execute("COMMIT")
+        except Exception as error:
+            with suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            return [(done, None, _told(self._path, error)) for _, done in group]
+        return results
+
+    def _tell(self, results: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(_settle, results)
+
+
+def _settle(results: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+    for done, result, error in results:
+        if done.done():
+            continue  # its waiter was cancelled
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+
+def _told(path: Path, error: Exception) -> Exception:
+    """What the caller is told: one of our errors, never with what was to be written."""
+    if isinstance(error, PayrocError):
+        return error
+    told = JournalError(f"{path}: {error}")
+    told.__cause__ = error
+    return told
+
+
+def _entry(row: tuple[Any, ...], now: float, *, alive: bool) -> Entry:
+    return Entry(
+        idempotency_key=row[0],
+        kind=row[1],
+        gateway=row[2],
+        serial_number=row[3],
+        body=row[4],
+        instruction_id=row[5],
+        state=EntryState(row[6]),
+        resource_id=row[7],
+        begun=datetime.fromtimestamp(row[8], UTC),
+        changed=datetime.fromtimestamp(row[9], UTC),
+        age=now - row[8],
+        owner=row[10],
+        fence=row[11],
+        running=alive,
+    )
+
+
+def _bring_about(db: sqlite3.Connection) -> None:
+    mode = "wal" if sqlite3.sqlite_version_info >= SOUND_WAL else "truncate"
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != mode:
+        db.execute(f"PRAGMA journal_mode = {mode}")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")  # a body that is dropped is gone from the file
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION:
+            raise JournalError("the file is another program's database")
+        if version > VERSION:
+            raise JournalError(
+                f"the journal is of version {version}, made by a newer payroc_async; this one "
+                f"knows version {VERSION}"
+            )
+        if not tables:
+            for statement in filter(str.strip, SCHEMA.split(";")):
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        raise
