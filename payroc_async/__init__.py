@@ -18,6 +18,8 @@ from .errors import (
     InstructionError,
     InstructionFailedError,
     InstructionTimeoutError,
+    JournalError,
+    LeaseLost,
     NotFoundError,
     OutcomeUnknownError,
     PaymentDeclinedError,
@@ -151,6 +153,11 @@ from .models import (
     TransactionType,
     Undone,
 )
+from .recovery import (
+    OnFound,
+    Recovered,
+    RecoveryAction,
+)
 from .runs import (
     RefundHandle,
     SaleHandle,
@@ -224,7 +231,9 @@ __all__ = [
     "InstructionTimeoutError",
     "IpAddress",
     "IpAddressType",
+    "JournalError",
     "LastTransaction",
+    "LeaseLost",
     "LineItem",
     "Link",
     "MitAgreement",
@@ -232,6 +241,7 @@ __all__ = [
     "NotificationLanguage",
     "OnCancel",
     "OnEvent",
+    "OnFound",
     "OpenEnum",
     "Order",
     "OrderAdjustment",
@@ -252,6 +262,8 @@ __all__ = [
     "Receipt",
     "ReceiptConversion",
     "ReceiptSum",
+    "Recovered",
+    "RecoveryAction",
     "Refund",
     "RefundHandle",
     "RefundInstruction",

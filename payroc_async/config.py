@@ -115,6 +115,8 @@ class Timeouts:
             ``OutcomeUnknownError``.
         cancel_grace: How long a cancelled task, or ``aclose()``, waits for the gateway to confirm
             the cancellation of an instruction.
+        journal: For the journal to commit a write. One that fails or takes longer stops a sale
+            that is about to be submitted, and no other.
 
     Raises:
         ConfigurationError: A value is not a positive number.
@@ -128,6 +130,7 @@ class Timeouts:
     token: float = field(default=30.0, validator=_seconds)
     unreachable: float = field(default=120.0, validator=_seconds)
     cancel_grace: float = field(default=10.0, validator=_seconds)
+    journal: float = field(default=5.0, validator=_seconds)
 
 
 def _attempts(instance: Any, attribute: Attribute[int], value: Any) -> None:
@@ -148,6 +151,9 @@ class RetryPolicy:
         initial: The longest delay before the first retry, in seconds; it doubles from there.
         maximum: The longest delay before any retry, in seconds.
         retry_after_maximum: The longest ``Retry-After`` that is honoured, in seconds.
+        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc
+            documents no such time. What the journal says was begun longer ago is never submitted
+            again.
 
     Raises:
         ConfigurationError: A value is out of range.
@@ -157,3 +163,4 @@ class RetryPolicy:
     initial: float = field(default=0.5, validator=_seconds)
     maximum: float = field(default=10.0, validator=_seconds)
     retry_after_maximum: float = field(default=60.0, validator=_seconds)
+    idempotency_window: float = field(default=86_400.0, validator=_seconds)

@@ -22,6 +22,7 @@ from .errors import (
     InstructionError,
     InstructionFailedError,
     InstructionTimeoutError,
+    LeaseLost,
     NotFoundError,
     OutcomeUnknownError,
     PayrocError,
@@ -40,6 +41,7 @@ from .events import (
     StillInProgress,
     Submitted,
 )
+from .journal import EntryState
 from .kinds import Kind
 from .models import Instruction, InstructionStatus
 from .protocol import (
@@ -51,6 +53,7 @@ from .protocol import (
     status_request,
     submit_request,
 )
+from .records import Record, Records
 from .retry import Backoff, may_have_taken_effect, worth_retrying
 from .tasks import Steps
 from .transport import Transport
@@ -80,7 +83,8 @@ for a sale that is still in progress."""
 class InstructionRun(Generic[InstructionT, ResourceT]):
     """Drives one instruction to its end, in a task of its own.
 
-    Given are either ``body`` and ``idempotency_key``, to submit it, or ``instruction_id``.
+    Given are either ``body`` and ``idempotency_key``, to submit it, or ``instruction_id``. With the
+    ``record`` of another process it goes on where that one has ended: it may have been submitted.
     """
 
     def __init__(
@@ -99,6 +103,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
+        records: Records | None = None,
+        record: Record | None = None,
     ) -> None:
         self.kind = kind
         self.serial_number = serial_number
@@ -117,9 +123,12 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._timeout = timeout
         self._on_cancel = on_cancel
         self._on_event = on_event
-        self._may_exist = instruction_id is not None
+        self._records = records
+        self._record = record
+        """Its line in the journal, from the moment that it has one."""
+        self._may_exist = instruction_id is not None or record is not None
         """Whether the gateway may know the instruction: then its outcome must be told."""
-        self._ambiguous = False
+        self._ambiguous = self._may_exist
         """Whether a try of the submission was lost that may have arrived."""
         self._give_up_at = math.inf
         self._believe_proxies_until = math.inf
@@ -166,6 +175,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         if self.resource is None and self.error is None:
             ended = SessionClosedError("its task was ended before it was seen to its end")
             self.error = self._unknown(ended) if self._may_exist else self._canceled_unsent()
+            if self._record is not None and not self._may_exist:
+                self._record.owe_unsent()
         if not self.accepted.done():
             self.accepted.set_result(None)
 
@@ -184,6 +195,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         finally:
             if timer is not None:
                 timer.cancel()
+        if self._record is not None:
+            await self._steps.insist(self._record_end)
         self._log_end()
         if self._steps.cancelled_by_stranger:
             raise asyncio.CancelledError
@@ -192,6 +205,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         """Submit, view the status until it ends, follow the link: the seed's three steps."""
         if self.instruction_id is None:
             await self._submit()
+        elif self._records is not None and self._record is None:
+            await self._steps.insist(self._adopt_record)
         try:
             instruction = await self._view_status_until_it_ends()
         except Exception as error:
@@ -206,10 +221,19 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         """Step 1: submit the instruction to the device, under one key, whatever is lost."""
         # Without a token nothing can leave: until there is one, the sale can simply be dropped.
         await self._steps.interruptibly(self._transport.bearer.get)
-        if self._unwanted():
+        if self._unwanted() and not self._may_exist:
             raise self._canceled_unsent()
         assert self.serial_number is not None
         assert self.idempotency_key is not None
+        if self._records is not None and self._record is None:
+            await self._steps.insist(self._begin_record)
+            if self.instruction_id is not None:
+                self._accepted()
+                return
+            if self._unwanted():
+                raise self._canceled_unsent()
+        if self._ambiguous:
+            self._give_up_after(self._timeouts.unreachable)
         request = submit_request(self.kind, self.serial_number, self._body, self.idempotency_key)
         self._may_exist = True
         try:
@@ -229,6 +253,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 raise self._canceled_unsent() from error
             raise
         self.instruction_id = self.instruction.instruction_id
+        self._accepted()
+        if self._record is not None:
+            await self._steps.insist(self._record_submission)
+
+    def _accepted(self) -> None:
         self._emit(Submitted)
         self.accepted.set_result(None)
 
@@ -315,6 +344,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     async def _cancel(self, patience: float) -> InstructionT:
         """DELETE, then read what became of it: the answer to a DELETE alone proves nothing."""
         assert self._cancel_reason is not None
+        if self._record is not None:
+            await self._steps.insist(self._record.canceling)
         self._emit(CancelRequested, reason=self._cancel_reason)
         self._give_up_after(patience)
         deleted = False
@@ -374,6 +405,56 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         )
         self._emit(Settled, resource=resource)
         return resource
+
+    # Its line in the journal ----------
+
+    async def _begin_record(self) -> None:
+        """Nothing is sent before it is on disk."""
+        assert self._records is not None
+        assert self.serial_number is not None
+        assert self.idempotency_key is not None
+        self._record = await self._records.begin(
+            self.kind.noun, self.serial_number, self._body, self.idempotency_key
+        )
+        self.instruction_id = self._record.entry.instruction_id
+        self._may_exist = self.instruction_id is not None
+
+    async def _adopt_record(self) -> None:
+        assert self._records is not None
+        assert self.instruction_id is not None
+        self._record = await self._records.adopt(self.kind.noun, self.instruction_id)
+        if self._record is not None:
+            self.serial_number = self._record.entry.serial_number
+            self.idempotency_key = self._record.entry.idempotency_key
+
+    async def _record_submission(self) -> None:
+        assert self._record is not None
+        assert self.instruction_id is not None
+        await self._record.submitted(self.instruction_id)
+
+    async def _record_end(self) -> None:
+        record, error = self._record, self.error
+        assert record is not None
+        try:
+            if self.resource is not None:
+                resource_id = self.kind.resource_id(self.resource)
+                await record.ended(EntryState.COMPLETED, resource_id)
+            elif not self._may_exist:
+                refusal = error.__cause__ if isinstance(error, InstructionError) else error
+                if refusal is not None and _refuses_for_good(refusal):
+                    await record.ended(EntryState.FAILED)
+                else:
+                    await record.nothing_sent(wanted=not isinstance(error, InstructionError))
+            elif isinstance(error, InstructionFailedError):
+                await record.ended(EntryState.FAILED)
+            elif not isinstance(error, OutcomeUnknownError):
+                await record.ended(EntryState.CANCELED)
+            elif isinstance(error.__cause__, NotFoundError):
+                await record.ended(EntryState.UNKNOWN)  # asking on would tell nothing
+            elif not isinstance(error.__cause__, LeaseLost):
+                await record.let_go()
+        except LeaseLost as lost:
+            logger.warning("how it ended is not for this process to write: %s", lost)
 
     # Being cancelled ----------
 
@@ -493,7 +574,7 @@ def _no_change(error: Exception) -> bool:
     return isinstance(error, APIError) and error.status in (408, 504)
 
 
-def _refuses_for_good(error: Exception) -> bool:
+def _refuses_for_good(error: BaseException) -> bool:
     """Whether an answer to a repeated submission says that no try of it made an instruction.
 
     The same bytes were wrong the first time too. 401, 403, 404 and 409 speak of the one try alone.

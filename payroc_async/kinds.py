@@ -8,7 +8,7 @@ Source: contract section 2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from attrs import frozen
 
@@ -30,6 +30,7 @@ from .models import (
 __all__ = [
     "CLOSED_LOOP_READ",
     "DEVICE",
+    "KINDS",
     "PAYMENT",
     "REFUND",
     "SIGNATURE",
@@ -61,6 +62,7 @@ class Kind(Resource[ResourceT], Generic[InstructionT, ResourceT]):
     """The instructions' path segment."""
     request_type: type
     instruction_type: type[InstructionT]
+    noun: Literal["payment", "refund", "signature"]
 
 
 PAYMENT: Kind[PaymentInstruction, Payment] = Kind(
@@ -90,6 +92,7 @@ SIGNATURE: Kind[SignatureInstruction, Signature] = Kind(
     request_type=SignatureInstructionRequest,
     instruction_type=SignatureInstruction,
 )
+KINDS: dict[str, Kind[Any, Any]] = {kind.noun: kind for kind in (PAYMENT, REFUND, SIGNATURE)}
 CLOSED_LOOP_READ: Resource[ClosedLoopRead] = Resource(
     noun="closed-loop read",
     resources="closed-loop-reads",

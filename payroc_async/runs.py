@@ -11,7 +11,7 @@ from .config import RetryPolicy, Timeouts
 from .errors import ConfigurationError, DeviceBusyError
 from .handles import InstructionHandle
 from .instructions import InstructionRun, OnCancel, OnEvent
-from .kinds import PAYMENT, REFUND, SIGNATURE, Kind
+from .kinds import KINDS, PAYMENT, REFUND, SIGNATURE, Kind
 from .models import (
     Instruction,
     Payment,
@@ -25,10 +25,11 @@ from .models import (
     SignatureInstructionRequest,
 )
 from .protocol import check_identifier
+from .records import Record, Records
 from .resources import check_request, given_or_new_key
 from .transport import Transport
 
-__all__ = ["RefundHandle", "Runs", "SaleHandle", "SignatureHandle"]
+__all__ = ["RefundHandle", "Runs", "SaleHandle", "SignatureHandle", "check_on_event"]
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 ResourceT = TypeVar("ResourceT")
@@ -47,6 +48,7 @@ class Runs:
     def __init__(self, timeouts: Timeouts, retries: RetryPolicy) -> None:
         self._timeouts = timeouts
         self._retries = retries
+        self._records: Records | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
 
@@ -427,6 +429,7 @@ class Runs:
             timeout=timeout,
             on_cancel=on_cancel,
             on_event=on_event,
+            records=self._records,
         )
         self._busy[serial_number] = run
         return self._own(run)
@@ -458,8 +461,34 @@ class Runs:
                 timeout=timeout,
                 on_cancel=on_cancel,
                 on_event=on_event,
+                records=self._records,
             )
         )
+
+    def _take_up(
+        self, record: Record, *, cancel: bool, on_event: OnEvent | None
+    ) -> InstructionHandle[Any, Any]:
+        """Go on with what another process has left: to its end, or to its cancellation."""
+        entry = record.entry
+        run = InstructionRun(
+            KINDS[entry.kind],
+            self._channel(),
+            timeouts=self._timeouts,
+            retries=self._retries,
+            serial_number=entry.serial_number,
+            body=entry.body or b"",
+            idempotency_key=entry.idempotency_key,
+            instruction_id=entry.instruction_id,
+            on_cancel="cancel" if cancel else "detach",
+            on_event=on_event,
+            records=self._records,
+            record=record,
+        )
+        self._busy.setdefault(entry.serial_number, run)
+        handle = self._own(run)
+        if cancel:
+            run.request_cancel("caller")
+        return handle
 
     def _own(
         self, run: InstructionRun[InstructionT, ResourceT]
@@ -482,5 +511,10 @@ def _check_options(timeout: object, on_cancel: object, on_event: object) -> None
             raise ConfigurationError("timeout", "must be a positive number of seconds")
     if on_cancel not in ("cancel", "detach"):
         raise ConfigurationError("on_cancel", 'must be "cancel" or "detach"')
+    check_on_event(on_event)
+
+
+def check_on_event(on_event: object) -> None:
+    """Refuse what can't be called."""
     if on_event is not None and not callable(on_event):
         raise ConfigurationError("on_event", "must be callable")

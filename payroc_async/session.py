@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -14,12 +15,15 @@ import anyio
 from .codec import prepare
 from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError, SessionClosedError
-from .instructions import InstructionRun
+from .instructions import InstructionRun, OnEvent
+from .journal import Entry, Journal, journal_at
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .models import PaymentInstruction, RefundInstruction, SignatureInstruction
 from .payments import Payments
+from .records import Records
+from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .runs import Runs
+from .runs import Runs, check_on_event
 from .tasks import outlast, settle
 from .token import APIKey, TokenKeeper, check_api_key
 from .transport import Transport
@@ -46,6 +50,9 @@ class PayrocSession(Runs):
             something out.
         timeouts: How long to wait for what.
         retries: How failed requests are repeated.
+        journal: Where to keep what is started and how it ends, so that ``recover`` can go on with
+            it after the process has died. It is opened and closed with the session, and is the
+            session's own.
         max_connections: The most connections at once; 0 is no limit. Every sale that waits for its
             cardholder holds one.
         http_session: An aiohttp session of the caller's to send through. It is not closed here, and
@@ -81,6 +88,7 @@ class PayrocSession(Runs):
         environment: Environment,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        journal: Journal | None = None,
         max_connections: int = 0,
         http_session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -91,10 +99,15 @@ class PayrocSession(Runs):
         _check_type("environment", environment, Environment)
         _check_type("timeouts", timeouts, Timeouts)
         _check_type("retries", retries, RetryPolicy)
+        if journal is not None and not isinstance(journal, Journal):
+            raise ConfigurationError("journal", f"must be a journal, not {type(journal).__name__}")
         _check_max_connections(max_connections)
         _check_proxy(proxy)
         self._environment = environment
         super().__init__(timeouts, retries)
+        if journal is not None:
+            self._records = Records(journal, environment.api_url, timeouts, retries)
+        self._recoveries: set[Recovery] = set()
         self._transport = Transport(
             environment,
             timeouts=timeouts,
@@ -124,7 +137,8 @@ class PayrocSession(Runs):
         """A session configured by environment variables.
 
         ``PAYROC_API_KEY``, and either ``PAYROC_ENVIRONMENT`` (``uat`` or ``production``) or
-        ``PAYROC_API_URL`` with ``PAYROC_IDENTITY_URL``.
+        ``PAYROC_API_URL`` with ``PAYROC_IDENTITY_URL``. ``PAYROC_JOURNAL``, if set, is the journal:
+        the path of an SQLite file, or a ``postgresql://`` URL.
 
         Args:
             environ: The variables; the process's own by default.
@@ -137,6 +151,8 @@ class PayrocSession(Runs):
         api_key = variables.get("PAYROC_API_KEY")
         if not api_key:
             raise ConfigurationError("PAYROC_API_KEY", "is not set")
+        if journal := variables.get("PAYROC_JOURNAL"):
+            options.setdefault("journal", journal_at(journal))
         return cls(api_key, environment=_environment_of(variables), **options)
 
     def __repr__(self) -> str:
@@ -155,6 +171,7 @@ class PayrocSession(Runs):
 
         Raises:
             SessionClosedError: It was opened before; a session is opened once.
+            JournalError: Its journal can't be opened.
 
         Cancellation:
             The session is not opened.
@@ -172,6 +189,12 @@ class PayrocSession(Runs):
         self._state = "open"
         await self._transport.open()
         self._keeper.start()
+        if self._records is not None:
+            try:
+                await self._records.open()
+            except BaseException:
+                await self.aclose()
+                raise
         return self
 
     async def aclose(self) -> None:
@@ -216,6 +239,10 @@ class PayrocSession(Runs):
         finally:
             await self._end([run for run in runs if not run.task.done()])
 
+    async def _close_journal(self) -> None:
+        if self._records is not None:
+            await self._records.close()
+
     async def _end(self, late: list[InstructionRun[Any, Any]]) -> None:
         try:
             for run in late:
@@ -228,10 +255,13 @@ class PayrocSession(Runs):
                 )
                 run.abort()
             await settle([run.task for run in late], self._timeouts.cancel_grace)
+            for recovery in list(self._recoveries):
+                await recovery.stop()
             await self._keeper.stop()
         finally:
             try:
                 await self._transport.close()
+                await self._close_journal()
             finally:
                 self._state = "closed"
 
@@ -245,6 +275,78 @@ class PayrocSession(Runs):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    # What others have left unfinished ----------
+
+    def recover(
+        self,
+        on_found: OnFound = "finish",
+        *,
+        resubmit: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> AsyncGenerator[Recovered, None]:
+        """Every unfinished sale, refund and signature that nobody drives, each as it ends.
+
+        ``async for found in session.recover():``. What the journal has unfinished at this gateway,
+        and whose process has died or let go of it, is claimed by exactly one caller, however many
+        race, and driven to its end, all at once. An instruction whose id is known is asked for, or
+        cancelled if it was being cancelled. One that may or may not have been submitted is
+        submitted again within two minutes, with the same bytes under the same key, which tells.
+        Later on its payment is searched for by the order's id first; and past
+        ``RetryPolicy.idempotency_window`` it is never submitted again.
+
+        Args:
+            on_found: ``"cancel"`` cancels what is found, in place of seeing it to its end.
+            resubmit: Submit again also what is older than two minutes and of which no payment is
+                found. That may start a prompt before a customer who has left.
+            on_event: Called with each event, of all of them.
+
+        Yields:
+            What was found, what was done, and what is known now.
+
+        Raises:
+            ConfigurationError: An argument is wrong, or the session has no journal.
+            SessionClosedError: The session is not open, or is closed meanwhile.
+            JournalError: The journal can't be read.
+
+        Cancellation:
+            What has not ended is let go of, and stays in the journal for another recovery; so it is
+            where the caller leaves the loop. With ``"cancel"`` it is cancelled all the same.
+        """
+        if on_found not in ("finish", "cancel"):
+            raise ConfigurationError("on_found", 'must be "finish" or "cancel"')
+        check_on_event(on_event)
+        return Recovery(
+            self._journaled(),
+            partial(self._take_up, on_event=on_event),
+            self.payments,
+            self._channel,
+            on_found=on_found,
+            resubmit=resubmit,
+            grace=self._timeouts.cancel_grace,
+            running=self._recoveries,
+        ).run()
+
+    async def unfinished(self) -> list[Entry]:
+        """What the journal has unfinished at this gateway, the oldest first.
+
+        An entry's ``running`` says whether a process that lives drives it, be it this one.
+
+        Raises:
+            ConfigurationError: The session has no journal.
+            SessionClosedError: The session is not open.
+            JournalError: The journal can't be read.
+
+        Cancellation:
+            Nothing is changed in any case.
+        """
+        return await self._journaled().unfinished()
+
+    def _journaled(self) -> Records:
+        self._channel()
+        if self._records is None:
+            raise ConfigurationError("journal", "is not set: this session keeps none")
+        return self._records
 
     def _channel(self) -> Transport:
         if self._state != "open":

@@ -143,8 +143,8 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: Somebody alive drives it.
-            ConfigurationError: The key was used for another request.
-            JournalError: It is older than ``window``, and has no id to ask for instead.
+            ConfigurationError: The key was used for another request; or longer than ``window`` ago,
+                and there is no id to ask for instead.
         """
         ...
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from payroc_async.errors import ConfigurationError, JournalError
+from payroc_async.errors import ConfigurationError
+
 from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
 
 __all__ = ["check_older_than", "check_same_request", "check_window", "forgets_body", "listed"]
@@ -28,13 +29,13 @@ def check_window(known: Entry, window: float) -> None:
     """Refuse to submit under a key that the gateway may have forgotten: it would charge again.
 
     Raises:
-        JournalError: It is older than ``window`` seconds, and has no id to ask for instead.
+        ConfigurationError: It is older than ``window`` seconds, and has no id to ask for instead.
     """
     if known.instruction_id is None and known.age > window:
-        raise JournalError(
-            f"key {known.idempotency_key} was first used {known.age / 3600:.1f} h ago, longer than "
-            f"the gateway is trusted to know a key: it is not submitted again (state "
-            f"{known.state.value})"
+        raise ConfigurationError(
+            "idempotency_key",
+            f"was first used {known.age / 3600:.1f} h ago, longer than the gateway is trusted to "
+            f"know a key; the journal has it as {known.state.value}",
         )
 
 

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost, PayrocError
+
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
 from .locks import OwnerLock, forget_dead_owners, is_alive
 from .rules import (

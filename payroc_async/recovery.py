@@ -1,0 +1,263 @@
+"""Ending what processes have left unfinished that died: each by its state, and by its age.
+
+Source: design of the journal: the same bytes under the same key tell what became of a submission;
+after a while a repeated one would start a prompt before a customer who has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from .codec import decode, structure
+from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
+from .handles import InstructionHandle
+from .journal import Entry, EntryState
+from .models import Payment, PaymentInstructionRequest, Refund, Signature
+from .payments import Payments
+from .records import Record, Records
+from .tasks import settle
+
+__all__ = ["OnFound", "Recovered", "Recovery", "RecoveryAction"]
+
+logger = logging.getLogger(__name__)
+
+OnFound = Literal["finish", "cancel"]
+"""What is done with an unfinished instruction: see it to its end, or cancel it."""
+RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left"]
+"""What was done with one.
+
+``resumed``: its status was asked on; ``canceled``: its cancellation was asked for; ``resubmitted``:
+the same bytes were sent under the same key, which tells; ``searched``: a payment was looked for by
+its order id; ``left``: nothing, for too long a time has passed.
+"""
+
+RESUBMIT_WITHIN = 120.0
+"""Seconds for which the customer is taken to be still there."""
+CLOCKS_APART = timedelta(minutes=10)
+"""How far the journal's clock and the gateway's may be apart, where payments are searched."""
+
+
+@frozen(kw_only=True)
+class Recovered:
+    """What was found unfinished, what was done, and what is known now.
+
+    Attributes:
+        entry: What was found, as it was: ``entry.state``, ``.serial_number``, ``.age``.
+        action: What was done.
+        state: How it stands in the journal now, unless that could not be written. An unfinished
+            state means that a later recovery will find it again.
+        resource: The payment, refund or signature that came of it.
+        error: Why there is none: an ``InstructionError``, or another ``PayrocError``.
+    """
+
+    entry: Entry
+    action: RecoveryAction
+    state: EntryState
+    resource: Payment | Refund | Signature | None = None
+    error: Exception | None = None
+
+
+class Recovery:
+    """Ends unfinished instructions, each in a task of its own.
+
+    Args:
+        records: The session's use of its journal.
+        take_up: Runs the instruction of a record; as keyword ``cancel`` if it is to be cancelled.
+        payments: Where to search.
+        check_open: Raises SessionClosedError when the session is closed.
+        on_found: What to do with each.
+        resubmit: Whether to submit also what is older than two minutes.
+        grace: Seconds to wait for what is under way when the caller has had enough.
+        running: Where it is found while it runs, to be stopped when the session closes.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        take_up: Callable[..., InstructionHandle[Any, Any]],
+        payments: Payments,
+        check_open: Callable[[], object],
+        *,
+        on_found: OnFound,
+        resubmit: bool,
+        grace: float,
+        running: set[Recovery],
+    ) -> None:
+        self._records = records
+        self._take_up = take_up
+        self._payments = payments
+        self._check_open = check_open
+        self._cancel = on_found == "cancel"
+        self._resubmit = resubmit
+        self._grace = grace
+        self._running = running
+        self._tasks: set[asyncio.Task[Recovered]] = set()
+        self._waiting: list[Entry] = []
+
+    async def run(self) -> AsyncGenerator[Recovered, None]:
+        """Everything that was found, as each comes to its end."""
+        self._running.add(self)
+        try:
+            found = await self._records.claim()
+            self._waiting = [entry for entry in found if _is_stale(entry)]
+            self._start(self._drive, [entry for entry in found if not _is_stale(entry)])
+            while self._tasks or self._waiting:
+                if not self._tasks:
+                    self._check_open()
+                    # Last, when the others' outcomes are known: a payment is of one sale alone.
+                    self._known = await self._records.all()
+                    self._start(self._look, self._waiting)
+                    self._waiting = []
+                done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                self._tasks -= done
+                for task in done:
+                    if not task.cancelled():
+                        yield task.result()
+        finally:
+            self._running.discard(self)
+            await self.stop()
+        self._check_open()
+
+    def _start(
+        self, end: Callable[[Entry, Record], Awaitable[Recovered]], entries: list[Entry]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = {
+            loop.create_task(self._end(end, entry), name=f"payroc recovery {entry.idempotency_key}")
+            for entry in entries
+        }
+
+    async def stop(self) -> None:
+        """Let go of what has not ended: it stays in the journal for the next recovery."""
+        for entry in self._waiting:
+            Record(self._records, entry).owe_release()
+        self._waiting = []
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await settle(self._tasks, self._grace)
+        finally:
+            with suppress(JournalError):
+                await self._records.settle()
+
+    async def _end(
+        self, end: Callable[[Entry, Record], Awaitable[Recovered]], entry: Entry
+    ) -> Recovered:
+        record = Record(self._records, entry)
+        try:
+            return await end(entry, record)
+        except PayrocError as error:
+            # Such as a search that the gateway did not answer.
+            with suppress(LeaseLost):
+                await record.let_go()
+            return Recovered(entry=entry, action="left", state=record.state, error=error)
+        except asyncio.CancelledError:
+            record.owe_release()
+            raise
+
+    async def _look(self, entry: Entry, record: Record) -> Recovered:
+        """End an intent that is old: the payment is looked for before anything is sent again."""
+        found = await self._search(entry) if entry.kind == "payment" else []
+        if len(found) == 1:
+            await record.ended(EntryState.COMPLETED, found[0].payment_id)
+            return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
+        if found:
+            ids = ", ".join(payment.payment_id for payment in found)
+            return await self._give_up(entry, record, f"it may be any of several payments: {ids}")
+        if entry.age > self._records.window:
+            return await self._give_up(
+                entry, record, "begun longer ago than the gateway is trusted to know its key"
+            )
+        if self._resubmit:
+            return await self._drive(entry, record)
+        await record.let_go()
+        error = _unknown(entry, "no payment is found, and the customer may have left")
+        logger.warning("not submitted again: %s", error, extra=record.identity())
+        return Recovered(entry=entry, action="left", state=record.state, error=error)
+
+    async def _drive(self, entry: Entry, record: Record) -> Recovered:
+        """Go on where the process that died has ended."""
+        cancel = self._cancel or entry.state is EntryState.CANCELING
+        handle = self._take_up(record, cancel=cancel)
+        resource, error = None, None
+        try:
+            resource = await handle.result()
+        except PayrocError as raised:
+            error = raised
+        action: RecoveryAction = "resumed" if entry.instruction_id else "resubmitted"
+        return Recovered(
+            entry=entry,
+            action="canceled" if cancel else action,
+            state=record.state,
+            resource=resource,
+            error=error,
+        )
+
+    async def _give_up(self, entry: Entry, record: Record, reason: str) -> Recovered:
+        await record.ended(EntryState.UNKNOWN)
+        error = _unknown(entry, reason)
+        logger.error("%s", error, extra=record.identity())
+        return Recovered(entry=entry, action="searched", state=record.state, error=error)
+
+    async def _search(self, entry: Entry) -> list[Payment]:
+        """The payments that may have come of it: of its order, and of no other entry."""
+        wanted = _Order.of(entry)
+        if sum(_Order.of(one) == wanted for one in self._known if one.body is not None) > 1:
+            raise PayrocError("another sale of unknown outcome is for the same order")
+        others = {one.resource_id for one in self._known if one.kind == entry.kind}
+        return [
+            payment
+            async for payment in self._payments.search(
+                processing_terminal_id=wanted.processing_terminal_id,
+                order_id=wanted.order_id,
+                date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
+            )
+            if payment.payment_id not in others
+            and (payment.order.amount, payment.order.currency) == (wanted.amount, wanted.currency)
+        ]
+
+
+def _is_stale(entry: Entry) -> bool:
+    """Whether its customer may have left. A clock that was set back says nothing of that."""
+    return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
+
+
+@frozen
+class _Order:
+    """What a payment is known by where its id is not."""
+
+    processing_terminal_id: str
+    order_id: str
+    amount: int
+    currency: str
+    date_time: datetime | None = field(eq=False)
+
+    @classmethod
+    def of(cls, entry: Entry) -> _Order:
+        request = structure(decode(entry.body or b""), PaymentInstructionRequest)
+        order = request.order
+        return cls(
+            request.processing_terminal_id,
+            order.order_id,
+            order.amount,
+            order.currency,
+            order.date_time,
+        )
+
+
+def _unknown(entry: Entry, reason: str) -> OutcomeUnknownError:
+    error = OutcomeUnknownError(
+        serial_number=entry.serial_number,
+        idempotency_key=entry.idempotency_key,
+        instruction_id=entry.instruction_id,
+        kind=entry.kind,
+    )
+    error.__cause__ = PayrocError(reason)
+    return error

@@ -1,0 +1,801 @@
+"""What a session keeps in its journal, and how what was left unfinished is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from payroc_async import (
+    BadRequestError,
+    ConfigurationError,
+    InstructionCanceledError,
+    InstructionFailedError,
+    JournalError,
+    LeaseLost,
+    OutcomeUnknownError,
+    Payment,
+    PaymentInstructionRequest,
+    PayrocSession,
+    Recovered,
+    Refund,
+    RefundInstructionRequest,
+    RefundOrder,
+    RetryPolicy,
+    SessionClosedError,
+    Signature,
+    SignatureInstructionRequest,
+    Submitted,
+    Timeouts,
+)
+from payroc_async.codec import encode
+from payroc_async.journal import Entry, EntryState, Intent, SQLiteJournal
+from payroc_async.simulator import Simulator, drop_after, problem, status
+
+from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
+from .driver import gate, until
+
+REFUND = RefundInstructionRequest(
+    processing_terminal_id="1234001",
+    order=RefundOrder(order_id="OrderRef6543", description="cold", amount=4999, currency="USD"),
+)
+SIGNATURE = SignatureInstructionRequest(processing_terminal_id="1234001")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sales.db"
+
+
+@asynccontextmanager
+async def session_of(
+    gateway: Simulator,
+    path: Path,
+    *,
+    timeouts: Timeouts = QUICK,
+    retries: RetryPolicy = EAGER,
+) -> AsyncIterator[PayrocSession]:
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=timeouts,
+        retries=retries,
+        journal=SQLiteJournal(path),
+    ) as session:
+        yield session
+
+
+async def entries(path: Path) -> list[Entry]:
+    journal = SQLiteJournal(path)
+    await journal.open()
+    try:
+        return await journal.entries()
+    finally:
+        await journal.aclose()
+
+
+async def entry(path: Path) -> Entry:
+    (only,) = await entries(path)
+    return only
+
+
+async def leave(
+    gateway: Simulator,
+    path: Path,
+    state: EntryState = EntryState.INTENT,
+    *,
+    instruction_id: str | None = None,
+    request: Any = None,
+    kind: Any = "payment",
+    age: float = 0.0,
+) -> str:
+    """Leave an entry behind, as a process does that dies; returns its key."""
+    journal, key = SQLiteJournal(path), str(uuid4())
+    await journal.open()
+    made = await journal.begin(
+        Intent(
+            idempotency_key=key,
+            kind=kind,
+            gateway=gateway.environment.api_url,
+            serial_number=SERIAL,
+            body=encode(request or sale()),
+        ),
+        window=1.0,
+    )
+    if state is not EntryState.INTENT or instruction_id:
+        await journal.write(made, state, instruction_id=instruction_id)
+    await journal.aclose()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE entries SET begun = begun - ? WHERE idempotency_key = ?", (age, key))
+    return key
+
+
+async def recovered(session: PayrocSession, *args: Any, **options: Any) -> list[Recovered]:
+    return [found async for found in session.recover(*args, **options)]
+
+
+# What is kept ----------
+
+
+async def test_a_sale_is_entered_with_its_id_and_its_end(gateway: Simulator, path: Path) -> None:
+    """Afterwards the entry has the instruction's and the payment's id, and no body any more."""
+    async with session_of(gateway, path) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    found = await entry(path)
+    (instruction,) = gateway.instructions.values()
+    assert (found.state, found.resource_id) == (EntryState.COMPLETED, payment.payment_id)
+    assert (found.instruction_id, found.serial_number) == (instruction.id, SERIAL)
+    assert (found.kind, found.gateway) == ("payment", gateway.environment.api_url)
+    assert (found.body, found.running) == (None, False)
+
+
+async def test_the_intent_is_on_disk_before_anything_is_sent(
+    gateway: Simulator, path: Path
+) -> None:
+    """While the submission is on its way the entry holds its very bytes."""
+    opens = asyncio.Event()
+    gateway.faults.add("submit", gate(opens))
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        await until(lambda: gateway.requests_of("submit"))
+        (found,) = await session.unfinished()
+        assert (found.state, found.running) == (EntryState.INTENT, True)
+        assert found.body == gateway.requests_of("submit")[0].body == encode(sale())
+        assert found.idempotency_key == gateway.requests_of("submit")[0].headers["idempotency-key"]
+        opens.set()
+        assert (await task).approved
+        assert await session.unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        ("fails", EntryState.FAILED),
+        ("cardholder_cancels", EntryState.CANCELED),
+        ("declines", EntryState.COMPLETED),
+        ("is_offline", EntryState.FAILED),
+    ],
+)
+async def test_each_end_is_kept(
+    gateway: Simulator, path: Path, script: str, state: EntryState
+) -> None:
+    """Failed, canceled, declined and refused ones are ended in the journal."""
+    getattr(gateway.device(SERIAL), script)()
+    async with session_of(gateway, path) as session:
+        await asyncio.wait([asyncio.create_task(session.run_sale(SERIAL, sale()))])
+        assert await session.unfinished() == []
+    assert (await entry(path)).state is state
+
+
+async def test_the_wish_to_cancel_is_on_disk_before_the_cancellation(
+    gateway: Simulator, path: Path
+) -> None:
+    """While DELETE is on its way the entry says so; afterwards that it is cancelled."""
+    gateway.device(SERIAL).never_finishes()
+    opens = asyncio.Event()
+    gateway.faults.add("cancel", gate(opens))
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        await until(lambda: gateway.requests_of("status"))
+        task.cancel()
+        await until(lambda: gateway.requests_of("cancel"))
+        (found,) = await session.unfinished()
+        assert (found.state, found.body) == (EntryState.CANCELING, None)
+        opens.set()
+        await asyncio.wait([task])
+    assert (await entry(path)).state is EntryState.CANCELED
+
+
+async def test_cancelled_before_it_is_sent(gateway: Simulator, path: Path) -> None:
+    """A sale that is cancelled while its intent is written is ended, and nothing is sent."""
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        # The lock of another process keeps the intent waiting.
+        await until(lambda: gateway.requests_of("authorize"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(2 * UNIT)
+            task.cancel()
+            await asyncio.sleep(UNIT)
+            assert not task.done()
+            other.execute("ROLLBACK")
+        await asyncio.wait([task])
+        assert task.cancelled()
+    assert gateway.requests_of("submit") == []
+    assert (await entry(path)).state is EntryState.CANCELED
+
+
+async def test_nothing_is_sent_where_the_intent_cannot_be_kept(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A locked database is a JournalError in `Timeouts.journal`; the next sale is sold as ever."""
+    timeouts = Timeouts(journal=5 * UNIT)
+    async with session_of(gateway, path, timeouts=timeouts) as session:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalError):
+                await session.run_sale(SERIAL, sale())
+            other.execute("ROLLBACK")
+        assert gateway.requests_of("submit") == []
+        assert (await session.run_sale(SERIAL, sale())).approved
+        assert await session.unfinished() == []
+    # What may have been on disk in spite of all was withdrawn: nobody recovers it.
+    assert sorted(one.state for one in await entries(path)) == ["canceled", "completed"]
+
+
+async def test_a_sale_under_way_goes_on_without_its_journal(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends as ever, an error says what could not be written, and it is written later."""
+    gateway.device(SERIAL).approves(after=4 * UNIT)
+    timeouts = Timeouts(journal=3 * UNIT)
+    async with session_of(gateway, path, timeouts=timeouts) as session:
+        submitted: list[object] = []
+        task = asyncio.create_task(session.run_sale(SERIAL, sale(), on_event=submitted.append))
+        await until(lambda: gateway.requests_of("status"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert (await task).approved
+            other.execute("ROLLBACK")
+        (told,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+        assert "goes on without" in told.getMessage()
+        assert SERIAL in told.getMessage()
+    assert (await entry(path)).state is EntryState.COMPLETED
+
+
+# Recovery, by state ----------
+
+
+async def test_what_was_submitted_is_seen_to_its_end(gateway: Simulator, path: Path) -> None:
+    """Another process asks on and has the payment; nothing is submitted again."""
+    gateway.device(SERIAL).approves(after=3 * UNIT)
+    ids: list[str | None] = []
+
+    def keep(event: object) -> None:
+        if isinstance(event, Submitted):
+            ids.append(event.instruction_id)
+
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(
+            session.run_sale(SERIAL, sale(), on_cancel="detach", on_event=keep)
+        )
+        await until(lambda: ids)
+        task.cancel()
+        await asyncio.wait([task])
+    async with session_of(gateway, path) as session:
+        (before,) = await session.unfinished()
+        assert (before.state, before.running) == (EntryState.SUBMITTED, False)
+        (found,) = await recovered(session)
+        assert (found.action, found.state) == ("resumed", EntryState.COMPLETED)
+        assert found.entry.instruction_id == ids[0]
+        assert isinstance(found.resource, Payment)
+        assert await recovered(session) == []
+    assert len(gateway.requests_of("submit")) == 1
+    assert (await entry(path)).resource_id == found.resource.payment_id
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "never sent"])
+@pytest.mark.parametrize("on_found", ["finish", "cancel"])
+async def test_a_young_intent_is_sent_again_under_its_key(
+    gateway: Simulator, path: Path, sent: bool, on_found: str
+) -> None:
+    """It tells what became of it: one instruction in any case, finished or cancelled as asked."""
+    if on_found == "cancel":
+        gateway.device(SERIAL).never_finishes()
+    key = await leave(gateway, path)
+    async with session_of(gateway, path) as session:
+        if sent:
+            await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
+        (found,) = await recovered(session, on_found)
+    (instruction,) = gateway.instructions.values()
+    assert instruction.idempotency_key == found.entry.idempotency_key == key
+    assert gateway.in_progress == []
+    if on_found == "finish":
+        assert (found.action, found.state) == ("resubmitted", EntryState.COMPLETED)
+        assert isinstance(found.resource, Payment)
+    else:
+        assert (found.action, found.state) == ("canceled", EntryState.CANCELED)
+        assert isinstance(found.error, InstructionCanceledError)
+    assert (await entry(path)).state is found.state
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["id known", "id not known"])
+async def test_what_was_being_cancelled_is_cancelled(
+    gateway: Simulator, path: Path, known: bool
+) -> None:
+    """Also by a recovery that finishes what else it finds."""
+    gateway.device(SERIAL).never_finishes()
+    async with session_of(gateway, path) as session:
+        key = str(uuid4())
+        made = await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
+    id_ = made.instruction_id
+    await leave(gateway, path, EntryState.CANCELING, instruction_id=id_ if known else None)
+    if not known:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE entries SET idempotency_key = ?", (key,))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.state) == ("canceled", EntryState.CANCELED)
+    assert isinstance(found.error, InstructionCanceledError)
+    assert gateway.in_progress == []
+    assert len(gateway.instructions) == 1
+
+
+async def test_a_cancellation_that_came_too_late_is_told(gateway: Simulator, path: Path) -> None:
+    """The payment that was made all the same is what the recovery yields."""
+    gateway.device(SERIAL).completes_on_cancel()
+    async with session_of(gateway, path) as session:
+        made = await session.payment_instructions.submit(SERIAL, sale())
+    await leave(gateway, path, EntryState.CANCELING, instruction_id=made.instruction_id)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.state) == ("canceled", EntryState.COMPLETED)
+    assert isinstance(found.resource, Payment)
+
+
+async def test_an_old_intent_is_found_by_its_order(gateway: Simulator, path: Path) -> None:
+    """The payment of its order is its outcome; nothing is sent again."""
+    async with session_of(gateway, path) as session:
+        other = await session.run_sale(SERIAL, sale())
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    await leave(gateway, path, age=200)
+    sent = len(gateway.requests_of("submit"))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.state) == ("searched", EntryState.COMPLETED)
+    assert found.resource == payment
+    # The journal knows that the other one came of another sale.
+    assert found.resource.payment_id != other.payment_id
+    assert len(gateway.requests_of("submit")) == sent
+
+
+@pytest.mark.parametrize("what", ["amount", "terminal", "order", "before"])
+async def test_another_orders_payment_is_not_taken_for_it(
+    gateway: Simulator, path: Path, what: str
+) -> None:
+    """A payment counts only if order, amount and terminal are the same, and it is not older."""
+    other = PaymentInstructionRequest(
+        processing_terminal_id="1234002" if what == "terminal" else "1234001",
+        order=sale(
+            amount=5000 if what == "amount" else 4999,
+            order_id="another" if what == "order" else "OrderRef6543",
+        ).order,
+    )
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        await session.run_sale(SERIAL, other)
+    if what == "before":
+        for payment in gateway.payments.values():
+            payment["order"]["dateTime"] = "2026-01-01T12:00:00Z"
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.resource) == ("left", None)
+
+
+async def test_an_old_intent_of_which_nothing_is_found_is_left(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not sent again unasked, and stays for a recovery that is asked to."""
+    key = await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert isinstance(found.error, OutcomeUnknownError)
+        assert (found.error.idempotency_key, found.error.serial_number) == (key, SERIAL)
+        assert "not submitted again" in caplog.text
+        assert gateway.requests_of("submit") == []
+        (again,) = await recovered(session, resubmit=True)
+        assert (again.action, again.state) == ("resubmitted", EntryState.COMPLETED)
+    (instruction,) = gateway.instructions.values()
+    assert instruction.idempotency_key == key
+
+
+async def test_past_the_window_nothing_is_ever_sent_again(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that the gateway may have forgotten ends as unknown, an error for a person to see."""
+    await leave(gateway, path, age=90_000)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session, resubmit=True)
+        assert found.state is EntryState.UNKNOWN
+        assert isinstance(found.error, OutcomeUnknownError)
+        assert [one.levelname for one in caplog.records] == ["ERROR"]
+        assert await recovered(session, resubmit=True) == []
+    assert gateway.requests_of("submit") == []
+    kept = await entry(path)
+    assert (kept.state, kept.body) == (EntryState.UNKNOWN, encode(sale()))
+
+
+async def test_a_shorter_window_is_a_setting(gateway: Simulator, path: Path) -> None:
+    """`RetryPolicy.idempotency_window` is what counts."""
+    await leave(gateway, path, age=200)
+    retries = RetryPolicy(idempotency_window=150)
+    async with session_of(gateway, path, retries=retries) as session:
+        (found,) = await recovered(session, resubmit=True)
+    assert found.state is EntryState.UNKNOWN
+    assert gateway.requests_of("submit") == []
+
+
+async def test_two_old_intents_for_one_order_are_not_guessed_at(
+    gateway: Simulator, path: Path
+) -> None:
+    """One payment is found, and either may have made it: neither is told to have."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        await session.run_sale(SERIAL, sale())
+    await leave(gateway, path, age=200)
+    await leave(gateway, path, age=300)
+    async with session_of(gateway, path) as session:
+        found = await recovered(session)
+    assert [(one.action, one.resource) for one in found] == [("left", None)] * 2
+    assert [one.state for one in found] == [EntryState.INTENT] * 2
+
+
+async def test_several_payments_of_one_order_are_for_a_person(
+    gateway: Simulator, path: Path
+) -> None:
+    """Which is its own can't be told: unknown, and the error names them."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payments = [await session.run_sale(SERIAL, sale()) for _ in range(2)]
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert found.state is EntryState.UNKNOWN
+    assert all(payment.payment_id in str(found.error) for payment in payments)
+
+
+async def test_a_clock_that_was_set_back_makes_no_intent_young(
+    gateway: Simulator, path: Path
+) -> None:
+    """An age below zero says nothing: nothing is sent unasked."""
+    await leave(gateway, path, age=-50)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert found.action == "left"
+    assert gateway.requests_of("submit") == []
+
+
+async def test_a_search_that_fails_leaves_it_for_another_time(
+    gateway: Simulator, path: Path
+) -> None:
+    """It is told with the reason, and found again."""
+    await leave(gateway, path, age=200)
+    gateway.faults.add("search", problem(403, "forbidden"))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert "403" in str(found.error)
+        (again,) = await recovered(session)
+        assert "no payment is found" in str(again.error)
+
+
+async def test_what_the_gateway_no_longer_knows_is_unknown(gateway: Simulator, path: Path) -> None:
+    """An instruction that is not found is for a person to look at, and not recovered for ever."""
+    await leave(gateway, path, EntryState.SUBMITTED, instruction_id="gone")
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+        assert isinstance(found.error, OutcomeUnknownError)
+        assert found.state is EntryState.UNKNOWN
+        assert await recovered(session) == []
+
+
+async def test_bytes_that_are_refused_for_good_end_it(gateway: Simulator, path: Path) -> None:
+    """A 400 says that no try of them can have made an instruction."""
+    await leave(gateway, path)
+    gateway.faults.add("submit", problem(400, "bad-request"))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert isinstance(found.error, BadRequestError)
+    assert (await entry(path)).state is EntryState.FAILED
+
+
+async def test_a_gateway_that_is_away_leaves_it_for_another_time(
+    gateway: Simulator, path: Path
+) -> None:
+    """The outcome stays unknown for now, and the next recovery has it."""
+    gateway.device(SERIAL).approves(after=UNIT)
+    async with session_of(gateway, path) as session:
+        made = await session.payment_instructions.submit(SERIAL, sale())
+    await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    fault = gateway.faults.add("status", status(503), times=None)
+    away = Timeouts(unreachable=5 * UNIT, cancel_grace=5 * UNIT, poll_interval=UNIT / 2)
+    async with session_of(gateway, path, timeouts=away) as session:
+        (found,) = await recovered(session)
+        assert isinstance(found.error, OutcomeUnknownError)
+        assert found.state is EntryState.SUBMITTED
+        fault.remove()
+        (again,) = await recovered(session)
+        assert isinstance(again.resource, Payment)
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "resource_type"),
+    [("refund", REFUND, Refund), ("signature", SIGNATURE, Signature)],
+)
+async def test_refunds_and_signatures_are_recovered_too(
+    gateway: Simulator, path: Path, kind: str, request_: Any, resource_type: type
+) -> None:
+    """By their ids, or by the same bytes; old ones are left, for they can't be searched for."""
+    await leave(gateway, path, request=request_, kind=kind)
+    await leave(gateway, path, request=request_, kind=kind, age=200)
+    async with session_of(gateway, path) as session:
+        young, old = await recovered(session)
+    assert isinstance(young.resource, resource_type)
+    assert (old.action, old.state) == ("left", EntryState.INTENT)
+    assert gateway.requests_of("search") == []
+
+
+async def test_what_another_gateway_has_is_left_alone(gateway: Simulator, path: Path) -> None:
+    """Entries of UAT are not recovered in production."""
+    await leave(gateway, path)
+    async with Simulator() as other:
+        async with session_of(other, path) as session:
+            assert await session.unfinished() == []
+            assert await recovered(session) == []
+        assert other.requests_of("submit") == []
+    assert (await entry(path)).state is EntryState.INTENT
+
+
+# One process at a time ----------
+
+
+async def test_what_a_living_process_drives_is_not_recovered(
+    gateway: Simulator, path: Path
+) -> None:
+    """Nor resumed, nor run again under its key: whoever tries is told."""
+    gateway.device(SERIAL).approves(after=10 * UNIT)
+    key = str(uuid4())
+    async with session_of(gateway, path) as one, session_of(gateway, path) as other:
+        task = asyncio.create_task(one.run_sale(SERIAL, sale(), idempotency_key=key))
+        await until(lambda: gateway.requests_of("status"))
+        (shown,) = await other.unfinished()
+        assert shown.running
+        assert await recovered(other) == []
+        with pytest.raises(LeaseLost):
+            await other.run_sale(SERIAL, sale(), idempotency_key=key)
+        (instruction,) = gateway.instructions
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await other.resume_sale(instruction).result()
+        assert isinstance(caught.value.__cause__, LeaseLost)
+        assert (await task).approved
+    assert len(gateway.requests_of("submit")) == 1
+    assert gateway.requests_of("cancel") == []
+
+
+async def test_whoever_has_lost_its_sale_stops_touching_it(gateway: Simulator, path: Path) -> None:
+    """Taken over by another process, a sale is neither cancelled nor written by the first."""
+    gateway.device(SERIAL).never_finishes()
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        await until(lambda: gateway.requests_of("status"))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE entries SET owner = 'another', fence = fence + 1")
+        task.cancel()
+        await asyncio.wait([task])
+        assert gateway.requests_of("cancel") == []
+        assert len(gateway.in_progress) == 1
+    left = await entry(path)
+    assert (left.state, left.owner) == (EntryState.SUBMITTED, "another")
+    gateway.clear()
+
+
+async def test_a_payment_is_returned_though_the_sale_was_taken_over(
+    gateway: Simulator, path: Path
+) -> None:
+    """What is known is told; the journal is the other process's to write."""
+    gateway.device(SERIAL).approves(after=3 * UNIT)
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        await until(lambda: gateway.requests_of("status"))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE entries SET owner = 'another', fence = fence + 1")
+        assert (await task).approved
+    assert (await entry(path)).owner == "another"
+
+
+async def test_one_of_two_recoveries_has_each_sale(gateway: Simulator, path: Path) -> None:
+    """Two sessions race over thirty sales: each is ended once, by one of them."""
+    for _ in range(30):
+        await leave(gateway, path)
+    for n, one in enumerate(await entries(path)):
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(
+                "UPDATE entries SET serial_number = ? WHERE idempotency_key = ?",
+                (f"device{n}", one.idempotency_key),
+            )
+    async with session_of(gateway, path) as left, session_of(gateway, path) as right:
+        first, second = await asyncio.gather(recovered(left), recovered(right))
+    keys = [found.entry.idempotency_key for found in first + second]
+    assert len(keys) == len(set(keys)) == 30
+    assert all(isinstance(found.resource, Payment) for found in first + second)
+    assert len(gateway.instructions) == len(gateway.requests_of("submit")) == 30
+
+
+async def test_a_resumed_sale_is_ended_in_the_journal(gateway: Simulator, path: Path) -> None:
+    """`resume_sale` takes its entry over, and knows its device and key by it."""
+    async with session_of(gateway, path) as session:
+        made = await session.payment_instructions.submit(SERIAL, sale())
+    key = await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    async with session_of(gateway, path) as session:
+        handle = session.resume_sale(made.instruction_id)
+        assert (await handle.result()).approved
+        assert (handle.serial_number, handle.idempotency_key) == (SERIAL, key)
+    assert (await entry(path)).state is EntryState.COMPLETED
+
+
+async def test_a_sale_under_a_key_whose_id_is_known_is_not_sent_again(
+    gateway: Simulator, path: Path
+) -> None:
+    """Run again under its key, it is asked for by its id, though the gateway forgot the key."""
+    key = str(uuid4())
+    async with session_of(gateway, path) as session:
+        payment = await session.run_sale(SERIAL, sale(), idempotency_key=key)
+        again = await session.run_sale(SERIAL, sale(), idempotency_key=key)
+        assert again == payment
+        with pytest.raises(ConfigurationError, match="another request"):
+            await session.run_sale(SERIAL, sale(amount=1), idempotency_key=key)
+    assert len(gateway.requests_of("submit")) == 1
+
+
+async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path) -> None:
+    """Whoever runs it again is told, before anything is sent."""
+    key = await leave(gateway, path, age=90_000)
+    async with session_of(gateway, path) as session:
+        with pytest.raises(ConfigurationError, match="longer than the gateway is trusted"):
+            await session.run_sale(SERIAL, sale(), idempotency_key=key)
+    assert gateway.requests_of("submit") == []
+
+
+async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_recovery(
+    gateway: Simulator, path: Path
+) -> None:
+    """Run again under its key and cancelled at once, it is left as one to cancel."""
+    key = await leave(gateway, path)
+    gateway.device(SERIAL).never_finishes()
+    async with session_of(gateway, path) as session:
+        await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            task = asyncio.create_task(session.run_sale(SERIAL, sale(), idempotency_key=key))
+            await asyncio.sleep(2 * UNIT)
+            task.cancel()
+            await asyncio.sleep(UNIT)
+            other.execute("ROLLBACK")
+        await asyncio.wait([task])
+        (left,) = await session.unfinished()
+        assert (left.state, left.running) == (EntryState.CANCELING, False)
+        (found,) = await recovered(session)
+        assert found.state is EntryState.CANCELED
+    assert gateway.in_progress == []
+
+
+# The loop over what is recovered ----------
+
+
+async def test_leaving_the_loop_lets_go_of_the_rest(gateway: Simulator, path: Path) -> None:
+    """What has not ended is there for the next recovery, and still in progress."""
+    async with session_of(gateway, path) as session:
+        quick = await session.payment_instructions.submit("quick", sale())
+        gateway.device("slow").approves(after=10 * UNIT)
+        slow = await session.payment_instructions.submit("slow", sale())
+    for made in (quick, slow):
+        await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        loop = session.recover()
+        first = await anext(loop)
+        assert first.entry.instruction_id == quick.instruction_id
+        await loop.aclose()
+        left = await session.unfinished()
+        assert [one.running for one in left] == [False, False]
+        rest = await recovered(session)
+    assert {one.entry.instruction_id for one in rest} == {slow.instruction_id, None}
+    assert gateway.in_progress == []
+
+
+async def test_closing_the_session_ends_the_loop(gateway: Simulator, path: Path) -> None:
+    """What was being recovered is let go of; the loop says that the session was closed."""
+    gateway.device(SERIAL).never_finishes()
+    async with session_of(gateway, path) as session:
+        made = await session.payment_instructions.submit(SERIAL, sale())
+    await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(recovered(session))
+        await until(lambda: gateway.requests_of("status"))
+    with pytest.raises(SessionClosedError):
+        await task
+    assert [one.running for one in await entries(path)] == [False, False]
+    assert len(gateway.in_progress) == 1
+    async with session_of(gateway, path) as session:
+        found = await recovered(session, "cancel")
+    assert {one.state for one in found} == {EntryState.CANCELED, EntryState.INTENT}
+
+
+async def test_a_session_without_a_journal_says_so(session: PayrocSession) -> None:
+    """`recover` and `unfinished` name what is missing."""
+    with pytest.raises(ConfigurationError, match="journal"):
+        await recovered(session)
+    with pytest.raises(ConfigurationError, match="journal"):
+        await session.unfinished()
+
+
+async def test_wrong_arguments_are_refused(gateway: Simulator, path: Path) -> None:
+    """The field is named, before anything is claimed."""
+    async with session_of(gateway, path) as session:
+        with pytest.raises(ConfigurationError, match="on_found"):
+            await recovered(session, "delete")
+        with pytest.raises(ConfigurationError, match="on_event"):
+            await recovered(session, on_event=1)
+    with pytest.raises(ConfigurationError, match="journal: must be a journal, not str"):
+        PayrocSession("key", environment=gateway.environment, journal="x")  # type: ignore[arg-type]
+
+
+async def test_a_journal_that_cannot_be_opened_opens_no_session(
+    gateway: Simulator, tmp_path: Path
+) -> None:
+    """The session is closed again, whole."""
+    session = PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        journal=SQLiteJournal(tmp_path / "no folder" / "sales.db"),
+    )
+    with pytest.raises(JournalError, match="no folder"):
+        await session.open()
+    with pytest.raises(SessionClosedError):
+        await session.run_sale(SERIAL, sale())
+    assert gateway.requests_of("submit") == []
+
+
+async def test_the_journal_of_the_environment(gateway: Simulator, path: Path) -> None:
+    """`PAYROC_JOURNAL` names it for `from_env`."""
+    variables = {
+        "PAYROC_API_KEY": gateway.api_key,
+        "PAYROC_API_URL": gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+        "PAYROC_JOURNAL": str(path),
+    }
+    async with PayrocSession.from_env(variables) as session:
+        await session.run_sale(SERIAL, sale())
+    assert (await entry(path)).state is EntryState.COMPLETED
+
+
+async def test_p7_no_secret_reaches_the_journal(gateway: Simulator, path: Path) -> None:
+    """Neither key, token nor card number is in the file, nor the body once the id is known."""
+    async with session_of(gateway, path) as session:
+        payment = await session.run_sale(SERIAL, sale(order_id="an-order-to-look-for"))
+        token = gateway.requests_of("submit")[0].headers["authorization"]
+    kept = await asyncio.to_thread(path.read_bytes)
+    assert payment.card.card_number.encode() not in kept
+    assert gateway.api_key.encode() not in kept
+    assert token.removeprefix("Bearer ").encode() not in kept
+    assert b"an-order-to-look-for" not in kept
+
+
+async def test_p1_a_submission_whose_answer_was_lost_is_one_entry(
+    gateway: Simulator, path: Path
+) -> None:
+    """Retries go under the one key, and the journal has one entry for them."""
+    gateway.faults.add("submit", drop_after())
+    async with session_of(gateway, path) as session:
+        assert (await session.run_sale(SERIAL, sale())).approved
+    assert (await entry(path)).state is EntryState.COMPLETED
+    assert len(gateway.instructions) == 1
+
+
+async def test_a_failed_one_is_told_as_such(gateway: Simulator, path: Path) -> None:
+    """What a recovered instruction failed with reaches the loop."""
+    gateway.device(SERIAL).fails("Out of paper")
+    await leave(gateway, path)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert isinstance(found.error, InstructionFailedError)
+    assert found.error.error_message == "Out of paper"
+    assert found.state is EntryState.FAILED
