@@ -187,7 +187,7 @@ class Records:
                 instruction_id,
                 entry.serial_number,
                 state.value,
-                error or f"no answer in {patience:g} s",
+                str(error) or f"no answer in {patience:g} s",
                 extra={
                     "serial_number": entry.serial_number,
                     "idempotency_key": entry.idempotency_key,

@@ -11,8 +11,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -44,6 +44,9 @@ Work = Callable[[sqlite3.Connection], Any]
 VERSION = 1
 APPLICATION = 0x50617972
 """Marks the file as a journal of ours."""
+TURN = 0.03
+"""Seconds for which SQLite waits for a lock by itself: it looks ever more seldom, so that a writer
+that waits long would be passed over by those that come. Then it is asked anew."""
 LARGEST_GROUP = 512
 """Writes in one transaction at most: those behind them wait for its commit."""
 # Below, several connections in WAL mode may damage the file when the log is reset.
@@ -341,9 +344,9 @@ class SQLiteJournal:
         with suppress(FileExistsError):
             # Never opened if it is there: closing it again would undo SQLite's own locks on it.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=self._busy_timeout)
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=TURN)
         try:
-            _bring_about(db)
+            self._patiently(lambda: _bring_about(db))
             lock = OwnerLock(self._owners)
         except BaseException:
             db.close()
@@ -355,22 +358,33 @@ class SQLiteJournal:
         self, db: sqlite3.Connection, group: list[tuple[Work, asyncio.Future[Any]]]
     ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
         """Do a group of works in one transaction: all of it is on disk, or nothing of it."""
-        results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+
+        def transact() -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
+            results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+            with _transaction(db):
+                for work, done in group:
+                    try:
+                        results.append((done, work(db), None))
+                    except (PayrocError, sqlite3.IntegrityError) as error:
+                        # It has changed nothing: each looks before it writes.
+                        results.append((done, None, _told(self._path, error)))
+            return results
+
         try:
-            db.execute("BEGIN IMMEDIATE")
-            for work, done in group:
-                try:
-                    results.append((done, work(db), None))
-                except (PayrocError, sqlite3.IntegrityError) as error:
-                    # It has changed nothing: each looks before it writes.
-                    results.append((done, None, _told(self._path, error)))
-            db.execute("COMMIT")
+            return self._patiently(transact)
         except Exception as error:
-            with suppress(sqlite3.Error):
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
             return [(done, None, _told(self._path, error)) for _, done in group]
-        return results
+
+    def _patiently(self, transact: Callable[[], T]) -> T:
+        """What a transaction gives, however often another process was quicker, for a while."""
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                return transact()
+            except sqlite3.OperationalError as error:
+                busy = (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
 
     def _tell(self, results: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
@@ -421,8 +435,7 @@ def _bring_about(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA journal_mode = {mode}")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")  # a body that is dropped is gone from the file
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(db):
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -438,6 +451,13 @@ def _bring_about(db: sqlite3.Connection) -> None:
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION}")
             db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
