@@ -175,8 +175,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         if self.resource is None and self.error is None:
             ended = SessionClosedError("its task was ended before it was seen to its end")
             self.error = self._unknown(ended) if self._may_exist else self._canceled_unsent()
-            if self._record is not None and not self._may_exist:
-                self._record.owe_unsent()
+            if self._record is not None:
+                (self._record.owe_release if self._may_exist else self._record.owe_unsent)()
         if not self.accepted.done():
             self.accepted.set_result(None)
 
@@ -432,6 +432,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         assert self.instruction_id is not None
         await self._record.submitted(self.instruction_id)
 
+    def _is_under_way(self) -> bool:
+        """Whether the gateway has accepted it, and has not been heard to have ended it."""
+        ended = self.instruction is not None and self.instruction.status in ENDED
+        return self.instruction_id is not None and not ended
+
     async def _record_end(self) -> None:
         record, error = self._record, self.error
         assert record is not None
@@ -449,7 +454,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 await record.ended(EntryState.FAILED)
             elif not isinstance(error, OutcomeUnknownError):
                 await record.ended(EntryState.CANCELED)
-            elif isinstance(error.__cause__, NotFoundError):
+            elif isinstance(error.__cause__, NotFoundError) and self._is_under_way():
                 await record.ended(EntryState.UNKNOWN)  # asking on would tell nothing
             elif not isinstance(error.__cause__, LeaseLost):
                 await record.let_go()

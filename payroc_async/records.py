@@ -144,6 +144,10 @@ class Records:
                 logger.warning("not written any more: %s", error)
             except TimeoutError as error:
                 raise self._too_slow() from error
+            except JournalError:
+                raise
+            except Exception as error:
+                raise JournalError(f"the journal failed: {error!r}") from error
             if self._owed.get(key) is write:
                 del self._owed[key]
 
@@ -178,7 +182,7 @@ class Records:
         except LeaseLost:
             self._owed.pop(entry.idempotency_key, None)
             raise
-        except (JournalError, TimeoutError) as error:
+        except Exception as error:  # whatever a journal of the caller's own may raise
             self._owed[entry.idempotency_key] = write
             logger.error(
                 "the journal could not be told that the %s instruction %s on device %s is %s, "

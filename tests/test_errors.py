@@ -55,6 +55,8 @@ TREE = {
     "RateLimitedError": "APIError",
     "ServerError": "APIError",
     "DeviceBusyError": "PayrocError",
+    "JournalError": "PayrocError",
+    "LeaseLost": "JournalError",
     "PaymentDeclinedError": "PayrocError",
     "InstructionError": "PayrocError",
     "InstructionFailedError": "InstructionError",
@@ -93,6 +95,8 @@ def every_error() -> Iterator[e.PayrocError]:
     ):
         yield api_error(error_type)
     yield e.DeviceBusyError("1850010868")
+    yield e.JournalError("disk full")
+    yield e.LeaseLost("a key")
     yield e.PaymentDeclinedError(payment())
     yield e.InstructionError(**KNOWN)
     yield e.InstructionFailedError("Device error", **KNOWN)
@@ -111,7 +115,7 @@ def drawn_tree() -> dict[str, str | None]:
     parents: dict[str, str | None] = {}
     branch: list[tuple[int, str]] = []
     for line in (e.__doc__ or "").splitlines():
-        found = re.match(r"([\s│├└─]*)([A-Z]\w*Error)\b", line)
+        found = re.match(r"([\s│├└─]*)([A-Z]\w*Error|LeaseLost)\b", line)
         if not found or not line.startswith("    "):
             continue
         depth, name = len(found[1]), found[2]

@@ -250,6 +250,24 @@ async def test_a_sale_under_way_goes_on_without_its_journal(
     assert (await entry(path)).state is EntryState.COMPLETED
 
 
+class Unwell(SQLiteJournal):
+    """A journal of somebody's own, which fails in ways of its own once a sale is under way."""
+
+    async def write(self, entry: Entry, state: EntryState, **ids: Any) -> None:
+        raise RuntimeError("unwell")
+
+
+async def test_no_failure_of_a_journals_own_stops_a_sale_under_way(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it raises, the payment is returned and the failure logged."""
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=Unwell(path)
+    ) as session:
+        assert (await session.run_sale(SERIAL, sale())).approved
+    assert "unwell" in caplog.text
+
+
 # Recovery, by state ----------
 
 
@@ -484,6 +502,21 @@ async def test_what_the_gateway_no_longer_knows_is_unknown(gateway: Simulator, p
         assert isinstance(found.error, OutcomeUnknownError)
         assert found.state is EntryState.UNKNOWN
         assert await recovered(session) == []
+
+
+@pytest.mark.parametrize("of", ["submit", "payment"])
+async def test_not_found_of_something_else_can_still_be_learned(
+    gateway: Simulator, path: Path, of: str
+) -> None:
+    """A 404 for the device, or for the payment, is no end: another recovery tries again."""
+    await leave(gateway, path)
+    gateway.faults.add(of, problem(404, "not-found"))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+        assert isinstance(found.error, OutcomeUnknownError)
+        assert found.state in (EntryState.INTENT, EntryState.SUBMITTED)
+        (again,) = await recovered(session)
+        assert isinstance(again.resource, Payment)
 
 
 async def test_bytes_that_are_refused_for_good_end_it(gateway: Simulator, path: Path) -> None:
