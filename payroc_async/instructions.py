@@ -456,7 +456,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 await record.ended(EntryState.CANCELED)
             elif isinstance(error.__cause__, NotFoundError) and self._is_under_way():
                 await record.ended(EntryState.UNKNOWN)  # asking on would tell nothing
-            elif not isinstance(error.__cause__, LeaseLost):
+            else:
                 await record.let_go()
         except LeaseLost as lost:
             logger.warning("how it ended is not for this process to write: %s", lost)

@@ -250,6 +250,35 @@ async def test_a_sale_under_way_goes_on_without_its_journal(
     assert (await entry(path)).state is EntryState.COMPLETED
 
 
+class Away(SQLiteJournal):
+    """A journal that can be away."""
+
+    away = False
+
+    async def write(self, entry: Entry, state: EntryState, **ids: Any) -> None:
+        if self.away:
+            raise JournalError("away")
+        await super().write(entry, state, **ids)
+
+
+async def test_what_could_not_be_written_is_written_with_the_next_sale(
+    gateway: Simulator, path: Path
+) -> None:
+    """How a sale ended is on disk before the next is begun, once the journal is back."""
+    journal = Away(path)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=journal
+    ) as session:
+        journal.away = True
+        first = await session.run_sale(SERIAL, sale())
+        (left,) = await session.unfinished()
+        assert (left.state, left.running) == (EntryState.INTENT, True)
+        journal.away = False
+        await session.run_sale(SERIAL, sale())
+        assert [one.resource_id for one in await journal.entries()][0] == first.payment_id
+        assert await session.unfinished() == []
+
+
 class Unwell(SQLiteJournal):
     """A journal of somebody's own, which fails in ways of its own once a sale is under way."""
 
@@ -716,7 +745,7 @@ async def test_leaving_the_loop_lets_go_of_the_rest(gateway: Simulator, path: Pa
     """What has not ended is there for the next recovery, and still in progress."""
     async with session_of(gateway, path) as session:
         quick = await session.payment_instructions.submit("quick", sale())
-        gateway.device("slow").approves(after=10 * UNIT)
+        gateway.device("slow").never_finishes()
         slow = await session.payment_instructions.submit("slow", sale())
     for made in (quick, slow):
         await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
@@ -728,6 +757,7 @@ async def test_leaving_the_loop_lets_go_of_the_rest(gateway: Simulator, path: Pa
         await loop.aclose()
         left = await session.unfinished()
         assert [one.running for one in left] == [False, False]
+        gateway._state.change(gateway.in_progress[0], "completed")
         rest = await recovered(session)
     assert {one.entry.instruction_id for one in rest} == {slow.instruction_id, None}
     assert gateway.in_progress == []
