@@ -37,7 +37,7 @@ from payroc_async import (
 )
 from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, Intent, SQLiteJournal
-from payroc_async.simulator import Simulator, drop_after, problem, status
+from payroc_async.simulator import Simulator, drop_after, hang, problem, status
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from .driver import gate, until
@@ -781,6 +781,19 @@ async def test_closing_the_session_ends_the_loop(gateway: Simulator, path: Path)
     async with session_of(gateway, path) as session:
         found = await recovered(session, "cancel")
     assert {one.state for one in found} == {EntryState.CANCELED, EntryState.INTENT}
+
+
+async def test_a_closed_session_leaves_no_search_behind(gateway: Simulator, path: Path) -> None:
+    """A search that is under way ends with the session, and its entry is let go of."""
+    await leave(gateway, path, age=200)
+    gateway.faults.add("search", hang())
+    async with session_of(gateway, path) as session:
+        task = asyncio.create_task(recovered(session))
+        await until(lambda: gateway.requests_of("search"))
+    assert [one for one in asyncio.all_tasks() if "recovery" in one.get_name()] == []
+    with pytest.raises(SessionClosedError):
+        await task
+    assert (await entry(path)).owner == ""
 
 
 async def test_a_session_without_a_journal_says_so(session: PayrocSession) -> None:
