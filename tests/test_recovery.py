@@ -213,14 +213,17 @@ async def test_cancelled_before_it_is_sent(gateway: Simulator, path: Path) -> No
 
 
 async def test_nothing_is_sent_where_the_intent_cannot_be_kept(
-    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+    gateway: Simulator, path: Path
 ) -> None:
-    """A locked database is a JournalError in `Timeouts.journal`; the next sale is sold as ever."""
-    timeouts = Timeouts(journal=5 * UNIT)
-    async with session_of(gateway, path, timeouts=timeouts) as session:
+    """A locked database is a JournalError before anything is sent; the next sale goes as ever."""
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        journal=SQLiteJournal(path, busy_timeout=2 * UNIT),
+    ) as session:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(JournalError):
+            with pytest.raises(JournalError, match="locked"):
                 await session.run_sale(SERIAL, sale())
             other.execute("ROLLBACK")
         assert gateway.requests_of("submit") == []
@@ -230,24 +233,32 @@ async def test_nothing_is_sent_where_the_intent_cannot_be_kept(
     assert sorted(one.state for one in await entries(path)) == ["canceled", "completed"]
 
 
-async def test_a_sale_under_way_goes_on_without_its_journal(
-    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It ends as ever, an error says what could not be written, and it is written later."""
-    gateway.device(SERIAL).approves(after=4 * UNIT)
-    timeouts = Timeouts(journal=3 * UNIT)
-    async with session_of(gateway, path, timeouts=timeouts) as session:
-        submitted: list[object] = []
-        task = asyncio.create_task(session.run_sale(SERIAL, sale(), on_event=submitted.append))
-        await until(lambda: gateway.requests_of("status"))
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            assert (await task).approved
-            other.execute("ROLLBACK")
-        (told,) = [one for one in caplog.records if one.levelno == logging.ERROR]
-        assert "goes on without" in told.getMessage()
-        assert SERIAL in told.getMessage()
-    assert (await entry(path)).state is EntryState.COMPLETED
+class Silent(SQLiteJournal):
+    """A journal that does what it is asked, and does not answer the first time."""
+
+    silent = True
+
+    async def begin(self, intent: Intent, *, window: float) -> Entry:
+        entry = await super().begin(intent, window=window)
+        if self.silent:
+            self.silent = False
+            await asyncio.Future()
+        return entry
+
+
+async def test_a_journal_that_does_not_answer_sends_nothing(gateway: Simulator, path: Path) -> None:
+    """After `Timeouts.journal` the sale is refused, and nobody recovers what is on disk of it."""
+    session = PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=Timeouts(journal=0.5),
+        journal=Silent(path),
+    )
+    async with session:
+        with pytest.raises(JournalError, match="did not answer"):
+            await session.run_sale(SERIAL, sale())
+    assert gateway.requests_of("submit") == []
+    assert (await entry(path)).state is EntryState.CANCELED
 
 
 class Away(SQLiteJournal):
@@ -261,16 +272,19 @@ class Away(SQLiteJournal):
         await super().write(entry, state, **ids)
 
 
-async def test_what_could_not_be_written_is_written_with_the_next_sale(
-    gateway: Simulator, path: Path
+async def test_a_sale_under_way_goes_on_without_its_journal(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """How a sale ended is on disk before the next is begun, once the journal is back."""
+    """Errors say what could not be written; it is written before the next sale is begun."""
     journal = Away(path)
     async with PayrocSession(
         gateway.api_key, environment=gateway.environment, journal=journal
     ) as session:
         journal.away = True
         first = await session.run_sale(SERIAL, sale())
+        told = [one for one in caplog.records if one.levelno == logging.ERROR]
+        assert all("goes on without" in one.getMessage() for one in told)
+        assert {getattr(one, "serial_number", None) for one in told} == {SERIAL}
         (left,) = await session.unfinished()
         assert (left.state, left.running) == (EntryState.INTENT, True)
         journal.away = False
