@@ -13,6 +13,9 @@ from uuid import uuid4
 
 __all__ = ["OwnerLock", "forget_dead_owners", "is_alive"]
 
+NO_JOURNAL = "PRAGMA journal_mode = MEMORY"
+"""Lest each lock make a second file, which a process that is killed would leave."""
+
 
 class OwnerLock:
     """The lock of a new owner, held until it is released or the process ends.
@@ -29,6 +32,7 @@ class OwnerLock:
             self._path.touch(mode=0o600, exist_ok=False)
             self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
             with suppress(sqlite3.OperationalError):
+                self._connection.execute(NO_JOURNAL)
                 self._connection.execute("BEGIN EXCLUSIVE")
                 if self._path.exists():
                     return
@@ -58,13 +62,14 @@ def is_alive(folder: Path, owner: str) -> bool:
 def forget_dead_owners(folder: Path, but: set[str]) -> None:
     """Delete the files of owners that are dead, but for those that still own something."""
     for path in folder.iterdir():
-        if path.name in but or path.suffix:
+        if path.name in but:
             continue
         # Locked while it is deleted: it may be that of an owner who is about to lock it.
         with (
             suppress(sqlite3.Error, OSError),
             closing(_connect(path)) as connection,
         ):
+            connection.execute(NO_JOURNAL)
             connection.execute("BEGIN EXCLUSIVE")
             path.unlink(missing_ok=True)
 

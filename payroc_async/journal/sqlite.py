@@ -102,7 +102,7 @@ class SQLiteJournal:
             raise ConfigurationError("path", "must not be empty")
         if isinstance(busy_timeout, bool) or not busy_timeout > 0:
             raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
-        self._path = Path(path).absolute()  # wherever the process goes
+        self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -370,7 +370,8 @@ class SQLiteJournal:
         with suppress(FileExistsError):
             # Never opened if it is there: closing it again would undo SQLite's own locks on it.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        # Beside the file itself: who comes by another path must find the same owners.
+        # Beside the file itself: who comes by another path must find the same owners, and so must
+        # this process when it has changed its folder.
         real = self._path.resolve()
         self._owners = real.with_name(f"{real.name}-owners")
         db = sqlite3.connect(real, isolation_level=None, timeout=TURN)
