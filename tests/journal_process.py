@@ -50,14 +50,18 @@ class JournalProcess:
     """``"opened"``, or the error's name and text."""
 
     @classmethod
-    async def start(cls, place: dict[str, Any], **options: Any) -> JournalProcess:
-        """Start one, and return when it has opened its journal, or has failed to."""
+    async def start(cls, place: dict[str, Any], *, user: int = 0) -> JournalProcess:
+        """Start one, and return when it has opened its journal, or has failed to.
+
+        Args:
+            place: The arguments of its journal.
+            user: Whom it becomes before that; 0 stays.
+        """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.journal_process", json.dumps(place)),
+            *(sys.executable, "-m", "tests.journal_process", json.dumps(place), str(user)),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            **options,
         )
         started = cls(process)
         started.opened = await started._answer()
@@ -139,4 +143,8 @@ async def _main(place: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if user := int(sys.argv[2]):
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
     asyncio.run(_main(json.loads(sys.argv[1])))

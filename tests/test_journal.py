@@ -109,8 +109,8 @@ async def started() -> AsyncIterator[Callable[..., Awaitable[JournalProcess]]]:
     """Starts processes with a journal, and kills them at the end."""
     processes: list[JournalProcess] = []
 
-    async def start(store: Store, **options: Any) -> JournalProcess:
-        processes.append(await JournalProcess.start(store.place, **options))
+    async def start(store: Store) -> JournalProcess:
+        processes.append(await JournalProcess.start(store.place))
         return processes[-1]
 
     yield start

@@ -8,10 +8,12 @@ __all__ = [
     "ADOPTED",
     "ALIVE",
     "CLAIM",
+    "END_SESSION",
     "FOREIGN_OWNERS",
     "INSERT",
     "KNOWN",
     "LOCK",
+    "LOCK_WORK",
     "NEXT_OWNER",
     "PURGE",
     "SCHEMA",
@@ -43,7 +45,7 @@ CREATE TABLE payroc_journal (
 );
 CREATE INDEX payroc_journal_open ON payroc_journal (owner)
     WHERE state IN ('intent', 'submitted', 'canceling', 'unknown');
-CREATE SEQUENCE payroc_journal_owner MAXVALUE 4294967295;
+CREATE SEQUENCE payroc_journal_owner MAXVALUE 2147483647;
 CREATE TABLE payroc_journal_version (version integer NOT NULL);
 INSERT INTO payroc_journal_version VALUES (1);
 """
@@ -59,6 +61,15 @@ LOCK_OF = "('payroc_journal'::regclass::oid::bigint << 32) | {}::bigint"
 NEXT_OWNER = b"SELECT nextval('payroc_journal_owner')"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK_OF.format('%s')})".encode()
 LOCK = f"SELECT pg_advisory_lock({LOCK_OF.format('%s')})".encode()
+# In the space of two numbers. The server may yet do what it was sent on a connection that is lost:
+# the next one waits until that has ended, lest an old write come after a new one.
+LOCK_WORK = b"""
+SELECT pg_advisory_lock(('payroc_journal'::regclass::oid::bigint - 2147483648)::int, %s::int)
+"""
+END_SESSION = b"""
+SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND pid = %s AND objid = %s::bigint::oid AND granted
+"""
 # Shared, so that those who ask at once do not take each other for the owner; and until the end of
 # the transaction, so that an owner that comes back does so before or after it.
 ALIVE = (

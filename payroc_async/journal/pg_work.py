@@ -13,7 +13,7 @@ import psycopg
 from payroc_async.errors import JournalError, PayrocError
 
 from .pg_jobs import Job
-from .pg_schema import LOCK, NEXT_OWNER, TRY_LOCK
+from .pg_schema import END_SESSION, LOCK, LOCK_WORK, NEXT_OWNER, TRY_LOCK
 from .pg_server import Connection, Row, Server, bring_about, cut, is_lost
 
 __all__ = ["OwnerLock", "Worker"]
@@ -37,12 +37,15 @@ class Worker:
 
     Args:
         server: Where to.
+        owner: Whose work it is.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, owner: OwnerLock) -> None:
         self._server = server
+        self._owner = owner
         self._queue: asyncio.Queue[Job[Any] | None] = asyncio.Queue()
         self._connection: Connection | None = None
+        self._last_session: int | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -54,7 +57,7 @@ class Worker:
             psycopg.Error: There is no connection to be had.
             TimeoutError: Not within the patience.
         """
-        self._connection = await self._server.connect()
+        await self._connected()
         self._task = self._loop.create_task(self._serve(), name="payroc journal")
 
     def refuse(self) -> None:
@@ -193,7 +196,10 @@ class Worker:
 
     async def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = await self._server.connect()
+            self._connection = await _connected_as(
+                self._server, LOCK_WORK, self._owner.owner, self._last_session
+            )
+            self._last_session = self._connection.info.backend_pid
         return self._connection
 
     async def _disconnect(self) -> None:
@@ -221,6 +227,7 @@ class OwnerLock:
         self._server = server
         self._held = asyncio.Event()
         self._connection: Connection | None = None
+        self._last_session: int | None = None
         self._task: asyncio.Task[None] | None = None
         self.owner = 0
 
@@ -239,6 +246,7 @@ class OwnerLock:
         while not locked:
             (self.owner,) = await _row(connection, NEXT_OWNER)
             (locked,) = await _row(connection, TRY_LOCK, self.owner)
+        self._last_session = connection.info.backend_pid
         self._held.set()
         self._task = asyncio.create_task(self._keep(connection), name="payroc journal lock")
 
@@ -294,18 +302,31 @@ class OwnerLock:
         while True:
             await asyncio.sleep(delay)
             try:
-                self._connection = connection = await self._server.connect()
-                try:
-                    # Claims under way come to their end first.
-                    await connection.execute(LOCK, (self.owner,))
-                except BaseException:
-                    await connection.close()
-                    raise
+                # Claims under way come to their end first.
+                connection = await _connected_as(self._server, LOCK, self.owner, self._last_session)
             except Exception as error:
                 logger.debug("journal: %s", self._server.told(error))
             else:
+                self._last_session = connection.info.backend_pid
+                self._connection = connection
                 return connection
             delay = min(max(2 * delay, SHORTEST_DELAY), LONGEST_DELAY)
+
+
+async def _connected_as(
+    server: Server, lock: bytes, owner: int, last_session: int | None
+) -> Connection:
+    """A connection that holds a lock of the owner's, whose last one the server may still have."""
+    connection = await server.connect()
+    try:
+        async with asyncio.timeout(server.patience):
+            if last_session is not None:
+                await connection.execute(END_SESSION, (last_session, owner))
+            await connection.execute(lock, (owner,))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 async def _row(connection: Connection, statement: bytes, *values: Any) -> Row:

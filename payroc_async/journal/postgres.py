@@ -102,7 +102,8 @@ class PostgresJournal:
 
         if self._worker is not None:
             raise JournalError(f"journal in PostgreSQL ({self._server}): it is open already")
-        self._worker, self._lock = Worker(self._server), OwnerLock(self._server)
+        self._lock = OwnerLock(self._server)
+        self._worker = Worker(self._server, self._lock)
         try:
             await self._lock.open(self._schema)
             await self._worker.open()
