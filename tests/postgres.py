@@ -6,7 +6,6 @@ import fcntl
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -38,6 +37,16 @@ SETTINGS = {
     "jit": "off",
     "restart_after_crash": "off",
 }
+# Ends with the server, which it stops when its input ends: also where the tests were killed. The
+# server's clients are not waited for.
+WATCH = """
+exec 3<&0
+"$@" 3<&- </dev/null &
+server=$!
+(cat <&3 >/dev/null; kill -INT $server) &
+exec 3<&-
+wait $server
+"""
 # Who has a password is asked for it.
 ACCESS = "host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 OWNER = "till"
@@ -47,8 +56,8 @@ def _programs() -> Path | None:
     """The folder of the newest server: Debian's is not where programs are looked for."""
     found = shutil.which("initdb")
     folders = [Path(found).parent] if found else []
-    versions = Path("/usr/lib/postgresql").glob("*/bin")
-    folders += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
+    versions = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+    folders += sorted(versions, key=lambda path: float(path.parent.name), reverse=True)
     return next((path for path in folders if (path / "postgres").exists()), None)
 
 
@@ -141,6 +150,7 @@ class PostgresServer:
         with (self.folder / "log").open("ab") as log:
             process = self._process = subprocess.Popen(
                 [
+                    *("sh", "-c", WATCH, "sh"),
                     *(PROGRAMS / "postgres", "-D", self.folder / "data"),
                     *(
                         part
@@ -151,7 +161,7 @@ class PostgresServer:
                 **_run_as(),
                 cwd=self.folder,
                 env={"LC_ALL": "C", "PATH": os.defpath},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
@@ -164,22 +174,18 @@ class PostgresServer:
             assert time.monotonic() < deadline, "PostgreSQL has not started in time"
             time.sleep(0.01)
 
-    def stop(self, *, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop it, by default without waiting for its clients. Does nothing if it is stopped."""
+    def stop(self) -> None:
+        """Stop it, and return when it has ended. Does nothing if it is stopped."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(how)
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(PATIENCE)
 
-    def restart(self, *, how: signal.Signals = signal.SIGINT) -> None:
+    def restart(self) -> None:
         """Stop it and start it again."""
-        self.stop(how=how)
+        self.stop()
         self.start()
 
     def execute(self, statement: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:

@@ -30,7 +30,7 @@ class Job(Generic[T]):
     """
 
     statement: bytes | None = None
-    values: Sequence[Any] = ()
+    values: Sequence[Any] = field(default=(), repr=False)
     judge: Callable[[list[Row]], T | None] | None = None
     work: Callable[[Connection], Awaitable[T]] | None = None
     forsaken: Callable[[T], Sequence[Job[Any]]] | None = None

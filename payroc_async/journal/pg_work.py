@@ -126,7 +126,7 @@ class Worker:
                 if not lost and len(jobs) > 1:
                     return [left for job in jobs for left in await self._insist([job], attempt)]
                 if lost and not delay:
-                    logger.warning("journal: %s; connecting again", self._server.told(error))
+                    logger.warning("%s; connecting again", self._server.told(error))
                 now = self._loop.time()
                 for job in jobs:
                     if not lost or now >= job.deadline:
@@ -276,14 +276,18 @@ class OwnerLock:
             error = await self._lost(connection)
             self._held.clear()
             logger.warning(
-                "journal: %s; the lock of owner %d is lost until it is connected again, and "
+                "%s; the lock of owner %d is lost until it is connected again, and "
                 "others may take over what it drives",
                 self._server.told(error),
                 self.owner,
             )
             connection = await self._again()
             self._held.set()
-            logger.warning("journal: the lock of owner %d is held again", self.owner)
+            logger.warning(
+                "journal in PostgreSQL (%s): the lock of owner %d is held again",
+                self._server,
+                self.owner,
+            )
 
     async def _lost(self, connection: Connection) -> Exception:
         """Why the connection is lost, once it is: nothing else is ever received on it."""
@@ -305,7 +309,7 @@ class OwnerLock:
                 # Claims under way come to their end first.
                 connection = await _connected_as(self._server, LOCK, self.owner, self._last_session)
             except Exception as error:
-                logger.debug("journal: %s", self._server.told(error))
+                logger.debug("%s", self._server.told(error))
             else:
                 self._last_session = connection.info.backend_pid
                 self._connection = connection
