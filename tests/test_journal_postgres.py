@@ -303,6 +303,23 @@ async def test_a_server_that_does_not_answer_is_an_error_in_time(
         assert (await journal.get("k") or entry).state is EntryState.CANCELING
 
 
+async def test_a_loss_that_the_server_has_not_noticed_is_not_waited_for(
+    postgres: PostgresServer, schema: str
+) -> None:
+    """The server is told to end the old session, which holds the lock that the new one needs."""
+    async with journal_in(postgres, schema, patience=1.0) as journal:
+        worker = journal._worker
+        assert worker is not None
+        lost, worker._connection = worker._connection, None
+        assert lost is not None
+        try:
+            assert await journal.get("k") is None
+            with pytest.raises(psycopg.OperationalError):
+                await lost.execute(b"SELECT 1")
+        finally:
+            await lost.close()
+
+
 async def test_a_row_that_another_has_locked_holds_up_no_other(
     postgres: PostgresServer, schema: str
 ) -> None:
