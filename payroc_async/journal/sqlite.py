@@ -147,9 +147,8 @@ class SQLiteJournal:
         """
         if self._thread is None:
             return
-        if not self._closing:
-            self._closing = True
-            self._queue.put(None)
+        self._closing = True
+        self._queue.put(None)
         await asyncio.wait((self._ended,))
         self._thread = None
 
