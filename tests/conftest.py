@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -18,6 +18,9 @@ from blockbuster import blockbuster_ctx
 from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryPolicy, Timeouts
 from payroc_async.models.amount import digits_after_point
 from payroc_async.simulator import Simulator
+
+if TYPE_CHECKING:
+    from .postgres import PostgresServer
 
 digits_after_point("USD")  # reads its table from disk, once, and not in the loop of some test
 SERIAL = "1850010868"
@@ -121,6 +124,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of the command line, in this process, gives up as soon as those of the tests."""
     from_env = functools.partial(PayrocSession.from_env, timeouts=QUICK, retries=EAGER)
     monkeypatch.setattr(PayrocSession, "from_env", from_env)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server for those tests of this process that want one."""
+    from .postgres import MISSING, server_in
+
+    if MISSING:
+        pytest.skip(MISSING)
+    folder = tmp_path_factory.getbasetemp()
+    with server_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as server:
+        yield server
 
 
 class MockedResponse(ClientResponse):

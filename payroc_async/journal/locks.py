@@ -13,6 +13,9 @@ from uuid import uuid4
 
 __all__ = ["OwnerLock", "forget_dead_owners", "is_alive"]
 
+NO_JOURNAL = "PRAGMA journal_mode = MEMORY"
+"""Lest each lock make a second file, which a process that is killed would leave."""
+
 
 class OwnerLock:
     """The lock of a new owner, held until it is released or the process ends.
@@ -29,6 +32,7 @@ class OwnerLock:
             self._path.touch(mode=0o600, exist_ok=False)
             self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
             with suppress(sqlite3.OperationalError):
+                self._connection.execute(NO_JOURNAL)
                 self._connection.execute("BEGIN EXCLUSIVE")
                 if self._path.exists():
                     return
@@ -37,8 +41,9 @@ class OwnerLock:
 
     def release(self) -> None:
         """Let go of it: from here on, what is still owned may be claimed."""
-        self._path.unlink(missing_ok=True)
         self._connection.close()
+        # After it, for Windows keeps a file that is open; the name never comes again.
+        self._path.unlink(missing_ok=True)
 
 
 def is_alive(folder: Path, owner: str) -> bool:
@@ -47,9 +52,7 @@ def is_alive(folder: Path, owner: str) -> bool:
     if not path.exists():
         return False
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)
-        ) as connection:
+        with closing(_connect(path)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.Error:
         return path.exists()  # locked, or it can't be opened; unless it has gone meanwhile
@@ -59,5 +62,19 @@ def is_alive(folder: Path, owner: str) -> bool:
 def forget_dead_owners(folder: Path, but: set[str]) -> None:
     """Delete the files of owners that are dead, but for those that still own something."""
     for path in folder.iterdir():
-        if path.name not in but and not path.suffix and not is_alive(folder, path.name):
+        if path.name in but:
+            continue
+        # Locked while it is deleted: it may be that of an owner who is about to lock it.
+        with (
+            suppress(sqlite3.Error, OSError),
+            closing(_connect(path)) as connection,
+        ):
+            connection.execute(NO_JOURNAL)
+            connection.execute("BEGIN EXCLUSIVE")
             path.unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """To a file that is there already."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)

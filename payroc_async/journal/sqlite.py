@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost, PayrocError
 
@@ -49,6 +49,11 @@ TURN = 0.03
 that waits long would be passed over by those that come. Then it is asked anew."""
 LARGEST_GROUP = 512
 """Writes in one transaction at most: those behind them wait for its commit."""
+# One value's fault, or one statement's; not the file's.
+REFUSED = (
+    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError),
+    *(sqlite3.ProgrammingError, UnicodeError, OverflowError),
+)
 # Below, several connections in WAL mode may damage the file when the log is reset.
 SOUND_WAL = (3, 51, 3)
 
@@ -98,10 +103,10 @@ class SQLiteJournal:
         if isinstance(busy_timeout, bool) or not busy_timeout > 0:
             raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
         self._path = Path(path)
-        self._owners = self._path.with_name(f"{self._path.name}-owners")
         self._busy_timeout = busy_timeout
-        self._queue: SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closing = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path}>"
@@ -119,6 +124,8 @@ class SQLiteJournal:
         if self._thread is not None:
             raise JournalError(f"{self._path}: this journal is open already")
         self._loop = asyncio.get_running_loop()
+        self._queue = SimpleQueue()
+        self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         opened: asyncio.Future[None] = self._loop.create_future()
         # A daemon, lest a journal that nobody closed keep the interpreter from ending.
@@ -140,6 +147,7 @@ class SQLiteJournal:
         """
         if self._thread is None:
             return
+        self._closing = True
         self._queue.put(None)
         await asyncio.wait((self._ended,))
         self._thread = None
@@ -167,11 +175,11 @@ class SQLiteJournal:
             ).fetchone()
             check_same_request(known, intent, same_body=known_digest == digest)
             self._check_free(known)
-            own = known.owner == self._owner
-            if own and known.state is EntryState.INTENT and known.instruction_id is None:
-                return known  # asked for again
             check_window(known, window)
-            if known.instruction_id is None:
+            own, new = known.owner == self._owner, known.instruction_id is None
+            if own and new and known.state is EntryState.INTENT:
+                return known  # asked for again
+            if new:
                 db.execute(
                     "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
                     (EntryState.INTENT.value, intent.body, known.idempotency_key),
@@ -242,7 +250,13 @@ class SQLiteJournal:
                 for entry in dead
             ]
 
-        return await self._do(work)
+        def let_go(entries: list[Entry]) -> Work:
+            return lambda db: db.executemany(
+                "UPDATE entries SET owner = '' WHERE idempotency_key = ? AND fence = ?",
+                [(entry.idempotency_key, entry.fence) for entry in entries],
+            )
+
+        return await self._do(work, let_go)
 
     async def get(self, idempotency_key: str) -> Entry | None:
         """As ``Journal.get``."""
@@ -307,21 +321,32 @@ class SQLiteJournal:
 
     # The thread ----------
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``work`` gives, once the transaction that it was part of is on disk."""
-        if self._thread is None or self._ended.done():
+    async def _do(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        forsaken: Callable[[T], Work] | None = None,
+    ) -> T:
+        """What ``work`` gives, once the transaction that it was part of is on disk.
+
+        Args:
+            work: Looks before it writes: where it raises, it has changed nothing.
+            forsaken: Undoes what nobody waits for any more.
+        """
+        if self._thread is None or self._closing or self._ended.done():
             raise JournalError(f"{self._path}: this journal is not open")
-        done: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put((work, done))
-        return await done
+        job = _Job(work=work, done=self._loop.create_future(), forsaken=forsaken)
+        self._queue.put(job)
+        result: T = await job.done
+        return result
 
     def _serve(self, opened: asyncio.Future[None]) -> None:
         try:
             lock, db = self._open()
         except Exception as error:
-            self._tell([(opened, None, _told(self._path, error)), (self._ended, None, None)])
+            self._tell([(_Job(done=opened), None, _told(self._path, error))])
+            self._tell([(_Job(done=self._ended), None, None)])
             return
-        self._tell([(opened, None, None)])
+        self._tell([(_Job(done=opened), None, None)])
         try:
             while (job := self._queue.get()) is not None:
                 group = [job]
@@ -338,13 +363,17 @@ class SQLiteJournal:
             with suppress(sqlite3.Error):
                 db.close()
             lock.release()
-            self._tell([(self._ended, None, None)])
+            self._tell([(_Job(done=self._ended), None, None)])
 
     def _open(self) -> tuple[OwnerLock, sqlite3.Connection]:
         with suppress(FileExistsError):
             # Never opened if it is there: closing it again would undo SQLite's own locks on it.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=TURN)
+        # Beside the file itself: who comes by another path must find the same owners, and so must
+        # this process when it has changed its folder.
+        real = self._path.resolve()
+        self._owners = real.with_name(f"{real.name}-owners")
+        db = sqlite3.connect(real, isolation_level=None, timeout=TURN)
         try:
             self._patiently(lambda: _bring_about(db))
             lock = OwnerLock(self._owners)
@@ -354,26 +383,24 @@ class SQLiteJournal:
         self._owner = lock.owner
         return lock, db
 
-    def _commit(
-        self, db: sqlite3.Connection, group: list[tuple[Work, asyncio.Future[Any]]]
-    ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
+    def _commit(self, db: sqlite3.Connection, group: list[_Job]) -> list[_Result]:
         """Do a group of works in one transaction: all of it is on disk, or nothing of it."""
 
-        def transact() -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
-            results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        def transact() -> list[_Result]:
+            results: list[_Result] = []
             with _transaction(db):
-                for work, done in group:
+                for job in group:
                     try:
-                        results.append((done, work(db), None))
-                    except (PayrocError, sqlite3.IntegrityError) as error:
+                        results.append((job, job.work(db), None))
+                    except (PayrocError, *REFUSED) as error:
                         # It has changed nothing: each looks before it writes.
-                        results.append((done, None, _told(self._path, error)))
+                        results.append((job, None, _told(self._path, error)))
             return results
 
         try:
             return self._patiently(transact)
         except Exception as error:
-            return [(done, None, _told(self._path, error)) for _, done in group]
+            return [(job, None, _told(self._path, error)) for job in group]
 
     def _patiently(self, transact: Callable[[], T]) -> T:
         """What a transaction gives, however often another process was quicker, for a while."""
@@ -386,19 +413,29 @@ class SQLiteJournal:
                 if not busy or time.monotonic() > deadline:
                     raise
 
-    def _tell(self, results: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+    def _tell(self, results: list[_Result]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            self._loop.call_soon_threadsafe(_settle, results)
+            self._loop.call_soon_threadsafe(self._settle, results)
+
+    def _settle(self, results: list[_Result]) -> None:
+        for job, result, error in results:
+            if job.done.done():  # its waiter was cancelled
+                if job.forsaken is not None and error is None:
+                    self._queue.put(_Job(work=job.forsaken(result), done=job.done))
+            elif error is None:
+                job.done.set_result(result)
+            else:
+                job.done.set_exception(error)
 
 
-def _settle(results: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
-    for done, result, error in results:
-        if done.done():
-            continue  # its waiter was cancelled
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
+@frozen(kw_only=True)
+class _Job:
+    done: asyncio.Future[Any]
+    work: Work = lambda db: None
+    forsaken: Callable[[Any], Work] | None = None
+
+
+_Result = tuple[_Job, Any, Exception | None]
 
 
 def _told(path: Path, error: Exception) -> Exception:

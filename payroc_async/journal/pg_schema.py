@@ -1,0 +1,133 @@
+"""The tables of a journal in PostgreSQL, and what is asked of them."""
+
+from __future__ import annotations
+
+from .rules import IN_ENDED, IN_OPEN, IN_UNFINISHED
+
+__all__ = [
+    "ADOPTED",
+    "ALIVE",
+    "CLAIM",
+    "END_SESSION",
+    "FOREIGN_OWNERS",
+    "INSERT",
+    "KNOWN",
+    "LOCK",
+    "LOCK_WORK",
+    "NEXT_OWNER",
+    "PURGE",
+    "SCHEMA",
+    "SELECT",
+    "STILL_OWN",
+    "TAKE",
+    "TRY_LOCK",
+    "VERSION",
+    "WRITE",
+]
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE payroc_journal (
+    idempotency_key text PRIMARY KEY,
+    kind text NOT NULL,
+    gateway text NOT NULL,
+    serial_number text NOT NULL,
+    digest bytea NOT NULL,
+    body bytea,
+    instruction_id text,
+    state text NOT NULL,
+    resource_id text,
+    begun timestamptz NOT NULL,
+    changed timestamptz NOT NULL,
+    owner bigint NOT NULL,
+    fence bigint NOT NULL
+);
+CREATE INDEX payroc_journal_open ON payroc_journal (owner)
+    WHERE state IN ('intent', 'submitted', 'canceling', 'unknown');
+CREATE SEQUENCE payroc_journal_owner MAXVALUE 2147483647;
+CREATE TABLE payroc_journal_version (version integer NOT NULL);
+INSERT INTO payroc_journal_version VALUES (1);
+"""
+COLUMNS = """
+    idempotency_key, kind, gateway, serial_number, body, instruction_id, state, resource_id,
+    extract(epoch FROM begun)::float8 AS begun_at,
+    extract(epoch FROM changed)::float8 AS changed_at,
+    extract(epoch FROM clock_timestamp() - begun)::float8 AS age, owner, fence
+"""
+# The table is part of the key, for several journals in one database do not know each other.
+LOCK_OF = "('payroc_journal'::regclass::oid::bigint << 32) | {}::bigint"
+
+NEXT_OWNER = b"SELECT nextval('payroc_journal_owner')"
+TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK_OF.format('%s')})".encode()
+LOCK = f"SELECT pg_advisory_lock({LOCK_OF.format('%s')})".encode()
+# In the space of two numbers. The server may yet do what it was sent on a connection that is lost:
+# the next one waits until that has ended, lest an old write come after a new one.
+LOCK_WORK = b"""
+SELECT pg_advisory_lock(('payroc_journal'::regclass::oid::bigint - 2147483648)::int, %s::int)
+"""
+END_SESSION = b"""
+SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND pid = %s AND objid = %s::bigint::oid AND granted
+"""
+# Shared, so that those who ask at once do not take each other for the owner; and until the end of
+# the transaction, so that an owner that comes back does so before or after it.
+ALIVE = (
+    f"SELECT o FROM unnest(%s::bigint[]) AS o "
+    f"WHERE NOT pg_try_advisory_xact_lock_shared({LOCK_OF.format('o')})"
+).encode()
+
+INSERT = f"""
+INSERT INTO payroc_journal (idempotency_key, kind, gateway, serial_number, body, digest, state,
+    begun, changed, owner, fence)
+SELECT %s, %s, %s, %s, %s, %s, 'intent', now, now, %s, 1 FROM clock_timestamp() AS now
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING {COLUMNS}
+""".encode()
+SELECT = f"SELECT {COLUMNS} FROM payroc_journal WHERE {{}} ORDER BY begun, idempotency_key"
+KNOWN = (
+    f"SELECT {COLUMNS}, digest FROM payroc_journal WHERE idempotency_key = %s FOR UPDATE"
+).encode()
+ADOPTED = f"""
+SELECT {COLUMNS} FROM payroc_journal
+WHERE {IN_OPEN} AND kind = %s AND gateway = %s AND instruction_id = %s
+ORDER BY begun, idempotency_key LIMIT 1 FOR UPDATE
+""".encode()
+TAKE = f"""
+UPDATE payroc_journal SET owner = %s, fence = fence + 1, changed = clock_timestamp(),
+    state = coalesce(%s, state), body = coalesce(%s, body)
+WHERE idempotency_key = %s RETURNING {COLUMNS}
+""".encode()
+# A release that is asked for again finds nobody's entry, under the same fence.
+WRITE = b"""
+UPDATE payroc_journal SET state = %s, instruction_id = coalesce(%s, instruction_id),
+    resource_id = coalesce(%s, resource_id), body = CASE WHEN %s THEN NULL ELSE body END,
+    owner = %s, changed = clock_timestamp()
+WHERE idempotency_key = %s AND fence = %s AND owner IN (%s, 0) RETURNING 1
+"""
+FOREIGN_OWNERS = f"""
+SELECT DISTINCT owner FROM payroc_journal
+WHERE {IN_UNFINISHED} AND gateway = %s AND owner NOT IN (%s, 0)
+""".encode()
+CLAIM = f"""
+WITH found AS MATERIALIZED (
+    SELECT {COLUMNS} FROM payroc_journal
+    WHERE {IN_UNFINISHED} AND gateway = %s AND owner = ANY (%s)
+    ORDER BY begun, idempotency_key LIMIT %s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE payroc_journal AS journal
+    SET owner = %s, fence = journal.fence + 1, changed = clock_timestamp()
+    FROM found WHERE journal.idempotency_key = found.idempotency_key
+)
+SELECT * FROM found ORDER BY begun_at, idempotency_key
+""".encode()
+STILL_OWN = (
+    b"SELECT idempotency_key, fence FROM payroc_journal WHERE owner = %s "
+    b"AND idempotency_key = ANY (%s)"
+)
+# In portions, for the sales wait behind each.
+PURGE = f"""
+DELETE FROM payroc_journal WHERE idempotency_key IN (
+    SELECT idempotency_key FROM payroc_journal
+    WHERE {IN_ENDED} AND extract(epoch FROM clock_timestamp() - changed)::float8 > %s LIMIT %s
+) RETURNING 1
+""".encode()
