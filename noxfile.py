@@ -57,6 +57,15 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def kill(session: nox.Session) -> None:
+    """Five hundred processes killed in the midst of sales, and recovered; prints the counts."""
+    session.install("-e", ".[dev]")
+    session.run(
+        *("python", "-c", "import sys, tests.kill; sys.exit(tests.kill.main())"), *session.posargs
+    )
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten thousand sales in random order under random faults; prints the counts."""
     session.install("-e", ".[dev]")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import multiprocessing
 import os
 import random
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -32,8 +33,9 @@ from payroc_async.simulator.answers import Answer
 from payroc_async.simulator.faults import Exchange
 
 from .conftest import sale
+from .postgres import MISSING, PostgresServer, server_in
 
-__all__ = ["POINTS", "Tally", "kill_round", "main", "stores"]
+__all__ = ["POINTS", "Tally", "kill_round", "main", "place_in"]
 
 TIMEOUTS = Timeouts(
     connect=10, request=10, hold=0.3, hold_margin=5, poll_interval=0.01, token=10, cancel_grace=10
@@ -225,7 +227,7 @@ class Tally:
 def forking() -> multiprocessing.context.ForkServerContext:
     """Processes that have imported all before they are forked."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.kill", "payroc_async.journal.sqlite"])
+    context.set_forkserver_preload(["tests.kill", "payroc_async.journal.sqlite", "psycopg"])
     return context
 
 
@@ -420,12 +422,22 @@ async def kill_round(
 @contextmanager
 def stores(wanted: str) -> Iterator[dict[str, Callable[[], str]]]:
     """For each store that is to be had, what gives a new place for a journal in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = iter(range(1_000_000))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        made = itertools.count()
         found: dict[str, Callable[[], str]] = {}
         if wanted != "postgres":
             found["sqlite"] = lambda: str(Path(folder, f"{next(made)}.db"))
+        if wanted != "sqlite" and MISSING:
+            print(MISSING)
+        elif wanted != "sqlite":
+            server = stack.enter_context(server_in(Path(folder)))
+            found["postgres"] = lambda: place_in(server, stack.enter_context(server.schema()))
         yield found
+
+
+def place_in(server: PostgresServer, schema: str) -> str:
+    """What names a journal in this schema."""
+    return f"{server.dsn()}?options=-csearch_path%3D{schema}"
 
 
 def main() -> int:

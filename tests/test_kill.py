@@ -19,18 +19,20 @@ from payroc_async.journal import EntryState, journal_at
 from payroc_async.simulator import Simulator
 
 from .conftest import SERIAL, sale
-from .kill import POINTS, TIMEOUTS, Job, Round, Tally, kill_round, session_for, stores, until
+from .kill import POINTS, TIMEOUTS, Job, Round, Tally, kill_round, place_in, session_for, until
 
 LEASE_LOST = 7
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest) -> Iterator[str]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where a journal is that belongs to one test."""
-    with stores(request.param) as places:
-        if request.param not in places:
-            pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-        yield places[request.param]()
+    if request.param == "sqlite":
+        yield str(tmp_path / "sales.db")
+        return
+    server = request.getfixturevalue("postgres")
+    with server.schema() as schema:
+        yield place_in(server, schema)
 
 
 @pytest.mark.parametrize("recoverers", [1, 2], ids=["one recoverer", "two that race"])
@@ -101,7 +103,7 @@ def is_stopped(pid: int) -> bool:
 
 
 async def test_a_stopped_process_keeps_its_sales_and_a_robbed_one_touches_nothing(
-    place: str, rob: Callable[[str], None]
+    place: str, rob: Callable[[], None]
 ) -> None:
     """Continued after another has taken its sale, it is refused and sends no DELETE."""
     async with Simulator(hold=TIMEOUTS.hold) as gateway:
@@ -121,7 +123,7 @@ async def test_a_stopped_process_keeps_its_sales_and_a_robbed_one_touches_nothin
             # It is not dead: nobody may have what it drives.
             await one.recover()
             assert one.told == []
-            await asyncio.to_thread(rob, place)
+            await asyncio.to_thread(rob)
             await one.recover()
             assert [told[1] for told in one.told] == ["completed"]
         finally:
@@ -140,11 +142,16 @@ async def test_a_stopped_process_keeps_its_sales_and_a_robbed_one_touches_nothin
 
 
 @pytest.fixture
-def rob(place: str) -> Callable[[str], None]:
-    """Makes the owner of an SQLite journal's entries look dead, as nothing but a mistake does."""
+def rob(request: pytest.FixtureRequest, place: str) -> Callable[[], None]:
+    """Makes a living owner look dead, as nothing should."""
 
-    def tear_off_the_locks(place: str) -> None:
+    def tear_off_the_locks() -> None:
         for path in Path(f"{place}-owners").iterdir():
             path.unlink()
 
-    return tear_off_the_locks
+    def break_off_the_connections() -> None:
+        server = request.getfixturevalue("postgres")
+        for pid in server.clients():
+            server.terminate(pid)
+
+    return break_off_the_connections if "://" in place else tear_off_the_locks
