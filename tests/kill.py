@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,7 @@ class Tally:
         return "\n".join([counts, *wrong])
 
 
-def forking() -> multiprocessing.context.ForkServerContext:
+def forking() -> ForkServerContext:
     """Processes that have imported all before they are forked."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.kill", "payroc_async.journal.sqlite", "psycopg"])

@@ -413,6 +413,7 @@ async def test_an_old_intent_is_found_by_its_order(gateway: Simulator, path: Pat
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
     assert (found.action, found.state) == ("searched", EntryState.COMPLETED)
+    assert isinstance(found.resource, Payment)
     assert found.resource == payment
     # The journal knows that the other one came of another sale.
     assert found.resource.payment_id != other.payment_id
