@@ -209,7 +209,8 @@ class Recovery:
     async def _search(self, entry: Entry) -> list[Payment]:
         """The payments that may have come of it: of its order, and of no other entry."""
         wanted = _Order.of(entry)
-        if sum(_Order.of(one) == wanted for one in self._known if one.body is not None) > 1:
+        sales = [one for one in self._known if one.kind == entry.kind and one.body is not None]
+        if sum(_Order.of(one) == wanted for one in sales) > 1:
             raise PayrocError("another sale of unknown outcome is for the same order")
         others = {one.resource_id for one in self._known if one.kind == entry.kind}
         return [

@@ -419,6 +419,21 @@ async def test_an_old_intent_is_found_by_its_order(gateway: Simulator, path: Pat
     assert len(gateway.requests_of("submit")) == sent
 
 
+@pytest.mark.parametrize("kind", ["signature", "refund"])
+async def test_no_other_kind_keeps_a_payment_from_being_found(
+    gateway: Simulator, path: Path, kind: str
+) -> None:
+    """Only a sale is like a sale, also where the other's outcome is not known either."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    other = SIGNATURE if kind == "signature" else REFUND
+    await leave(gateway, path, EntryState.UNKNOWN, age=200, kind=kind, request=other)
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.resource) == ("searched", payment)
+
+
 @pytest.mark.parametrize("what", ["amount", "terminal", "order", "before"])
 async def test_another_orders_payment_is_not_taken_for_it(
     gateway: Simulator, path: Path, what: str
