@@ -7,7 +7,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
 # With the modules whose classes a session has, but nobody makes.
-REFERENCE = ["", ".runs", ".payments", ".resources", ".simulator"]
+REFERENCE = ["", ".runs", ".payments", ".resources", ".journal", ".simulator"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 

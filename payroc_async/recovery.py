@@ -19,7 +19,8 @@ from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
 from .handles import InstructionHandle
 from .journal import Entry, EntryState
-from .models import Payment, PaymentInstructionRequest, Refund, Signature
+from .models import Order, Payment, PaymentInstructionRequest, Refund, Signature
+from .models.orders import RetrievedOrder
 from .payments import Payments
 from .records import Record, Records
 from .tasks import settle
@@ -209,7 +210,8 @@ class Recovery:
     async def _search(self, entry: Entry) -> list[Payment]:
         """The payments that may have come of it: of its order, and of no other entry."""
         wanted = _Order.of(entry)
-        if sum(_Order.of(one) == wanted for one in self._known if one.body is not None) > 1:
+        sales = [one for one in self._known if one.kind == entry.kind and one.body is not None]
+        if sum(_Order.of(one) == wanted for one in sales) > 1:
             raise PayrocError("another sale of unknown outcome is for the same order")
         others = {one.resource_id for one in self._known if one.kind == entry.kind}
         return [
@@ -220,13 +222,24 @@ class Recovery:
                 date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
             )
             if payment.payment_id not in others
-            and (payment.order.amount, payment.order.currency) == (wanted.amount, wanted.currency)
+            and payment.order.currency == wanted.currency
+            and (payment.order.amount == wanted.amount or _bare(payment.order) == wanted.bare)
         ]
 
 
 def _is_stale(entry: Entry) -> bool:
     """Whether its customer may have left. A clock that was set back says nothing of that."""
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
+
+
+def _bare(order: Order | RetrievedOrder) -> int:
+    """An order's amount without what the cardholder or the gateway may add to it."""
+    parts = order.breakdown
+    if parts is None:
+        return order.amount
+    fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
+    added = sum(fee.amount or 0 for fee in fees if fee is not None)
+    return order.amount - added - (parts.cashback_amount or 0)
 
 
 @frozen
@@ -236,6 +249,7 @@ class _Order:
     processing_terminal_id: str
     order_id: str
     amount: int
+    bare: int
     currency: str
     date_time: datetime | None = field(eq=False)
 
@@ -247,6 +261,7 @@ class _Order:
             request.processing_terminal_id,
             order.order_id,
             order.amount,
+            _bare(order),
             order.currency,
             order.date_time,
         )

@@ -17,7 +17,7 @@ from .programs import ROOT, marked_blocks, run_python
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-JOBS = ["amounts", "receipts", "refunds-and-voids", "sales", "searches", "signatures"]
+JOBS = ["amounts", "journal", "receipts", "refunds-and-voids", "sales", "searches", "signatures"]
 
 ENDPOINTS = [
     tuple(re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1])

@@ -60,6 +60,22 @@ async def test_detach_and_resume() -> None:
     assert outcome.startswith("approved: payment ")
 
 
+async def test_rolling_deploy() -> None:
+    """The sale that the old server leaves running is ended by the new one, and paid for once."""
+    strict = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}  # of the servers too
+    code, output, errors = await run_example("rolling_deploy.py", extra=strict)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    for said in (
+        "old server: told to stop: what it runs is left running",
+        "till: the old server says 202, asking the new one",
+        "new server: resumed a payment on 1850010868: submitted and now completed",
+    ):
+        assert said in lines
+    assert lines[-1].startswith("till: approved, payment ")
+    assert lines[-1].endswith("the cardholder paid 1 time(s)")
+
+
 def receipts_in(output: str) -> list[list[str]]:
     """The receipts among what was printed, each as its lines with single spaces."""
     blocks = output.split("HOPPER'S COFFEE")[1:]

@@ -18,6 +18,7 @@ import pytest
 import payroc_async
 from payroc_async import PayrocError, PayrocSession, RetryPolicy, Timeouts, errors
 from payroc_async.cli.app import cli
+from payroc_async.journal import SQLiteJournal
 from payroc_async.simulator import Device, Simulator, faults
 from payroc_async.simulator.cards import CARDS
 from payroc_async.simulator.routes import REQUEST_KINDS
@@ -103,12 +104,26 @@ async def test_pytest_module(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda text: text.split("\n")[0][:40])
 async def test_fragment(
-    fragment: str, gateway: Simulator, session: PayrocSession, capsys: pytest.CaptureFixture[str]
+    fragment: str,
+    gateway: Simulator,
+    session: PayrocSession,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fragment runs as it stands, with a session, a gateway and a request at hand."""
     gateway.device(SERIAL).approves(after=0.3)
+    monkeypatch.chdir(tmp_path)
+    if "SQLiteJournal" in fragment:
+        async with PayrocSession(
+            gateway.api_key,
+            environment=gateway.environment,
+            journal=SQLiteJournal("till.journal"),
+        ) as dying:
+            left = await dying.start_sale(SERIAL, sale(), on_cancel="detach")
     names: dict[str, Any] = {
         **{name: getattr(payroc_async, name) for name in payroc_async.__all__},
+        "SQLiteJournal": SQLiteJournal,
         "aiohttp": aiohttp,
         "asyncio": asyncio,
         "api_key": gateway.api_key,
@@ -125,6 +140,11 @@ async def test_fragment(
         await names["http_session"].close()
     if "paid" in names:
         assert capsys.readouterr().out == "no money moved\n"
+    if "journal" in names:
+        (payment,) = gateway.payments
+        told = capsys.readouterr().out
+        assert told.startswith(f"{left.idempotency_key} completed Payment(")
+        assert payment in told
     if "payment" in names:
         assert names["payment"].approved
     assert gateway.in_progress == []

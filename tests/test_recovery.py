@@ -15,11 +15,13 @@ import pytest
 
 from payroc_async import (
     BadRequestError,
+    Breakdown,
     ConfigurationError,
     InstructionCanceledError,
     InstructionFailedError,
     JournalError,
     LeaseLost,
+    Order,
     OutcomeUnknownError,
     Payment,
     PaymentInstructionRequest,
@@ -34,6 +36,9 @@ from payroc_async import (
     SignatureInstructionRequest,
     Submitted,
     Timeouts,
+    Tip,
+    TipMode,
+    TipType,
 )
 from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, Intent, SQLiteJournal
@@ -418,6 +423,43 @@ async def test_an_old_intent_is_found_by_its_order(gateway: Simulator, path: Pat
     # The journal knows that the other one came of another sale.
     assert found.resource.payment_id != other.payment_id
     assert len(gateway.requests_of("submit")) == sent
+
+
+async def test_a_tip_keeps_no_payment_from_being_found(gateway: Simulator, path: Path) -> None:
+    """The amount of a payment has what the cardholder added on the device."""
+    tip = Tip(type=TipType.FIXED_AMOUNT, mode=TipMode.PROMPTED)
+    request = PaymentInstructionRequest(
+        processing_terminal_id="1234001",
+        order=Order(
+            order_id="OrderRef6543",
+            amount=4999,
+            currency="USD",
+            breakdown=Breakdown(subtotal=3999, cashback_amount=1000, tip=tip),
+        ),
+    )
+    gateway.device(SERIAL).approves(tip=500)
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, request)
+    await leave(gateway, path, age=200, request=request)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert payment.order.amount == 5499
+    assert (found.action, found.resource) == ("searched", payment)
+
+
+@pytest.mark.parametrize("kind", ["signature", "refund"])
+async def test_no_other_kind_keeps_a_payment_from_being_found(
+    gateway: Simulator, path: Path, kind: str
+) -> None:
+    """Only a sale is like a sale, also where the other's outcome is not known either."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    other = SIGNATURE if kind == "signature" else REFUND
+    await leave(gateway, path, EntryState.UNKNOWN, age=200, kind=kind, request=other)
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.resource) == ("searched", payment)
 
 
 @pytest.mark.parametrize("what", ["amount", "terminal", "order", "before"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, assert_type
 from uuid import UUID
 
@@ -23,9 +24,12 @@ from payroc_async import (
     InstructionFailedError,
     InstructionHandle,
     InstructionStatus,
+    JournalError,
+    LeaseLost,
     Link,
     OnCancel,
     OnEvent,
+    OnFound,
     Order,
     Outcome,
     Payment,
@@ -36,6 +40,8 @@ from payroc_async import (
     PayrocSession,
     Problem,
     ProblemDetail,
+    Recovered,
+    RecoveryAction,
     Refund,
     ResponseCode,
     Retrying,
@@ -46,6 +52,15 @@ from payroc_async import (
     Timeouts,
     TransactionStatus,
     TransportError,
+)
+from payroc_async.journal import (
+    Entry,
+    EntryKind,
+    EntryState,
+    Journal,
+    PostgresJournal,
+    SQLiteJournal,
+    journal_at,
 )
 
 
@@ -61,8 +76,9 @@ async def building(http: aiohttp.ClientSession) -> None:
             api_url="https://host.example.com/v1",
             identity_url="https://host.example.com/authorize",
         ),
-        timeouts=Timeouts(hold=30, request=5.5),
-        retries=RetryPolicy(attempts=3),
+        timeouts=Timeouts(hold=30, request=5.5, journal=2),
+        retries=RetryPolicy(attempts=3, idempotency_window=3600),
+        journal=SQLiteJournal("till.journal", busy_timeout=1),
         max_connections=10,
         http_session=http,
         ssl=None,
@@ -109,6 +125,36 @@ async def sales(session: PayrocSession, request: PaymentInstructionRequest, key:
     assert_type(handle.instruction_id, str | None)
     assert_type(handle.status, InstructionStatus | None)
     assert_type(session.resume_sale("e743a9165d134678a9100ebba3b29597"), SaleHandle)
+
+
+async def journals(path: Path) -> None:
+    """Both stores are journals, and so is what a setting names."""
+    stores: list[Journal] = [
+        SQLiteJournal(path),
+        PostgresJournal("postgresql://host.example.com/tills", schema="till", patience=2),
+    ]
+    assert_type(journal_at("till.journal"), Journal)
+    PayrocSession.from_env(journal=None)
+    for journal in stores:
+        assert_type(await journal.get("a key"), Entry | None)
+        assert_type(await journal.entries(states=[EntryState.UNKNOWN]), list[Entry])
+        assert_type(await journal.purge(older_than=90 * 86_400), int)
+
+
+async def recovering(session: PayrocSession) -> None:
+    assert_type(await session.unfinished(), list[Entry])
+    wish: OnFound = "cancel"
+    async for found in session.recover(wish, resubmit=True, on_event=print):
+        assert_type(found, Recovered)
+        assert_type(found.action, RecoveryAction)
+        assert_type(found.state, EntryState)
+        assert_type(found.resource, Payment | Refund | Signature | None)
+        assert_type(found.error, Exception | None)
+        assert_type(found.entry.kind, EntryKind)
+        assert_type(found.entry.age, float)
+        assert_type(found.entry.running, bool)
+    async for _ in session.recover(on_found="finish"):
+        break
 
 
 async def calls(session: PayrocSession, request: PaymentInstructionRequest) -> None:
@@ -196,6 +242,10 @@ def errors(error: PayrocError) -> None:
         case IdempotencyKeyInUseError():
             conflict: ConflictError = error
             print(conflict)
+        case LeaseLost():
+            failure: JournalError = error
+            print(failure)
+            assert_type(error.idempotency_key, str | None)
         case APIError():
             assert_type(error.status, int)
             assert_type(error.problem, Problem)

@@ -1,0 +1,236 @@
+"""A deploy in the midst of a sale: ``python examples/rolling_deploy.py``.
+
+A POS server takes orders from tills over HTTP and runs their sales. It is deployed anew while a
+cardholder still looks for a card. The old server is told to stop (SIGTERM): it leaves its sale
+running on the device, lets go of it in the journal, and tells the till to ask again. The new one
+finds the sale in the journal, goes on with it, and has its payment when the till asks.
+
+Here this program plays the gateway, the deployment and the till; the two servers are processes of
+their own. For real, run ``python rolling_deploy.py serve`` under your supervisor, with
+``PAYROC_API_KEY``, ``PAYROC_ENVIRONMENT``, ``PAYROC_TERMINAL``, ``PAYROC_JOURNAL`` and ``PORT``
+set, behind a proxy that sends tills to the newest one that is ready. On one machine the journal is
+a file on a local disk; for more, a ``postgresql://`` URL. Give a server more time to stop than
+``Timeouts.cancel_grace``. Killed outright it leaves the same behind, but for its answer to the
+till. Needs Unix signals.
+
+Exits with 0 if the new server has the approved payment, and with 1 if not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+from connection import TERMINAL, new_sale
+
+from payroc_async import (
+    InstructionError,
+    JournalError,
+    OutcomeUnknownError,
+    Payment,
+    PayrocError,
+    PayrocSession,
+)
+from payroc_async.journal import EntryState, Journal, journal_at
+from payroc_async.simulator import Simulator
+
+RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "30"))
+"""Seconds. On start alone is not enough: the old server may still live then."""
+SERIAL = "1850010868"
+
+# The server ----------
+
+
+def say(text: str) -> None:
+    """Print it at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def told(payment: Payment) -> web.Response:
+    """What a till is told of a payment."""
+    return web.json_response({"outcome": payment.outcome.value, "payment": payment.payment_id})
+
+
+class Server:
+    """What tills ask: ``POST /sales`` runs a sale, ``GET /sales/KEY`` says what became of it.
+
+    The till makes the key, and keeps it with its order: so it can always ask. No outcome is kept
+    here but in the journal.
+    """
+
+    def __init__(self, session: PayrocSession, journal: Journal) -> None:
+        self._session = session
+        self._journal = journal
+
+    async def sell(self, request: web.Request) -> web.Response:
+        """Run a sale. 202: ask again, perhaps another server, under the key."""
+        order = await request.json()
+        try:
+            payment = await self._session.run_sale(
+                order["serial_number"],
+                new_sale(order["order_id"], order["amount"]),
+                idempotency_key=order["key"],
+                timeout=120,
+                on_cancel="detach",
+            )
+        except OutcomeUnknownError:  # also of a sale that is left running
+            return web.json_response({"outcome": None}, status=202)
+        except InstructionError as error:
+            return web.json_response({"outcome": "none", "reason": str(error)})
+        except PayrocError as error:  # not by this call: the till may try again under its key
+            return web.json_response({"outcome": None, "reason": str(error)}, status=503)
+        return told(payment)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """What became of a sale, whichever server ran it. 202: it has no end yet."""
+        try:
+            entry = await self._journal.get(request.match_info["key"])
+            if entry is None:  # so far: the till may run it again under its key
+                return web.json_response({"outcome": None, "reason": "not sent"}, status=404)
+            if entry.resource_id is not None:
+                return told(await self._session.payments.retrieve(entry.resource_id))
+        except PayrocError as error:
+            return web.json_response({"outcome": None, "reason": str(error)}, status=503)
+        if entry.state is EntryState.UNKNOWN:  # money may have moved: for a person to look at
+            return web.json_response({"outcome": "unknown"})
+        if not entry.unfinished:
+            return web.json_response({"outcome": "none", "reason": entry.state.value})
+        return web.json_response({"outcome": None}, status=202)
+
+    async def recover(self) -> None:
+        """Go on with what servers that are gone have left, again and again."""
+        while True:
+            try:
+                async for found in self._session.recover():
+                    what = f"{found.entry.kind} on {found.entry.serial_number}"
+                    say(f"{found.action} a {what}: {found.entry.state} and now {found.state}")
+            except JournalError as error:
+                say(f"nothing is recovered: {error}")
+            await asyncio.sleep(RECOVER_EVERY)
+
+
+async def serve() -> None:
+    """One server, until SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    journal = journal_at(os.environ["PAYROC_JOURNAL"])
+    async with PayrocSession.from_env(journal=journal) as session:
+        server = Server(session, journal)
+        app = web.Application()
+        app.add_routes([web.post("/sales", server.sell), web.get("/sales/{key}", server.show)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", int(os.environ.get("PORT", "0")))
+        await site.start()
+        say(f"listening on {runner.addresses[0][1]}")
+        recovering = asyncio.create_task(server.recover())
+        await stop.wait()
+        say("told to stop: what it runs is left running")
+        await site.stop()
+        recovering.cancel()
+        await asyncio.wait([recovering])
+        # Detaches the sales, so that their handlers answer, before connections are closed.
+        await session.aclose()
+        await runner.cleanup()
+
+
+# The deployment, the till and the gateway ----------
+
+
+@asynccontextmanager
+async def server_process(
+    name: str, variables: dict[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Future[str]]]:
+    """A server, and its URL once it listens; what else it says is printed under its name."""
+    others = {key: value for key, value in os.environ.items() if "PAYROC" not in key}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, "serve"),
+        env=others | variables,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def listen() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            said = line.decode().rstrip()
+            if url.done():
+                say(f"{name} server: {said}")
+            else:
+                url.set_result(f"http://127.0.0.1:{said.split()[-1]}")
+        if not url.done():
+            url.set_exception(RuntimeError(f"the {name} server did not start"))
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield process, url
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        await listening
+
+
+async def ask_again(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """The till's part: ask until there is an outcome."""
+    while True:
+        async with http.get(url) as answer:
+            if answer.status == 200:
+                result: dict[str, Any] = await answer.json()
+                return result
+        await asyncio.sleep(0.1)
+
+
+async def deploy(gateway: Simulator, folder: str) -> int:
+    """A sale is begun at the old server, and asked for at the new one."""
+    gateway.device(SERIAL).approves(after=1.0)
+    variables = {
+        "PAYROC_API_KEY": gateway.api_key,
+        "PAYROC_API_URL": gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+        "PAYROC_JOURNAL": str(Path(folder, "till.journal")),
+        "PAYROC_TERMINAL": TERMINAL,
+        "RECOVER_EVERY": "0.1",
+        "PORT": "0",
+    }
+    order = {"key": str(uuid4()), "serial_number": SERIAL, "order_id": "Order-1", "amount": 4999}
+    async with (
+        server_process("old", variables) as (old, old_ready),
+        server_process("new", variables) as (_, new_ready),
+        aiohttp.ClientSession() as http,
+    ):
+        old_url, new_url = await old_ready, await new_ready
+        say("till: a sale of 49.99 USD")
+        selling = asyncio.create_task(http.post(f"{old_url}/sales", json=order))
+        while not gateway.in_progress:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+        say("the device asks for a card; the old server is told to stop")
+        old.send_signal(signal.SIGTERM)
+        async with await selling as answer:
+            say(f"till: the old server says {answer.status}, asking the new one")
+        result = await ask_again(http, f"{new_url}/sales/{order['key']}")
+    outcome, charged = result["outcome"], len(gateway.payments)
+    say(f"till: {outcome}, payment {result.get('payment')}; the cardholder paid {charged} time(s)")
+    return 0 if outcome == "approved" and charged == 1 else 1
+
+
+async def main() -> int:
+    """Play the deployment, on a simulated gateway."""
+    async with Simulator() as gateway:
+        with tempfile.TemporaryDirectory() as folder:
+            return await deploy(gateway, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(serve() if sys.argv[1:] == ["serve"] else main()))
