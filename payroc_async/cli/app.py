@@ -11,6 +11,7 @@ from rich.console import Console
 from payroc_async import __version__
 
 from .device_commands import refund, sale, signature
+from .journal_commands import journal, recover
 from .payment_commands import capture, devices, payments, void
 
 __all__ = ["cli"]
@@ -22,6 +23,7 @@ Examples:
   payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --simulator
   payroc-async payments list --order-id OrderRef6543
   payroc-async void E29U8OU8Q4 --description "wrong table"
+  payroc-async recover --journal sales.db
   payroc-async simulate --port 8080 --device 1850010868=declines
 """
 
@@ -91,5 +93,5 @@ def simulate(host: str, port: int, hold: float, api_key: str, devices: tuple[str
     raise SystemExit(run_simulator(options))
 
 
-for command in (sale, refund, signature, payments, devices, void, capture):
+for command in (sale, refund, signature, payments, devices, void, capture, recover, journal):
     cli.add_command(command)

@@ -18,6 +18,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionError,
     InstructionFailedError,
+    JournalError,
     OutcomeUnknownError,
     PayrocError,
     PayrocSession,
@@ -27,6 +28,7 @@ from payroc_async import (
 from payroc_async.simulator import Simulator
 
 from .jobs import JobOptions
+from .places import journal_named, new_or_existing_journal
 from .progress import Progress
 from .results import Result, in_option_names, show, show_json
 from .signals import on_signal
@@ -44,6 +46,8 @@ def run_on_device(options: JobOptions) -> int:
             result = asyncio.run(_main(options, request, progress))
     except ConfigurationError as error:
         result = Result(error=in_option_names(error))
+    except JournalError as error:
+        result = Result(error=error)  # it can't be opened: nothing was sent
     if isinstance(result.resource, Signature) and options.output is not None:
         result = evolve(result, unsaved=_save(result.resource, options.output))
     order = getattr(request, "order", None)
@@ -64,13 +68,18 @@ def _save(signature: Signature, output: Path) -> str | None:
 
 @asynccontextmanager
 async def _session(options: JobOptions) -> AsyncIterator[PayrocSession]:
+    # What is tried on a simulator is entered only where that is asked for.
+    place = options.journal if options.simulator else journal_named(options.journal)
+    journal = None if place is None else new_or_existing_journal(place)
     if not options.simulator:
-        async with PayrocSession.from_env() as session:
+        async with PayrocSession.from_env(journal=journal) as session:
             yield session
         return
     async with Simulator() as gateway:
         gateway.device(options.serial_number).approves(after=2.0)
-        async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
+        async with PayrocSession(
+            gateway.api_key, environment=gateway.environment, journal=journal
+        ) as session:
             yield session
 
 

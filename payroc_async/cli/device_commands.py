@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from .jobs import Job
 
-__all__ = ["KEY_OPTION", "fresh_or_given_key", "refund", "sale", "signature"]
+__all__ = ["JOURNAL_OPTION", "KEY_OPTION", "fresh_or_given_key", "refund", "sale", "signature"]
 
 Command = Callable[..., Any]
 
@@ -63,6 +63,11 @@ KEY_OPTION = click.option(
     metavar="UUID",
     help="The key of an earlier try, to learn what became of it. Made up if left out.",
 )
+JOURNAL_OPTION = click.option(
+    "--journal",
+    metavar="PLACE",
+    help="The journal: an SQLite file, or a postgresql:// URL. PAYROC_JOURNAL if left out.",
+)
 
 
 def fresh_or_given_key(idempotency_key: str | None) -> dict[str, Any]:
@@ -109,6 +114,7 @@ _as_it_runs = _together(
     click.option(
         "--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else."
     ),
+    JOURNAL_OPTION,
     click.option("--simulator", is_flag=True, help="On a simulated gateway, where it succeeds."),
 )
 

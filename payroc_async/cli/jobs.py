@@ -22,6 +22,8 @@ from payroc_async import (
 )
 from payroc_async.models.amount import digits_after_point
 
+from .places import is_path
+
 __all__ = [
     "REFUND",
     "SALE",
@@ -92,6 +94,7 @@ class JobOptions:
         timeout: Seconds that the cardholder may take.
         as_json: One JSON object on stdout, and nothing else there.
         simulator: On a gateway in this process.
+        journal: What ``--journal`` says: it may hold a password.
         output: Where to save a signature's image.
     """
 
@@ -107,6 +110,7 @@ class JobOptions:
     key_is_fresh: bool
     as_json: bool
     simulator: bool
+    journal: str | None = field(default=None, repr=False)
     output: Path | None = None
 
     def again(self) -> str:
@@ -119,6 +123,8 @@ class JobOptions:
             "--description": self.description,
             "--idempotency-key": self.idempotency_key,
             "--output": None if self.output is None else str(self.output),
+            # A server's may hold a password.
+            "--journal": self.journal if self.journal and is_path(self.journal) else None,
         }
         return command_line(self.job.command, self.serial_number, options=options)
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
-from payroc_async import ConfigurationError, Device, Payment, PayrocError, PayrocSession
+from payroc_async import Device, Payment, PayrocSession
 
 from .jobs import run_with_amounts
-from .results import DONE, NOT_DONE, USAGE, in_option_names, plain, show_details
-from .rows import DEVICES, PAYMENTS, Summary, table
+from .results import DONE, NOT_DONE, exit_code_of, show_details
+from .rows import DEVICES, PAYMENTS, Summary, print_table
 
 __all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
 
 T = TypeVar("T")
-
-PIPED_WIDTH = 250
-"""Columns of a table that no terminal limits."""
 
 
 def list_payments(*, limit: int | None, as_json: bool, **filters: Any) -> int:
@@ -67,14 +62,7 @@ def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
         async with PayrocSession.from_env() as session:
             return await work(session)
 
-    try:
-        return run_with_amounts(main)
-    except ConfigurationError as error:
-        click.echo(f"Error: {plain(in_option_names(error))}", err=True)
-        return USAGE
-    except PayrocError as error:
-        click.echo(f"Error: {plain(error)}", err=True)
-        return NOT_DONE
+    return exit_code_of(lambda: run_with_amounts(main))
 
 
 async def _list(
@@ -90,8 +78,7 @@ async def _list(
         if as_json:
             click.echo(json.dumps(summary.members(one)))
     if rows and not as_json:
-        width = None if sys.stdout.isatty() else PIPED_WIDTH
-        Console(width=width).print(table(rows))
+        print_table(rows)
     if not rows:
         click.echo(f"no {summary.noun} fits", err=True)
     if more:

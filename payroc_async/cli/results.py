@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionFailedError,
     InstructionTimeoutError,
+    LeaseLost,
     Order,
     Outcome,
     OutcomeUnknownError,
@@ -22,6 +23,7 @@ from payroc_async import (
     PayrocError,
     Refund,
     RefundOrder,
+    RetrievedOrder,
     Signature,
     Transaction,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "Result",
     "answer_members",
     "error_members",
+    "exit_code_of",
+    "headline",
     "in_option_names",
     "plain",
     "show",
@@ -50,6 +54,8 @@ USAGE = 2
 NOT_APPROVED = 3
 NOT_DONE = 4
 UNKNOWN = 5
+
+AnyOrder = Order | RefundOrder | RetrievedOrder
 
 
 @frozen(kw_only=True)
@@ -77,7 +83,21 @@ class Result:
             return DONE if self.resource.approved else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
             return USAGE
-        return UNKNOWN if isinstance(self.error, OutcomeUnknownError) else NOT_DONE
+        # Where another process drives it, something may come of it yet.
+        unknown = isinstance(self.error, OutcomeUnknownError | LeaseLost)
+        return UNKNOWN if unknown else NOT_DONE
+
+
+def exit_code_of(work: Callable[[], int]) -> int:
+    """What ``work`` returns; an error that it raises is told in one line, and has a code too."""
+    try:
+        return work()
+    except ConfigurationError as error:
+        click.echo(f"Error: {plain(in_option_names(error))}", err=True)
+        return USAGE
+    except PayrocError as error:
+        click.echo(f"Error: {plain(error)}", err=True)
+        return NOT_DONE
 
 
 def in_option_names(error: ConfigurationError) -> ConfigurationError:
@@ -158,8 +178,8 @@ def show(options: JobOptions, order: Order | RefundOrder | None, result: Result)
     if isinstance(result.error, ConfigurationError):
         click.echo(f"Error: {plain(result.error)}", err=True)
         return
-    headline, color = _headline(options.job, order, result)
-    click.secho(plain(headline), fg=color, bold=True)
+    said, color = headline(options.job, order, result)
+    click.secho(plain(said), fg=color, bold=True)
     show_details(_details(options, result))
     if isinstance(result.error, OutcomeUnknownError):
         _say_how_to_find_out(options, result)
@@ -178,7 +198,8 @@ def show_details(details: Iterable[tuple[str, str | None]]) -> None:
             click.echo(f"  {name + ':':<17} {plain(value)}")
 
 
-def _headline(job: Job, order: Order | RefundOrder | None, result: Result) -> tuple[str, str]:
+def headline(job: Job, order: AnyOrder | None, result: Result) -> tuple[str, str]:
+    """What came of it in a line, and its color."""
     if result.error is not None:
         return _headline_of_error(job, result.error, result.interrupted)
     if isinstance(result.resource, Transaction):
@@ -192,9 +213,7 @@ def _headline(job: Job, order: Order | RefundOrder | None, result: Result) -> tu
     return too_late + said, color
 
 
-def _headline_of_answer(
-    job: Job, order: Order | RefundOrder, transaction: Transaction
-) -> tuple[str, str]:
+def _headline_of_answer(job: Job, order: AnyOrder, transaction: Transaction) -> tuple[str, str]:
     answer = transaction.transaction_result
     amount = in_words(order.amount, order.currency)
     declined = f"DECLINED: {amount} was not {job.done}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +16,12 @@ from payroc_async.models.amount import in_words
 
 from .results import answer_members, plain
 
-__all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "table"]
+__all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "print_table"]
 
 T = TypeVar("T")
+
+PIPED_WIDTH = 250
+"""Columns of a table that no terminal limits."""
 
 
 def payment_members(payment: Payment | None) -> dict[str, Any]:
@@ -109,11 +114,11 @@ PAYMENTS: Summary[Payment] = Summary(noun="payment", members=payment_members, ro
 DEVICES: Summary[Device] = Summary(noun="device", members=device_members, row=_device_row)
 
 
-def table(rows: Sequence[dict[str, str | None]]) -> Table:
+def print_table(rows: Sequence[dict[str, str | None]]) -> None:
     """Rows under their headings; what is too long for the terminal goes on below, not away."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in rows[0]:
         made.add_column(heading, overflow="fold")
     for row in rows:
         made.add_row(*(Text(plain(value or "")) for value in row.values()))
-    return made
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(made)

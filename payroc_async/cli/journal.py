@@ -1,0 +1,151 @@
+"""``payroc-async journal``: what was begun on this machine or these machines, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+
+from payroc_async import ConfigurationError
+from payroc_async.journal import Entry, EntryState, Journal
+from payroc_async.journal.entries import OPEN
+
+from .places import existing_journal
+from .results import DONE, NOT_DONE, exit_code_of, plain, show_details
+from .rows import Summary, print_table
+
+__all__ = ["age_in_words", "list_entries", "purge_entries", "show_entry"]
+
+T = TypeVar("T")
+
+DAY = 86400.0
+
+
+def list_entries(place: str | None, *, everything: bool, as_json: bool) -> int:
+    """Print what is unfinished, or everything; the exit code."""
+    return exit_code_of(lambda: _list(place, everything, as_json))
+
+
+def show_entry(place: str | None, key: str, *, as_json: bool) -> int:
+    """Print one entry; the exit code."""
+    return exit_code_of(lambda: _show(place, key, as_json))
+
+
+def purge_entries(place: str | None, *, days: float) -> int:
+    """Delete what ended longer ago; the exit code."""
+    return exit_code_of(lambda: _purge(place, days))
+
+
+def _list(place: str | None, everything: bool, as_json: bool) -> int:
+    found = _ask(
+        existing_journal(place),
+        lambda journal: journal.entries(states=None if everything else OPEN),
+    )
+    shown = [entry for entry in found if everything or entry.unfinished]
+    if as_json:
+        for entry in shown:
+            click.echo(json.dumps(ENTRIES.members(entry)))
+    elif shown:
+        print_table([ENTRIES.row(entry) for entry in shown])
+    if not shown:
+        click.echo(
+            "the journal is empty" if everything else "nothing in the journal is unfinished",
+            err=True,
+        )
+    stray = sum(entry.unfinished and not entry.running for entry in found)
+    if stray:
+        click.echo(f"nobody drives {stray} of them: `payroc-async recover` does", err=True)
+    unknown = sum(entry.state is EntryState.UNKNOWN for entry in found)
+    if unknown:
+        more = f"{unknown} of unknown outcome: a person has to look at the device's payments"
+        click.echo(more if everything else f"{more}; --all shows what is known", err=True)
+    return DONE
+
+
+def _show(place: str | None, key: str, as_json: bool) -> int:
+    entry = _ask(existing_journal(place), lambda journal: journal.get(key))
+    if entry is None:
+        click.echo(f"Error: there is no entry {plain(key)} in the journal", err=True)
+        return NOT_DONE
+    if as_json:
+        click.echo(json.dumps(ENTRIES.members(entry)))
+    else:
+        show_details({**ENTRIES.row(entry), **_more(entry)}.items())
+    return DONE
+
+
+def _purge(place: str | None, days: float) -> int:
+    try:
+        gone = _ask(existing_journal(place), lambda journal: journal.purge(days * DAY))
+    except ConfigurationError as error:
+        if error.field != "older_than":
+            raise
+        raise ConfigurationError("older_than", "must be a number of days, 0 or more") from error
+    click.echo(f"{gone} deleted that ended more than {days:g} days ago")
+    return DONE
+
+
+def _ask(journal: Journal, question: Callable[[Journal], Awaitable[T]]) -> T:
+    async def main() -> T:
+        await journal.open()
+        try:
+            return await question(journal)
+        finally:
+            await journal.aclose()
+
+    return asyncio.run(main())
+
+
+# Shown ----------
+
+
+def age_in_words(seconds: float) -> str:
+    """An age as people say it; that of a clock which was set back is negative."""
+    for unit, length in (("d", DAY), ("h", 3600.0), ("min", 60.0)):
+        if abs(seconds) >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _members(entry: Entry) -> dict[str, Any]:
+    """An entry for JSON: never its body."""
+    return {
+        "idempotency_key": entry.idempotency_key,
+        "state": entry.state.value,
+        "kind": entry.kind,
+        "serial_number": entry.serial_number,
+        "gateway": entry.gateway,
+        "instruction_id": entry.instruction_id,
+        "resource_id": entry.resource_id,
+        "begun": entry.begun.isoformat(),
+        "changed": entry.changed.isoformat(),
+        "age": round(entry.age, 1),
+        "running": entry.running,
+    }
+
+
+def _row(entry: Entry) -> dict[str, str | None]:
+    return {
+        "state": entry.state.value,
+        "kind": entry.kind,
+        "device": entry.serial_number,
+        "age": age_in_words(entry.age),
+        "running": ("yes" if entry.running else "no") if entry.unfinished else None,
+        "idempotency key": entry.idempotency_key,
+        "instruction": entry.instruction_id,
+        "resource": entry.resource_id,
+    }
+
+
+def _more(entry: Entry) -> dict[str, str | None]:
+    return {
+        "gateway": entry.gateway,
+        "begun": f"{entry.begun:%Y-%m-%d %H:%M:%S %Z}",
+        "changed": f"{entry.changed:%Y-%m-%d %H:%M:%S %Z}",
+    }
+
+
+ENTRIES: Summary[Entry] = Summary(noun="entry", members=_members, row=_row)
