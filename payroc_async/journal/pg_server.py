@@ -17,7 +17,7 @@ from payroc_async.errors import ConfigurationError, JournalError
 
 from .pg_schema import SCHEMA, VERSION
 
-__all__ = ["Connection", "Row", "Server", "bring_about", "cut", "is_lost"]
+__all__ = ["Connection", "Row", "Server", "bring_about", "close_and_wait", "cut", "is_lost"]
 
 Row = tuple[Any, ...]
 Connection = psycopg.AsyncConnection[Row]
@@ -154,6 +154,23 @@ def cut(connection: Connection) -> None:
         socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as twin,
     ):
         twin.shutdown(socket.SHUT_RDWR)
+
+
+async def close_and_wait(connection: Connection, seconds: float) -> None:
+    """Close a connection, and wait until the server has let go of the locks it held.
+
+    The server closes its end after that; a connection that is lost is not waited for.
+    """
+    twin: socket.socket | None = None
+    with suppress(OSError, psycopg.Error):
+        twin = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        twin.setblocking(False)
+    await connection.close()
+    if twin is not None:
+        with twin, suppress(OSError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                while await asyncio.get_running_loop().sock_recv(twin, 4096):
+                    pass
 
 
 async def bring_about(connection: Connection, schema: str | None) -> None:

@@ -14,7 +14,7 @@ from payroc_async.errors import JournalError, PayrocError
 
 from .pg_jobs import Job
 from .pg_schema import END_SESSION, LOCK, LOCK_WORK, NEXT_OWNER, TRY_LOCK
-from .pg_server import Connection, Row, Server, bring_about, cut, is_lost
+from .pg_server import Connection, Row, Server, bring_about, close_and_wait, cut, is_lost
 
 __all__ = ["OwnerLock", "Worker"]
 
@@ -256,7 +256,7 @@ class OwnerLock:
             self._task.cancel()
             await asyncio.wait((self._task,))
         if self._connection is not None:
-            await self._connection.close()
+            await close_and_wait(self._connection, self._server.patience)
 
     async def held(self) -> None:
         """Wait until it is held: before, what is begun would pass for a dead owner's.
@@ -296,9 +296,9 @@ class OwnerLock:
                 async for _ in notifies:
                     pass
         except Exception as error:
-            return error
-        finally:
             await connection.close()
+            return error
+        await connection.close()
         return JournalError("the connection has ended")
 
     async def _again(self) -> Connection:
