@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import aiohttp
 import stamina
+from aiohttp.connector import Connection
 from yarl import URL
 
 from .config import Environment, RetryPolicy, Timeouts
@@ -99,6 +100,7 @@ class Transport:
         self._max_connections = max_connections
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy = proxy
+        self._token = self._authorization = ""
         self._request_timeout = self._timeout(timeouts.request)
         self._held_timeout = self._timeout(timeouts.hold + timeouts.hold_margin)
 
@@ -112,7 +114,6 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
-                middlewares=(_sent_once,),
                 response_class=_Response,
             )
 
@@ -129,10 +130,12 @@ class Transport:
             TransportError: It gave no answer.
             ResponseFormatError: Its answer holds no token.
         """
-        answer = await self._exchange(
-            "POST", self._identity_url, {"x-api-key": api_key}, None, self._request_timeout
+        headers = {"x-api-key": api_key}
+        return decipher_token(
+            await self._exchange(
+                "POST", self._identity_url, headers, None, self._request_timeout, api_key
+            )
         )
-        return decipher_token(_without_secret(answer, api_key))
 
     async def call(
         self,
@@ -158,17 +161,32 @@ class Transport:
         """
         lost = False
         """Whether a try may have taken effect: a refusal of a later one does not undo it."""
-
-        async def send(token: str) -> T:
-            nonlocal lost
-            try:
-                return decipher(await self._send(request, token, held))
-            except PayrocError as error:
-                lost = lost or may_have_taken_effect(error)
-                raise
-
         try:
-            return await self._call(send, backoff)
+            # A token that can't be had is never retried here: its task has its own backoff.
+            token = await self.bearer.get()
+            # The first try runs without stamina, so that the common path costs nothing.
+            try:
+                answer = await self._send(request, token, held)
+                if answer.status == 401:
+                    answer = await self._send_anew(request, token, held)
+                return decipher(answer)
+            except PayrocError as error:
+                failure = error
+            lost = may_have_taken_effect(failure)
+            hook = backoff or Backoff(self._retries)
+            async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+                token = await self.bearer.get()
+                with attempt:
+                    if attempt.num == 1:
+                        raise failure  # the first try's, which stamina has not seen
+                    try:
+                        answer = await self._send(request, token, held)
+                        if answer.status == 401:
+                            answer = await self._send_anew(request, token, held)
+                        return decipher(answer)
+                    except PayrocError as error:
+                        lost = lost or may_have_taken_effect(error)
+                        raise
         except PayrocError as error:
             if request.idempotency_key is not None:
                 error.idempotency_key = request.idempotency_key
@@ -176,50 +194,30 @@ class Transport:
                 if isinstance(error, TransportError):
                     error.request_sent = error.request_sent or lost
             raise
-
-    async def _call(self, send: Callable[[str], Awaitable[T]], backoff: Backoff | None) -> T:
-        # A token that can't be had is never retried here: the token's task has its own backoff.
-        token = await self.bearer.get()
-        failure: PayrocError
-        try:
-            return await send(token)
-        except PayrocError as error:
-            failure = error
-        again = False
-        hook = backoff or Backoff(self._retries)
-        async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
-            token = await self.bearer.get()
-            with attempt:
-                if not again:
-                    # The first try ran without stamina, so that the common path costs nothing; its
-                    # failure is shown to it here.
-                    again = True
-                    raise failure
-                return await send(token)
         raise AssertionError("stamina ends by raising")
 
-    async def _send(self, request: Request, token: str, held: bool) -> Answer:
-        answer = await self._exchange_with(request, token, held)
-        if answer.status == 401:
-            # P6: that token is dropped, and the request repeated once.
-            self.bearer.reject(token)
-            answer = await self._exchange_with(request, await self.bearer.get(), held)
-        return answer
-
-    async def _exchange_with(self, request: Request, token: str, held: bool) -> Answer:
-        headers = {"Authorization": f"Bearer {token}"}
+    def _send(self, request: Request, token: str, held: bool) -> Awaitable[Answer]:
+        if token != self._token:
+            # One string for all requests in flight: a token may be long.
+            self._token, self._authorization = token, f"Bearer {token}"
+        headers = {"Authorization": self._authorization}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
             headers["Idempotency-Key"] = request.idempotency_key
-        answer = await self._exchange(
+        return self._exchange(
             request.method,
             URL(self._api_url + request.path, encoded=True),
             headers,
             request.body,
             self._held_timeout if held else self._request_timeout,
+            token,
         )
-        return _without_secret(answer, token)
+
+    async def _send_anew(self, request: Request, refused: str, held: bool) -> Answer:
+        """P6: a token refused with 401 is dropped, and the request repeated once."""
+        self.bearer.reject(refused)
+        return await self._send(request, await self.bearer.get(), held)
 
     async def _exchange(
         self,
@@ -228,12 +226,13 @@ class Transport:
         headers: dict[str, str],
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,
+        secret: str,
     ) -> Answer:
         """One HTTP exchange. Every exception of aiohttp's ends here."""
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
         try:
-            async with self._http.request(
+            response = await self._http.request(
                 method,
                 url,
                 data=body,
@@ -243,9 +242,10 @@ class Transport:
                 raise_for_status=False,
                 ssl=self._ssl,
                 proxy=self._proxy,
-            ) as response:
-                content = await _read(response)
-                return Answer(response.status, response.headers, content)
+            )
+            # Read to its end, it has given its connection back; if not, that is closed.
+            answer = Answer(response.status, response.headers, await _read(response))
+            return _without_secret(answer, secret)
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
@@ -264,7 +264,15 @@ class Transport:
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response that is given up at once when it is given up."""
+    """A response that comes of a request sent once, and is given up at once when it is given up."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        # aiohttp repeats a GET or DELETE by itself when its connection breaks, on its own errors
+        # alone. Retries are ours: counted, told and delayed.
+        try:
+            return await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise _broken(error) from error
 
     def close(self) -> None:
         # Over TLS, closing waits up to 30 s for the other side's goodbye; until then a middle-box
@@ -275,21 +283,6 @@ class _Response(aiohttp.ClientResponse):
         super().close()
 
 
-async def _sent_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a GET or DELETE by itself when its connection breaks.
-
-    Retries are ours: counted, told and delayed. It repeats on its own errors alone.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # never repeated, and told apart above
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _broken(error) from error
-
-
 def _broken(error: BaseException) -> TransportError:
     reason = str(error) or type(error).__name__
     return TransportError(f"the connection broke: {reason}", request_sent=True)
@@ -297,10 +290,15 @@ def _broken(error: BaseException) -> TransportError:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
+    content = response.content
     chunks: list[bytes] = []
     size = 0
     try:
-        while chunk := await response.content.readany():
+        while True:
+            # Mostly the body came together with its headers, and there is nothing to wait for.
+            chunk = content.read_nowait() if content.is_eof() else await content.readany()
+            if not chunk:
+                break
             size += len(chunk)
             if size > LARGEST_BODY:
                 raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
