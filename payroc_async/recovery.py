@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
@@ -166,20 +166,24 @@ class Recovery:
     async def _look(self, entry: Entry, record: Record) -> Recovered:
         """End an intent that is old: the payment is looked for before anything is sent again."""
         found = await self._search(entry) if entry.kind == "payment" else []
-        if len(found) == 1:
+        ids = ", ".join(payment.payment_id for payment in found)
+        shared = self._may_be_anothers(entry, found)
+        if len(found) == 1 and not shared:
             await record.ended(EntryState.COMPLETED, found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
-        if found:
-            ids = ", ".join(payment.payment_id for payment in found)
+        if found and not shared:
             return await self._give_up(entry, record, f"it may be any of several payments: {ids}")
+        reason = "no payment is found, and the customer may have left"
+        if shared:
+            reason = f"another sale of unknown outcome is for the same order: {ids}"
         if entry.age > self._records.window:
-            return await self._give_up(
-                entry, record, "begun longer ago than the gateway is trusted to know its key"
-            )
-        if self._resubmit:
+            told = "begun longer ago than the gateway is trusted to know its key"
+            return await self._give_up(entry, record, f"{told}; {reason}")
+        # With a clock that was set back nobody knows whether it is within the window.
+        if self._resubmit and entry.age >= 0:
             return await self._drive(entry, record)
         await record.let_go()
-        error = _unknown(entry, "no payment is found, and the customer may have left")
+        error = _unknown(entry, reason)
         logger.warning("not submitted again: %s", error, extra=record.identity())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
@@ -208,11 +212,8 @@ class Recovery:
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
     async def _search(self, entry: Entry) -> list[Payment]:
-        """The payments that may have come of it: of its order, and of no other entry."""
+        """The payments that may have come of it: of its order, and of no entry that has ended."""
         wanted = _Order.of(entry)
-        sales = [one for one in self._known if one.kind == entry.kind and one.body is not None]
-        if sum(_Order.of(one) == wanted for one in sales) > 1:
-            raise PayrocError("another sale of unknown outcome is for the same order")
         others = {one.resource_id for one in self._known if one.kind == entry.kind}
         return [
             payment
@@ -221,10 +222,22 @@ class Recovery:
                 order_id=wanted.order_id,
                 date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
             )
-            if payment.payment_id not in others
-            and payment.order.currency == wanted.currency
-            and (payment.order.amount == wanted.amount or _bare(payment.order) == wanted.bare)
+            if payment.payment_id not in others and wanted.fits(payment)
         ]
+
+    def _may_be_anothers(self, entry: Entry, found: list[Payment]) -> bool:
+        """Whether a sale whose outcome is not known either may have made one of these payments."""
+        if not found:
+            return False
+        wanted = _Order.of(entry)
+        rivals = [
+            _Order.of(one)
+            for one in self._known
+            if one.kind == entry.kind
+            and one.body is not None
+            and one.idempotency_key != entry.idempotency_key
+        ]
+        return any(rival.name == wanted.name and any(map(rival.fits, found)) for rival in rivals)
 
 
 def _is_stale(entry: Entry) -> bool:
@@ -251,7 +264,18 @@ class _Order:
     amount: int
     bare: int
     currency: str
-    date_time: datetime | None = field(eq=False)
+    date_time: datetime | None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is searched by."""
+        return self.processing_terminal_id, self.order_id
+
+    def fits(self, payment: Payment) -> bool:
+        """Whether a payment that goes by its name may be its own."""
+        order = payment.order
+        same = self.amount == order.amount or self.bare == _bare(order)
+        return same and self.currency == order.currency
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
