@@ -166,16 +166,15 @@ class Recovery:
     async def _look(self, entry: Entry, record: Record) -> Recovered:
         """End an intent that is old: the payment is looked for before anything is sent again."""
         found = await self._search(entry) if entry.kind == "payment" else []
-        ids = ", ".join(payment.payment_id for payment in found)
         shared = self._may_be_anothers(entry, found)
         if len(found) == 1 and not shared:
             await record.ended(EntryState.COMPLETED, found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
-        if found and not shared:
-            return await self._give_up(entry, record, f"it may be any of several payments: {ids}")
         reason = "no payment is found, and the customer may have left"
-        if shared:
-            reason = f"another sale of unknown outcome is for the same order: {ids}"
+        if found:
+            ids = ", ".join(payment.payment_id for payment in found)
+            others = "another sale of unknown outcome" if shared else "several payments"
+            reason = f"which payment is its own can't be told, for {others} may be: {ids}"
         if entry.age > self._records.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")

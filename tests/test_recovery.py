@@ -586,17 +586,22 @@ async def test_asked_to_two_old_intents_for_one_order_are_sent_again(
     assert len(gateway.payments) == 1
 
 
-async def test_several_payments_of_one_order_are_for_a_person(
+async def test_which_of_several_payments_is_its_own_is_not_guessed(
     gateway: Simulator, path: Path
 ) -> None:
-    """Which is its own can't be told: unknown, and the error names them."""
+    """It is left, and the error names them; past the window it is for a person to look at."""
     async with session_of(gateway, path.with_name("none.db")) as session:
         payments = [await session.run_sale(SERIAL, sale()) for _ in range(2)]
     await leave(gateway, path, age=200)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
-    assert found.state is EntryState.UNKNOWN
-    assert all(payment.payment_id in str(found.error) for payment in payments)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert all(payment.payment_id in str(found.error) for payment in payments)
+    retries = RetryPolicy(idempotency_window=100)
+    async with session_of(gateway, path, retries=retries) as session:
+        (found,) = await recovered(session, resubmit=True)
+        assert found.state is EntryState.UNKNOWN
+        assert all(payment.payment_id in str(found.error) for payment in payments)
 
 
 async def test_a_clock_that_was_set_back_makes_no_intent_young(
