@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 
 from payroc_async import PayrocSession
 from payroc_async.cli.app import cli
+from payroc_async.cli.jobs import JobOptions
+from payroc_async.cli.recover import JOBS, RecoverOptions
 from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, SQLiteJournal
 from payroc_async.simulator import Simulator, problem
@@ -208,7 +210,7 @@ class TestRecover:
         assert recover(served, path).exit_code == 0
         assert "1 of unknown outcome" in journal(path, "list").stderr
 
-    def test_a_gateway_that_refuses(self, served: Simulator, path: Path) -> None:
+    def test_a_payment_that_cannot_be_read(self, served: Simulator, path: Path) -> None:
         """A payment that can't be read leaves the outcome unknown: 5, and it is found again."""
         lost = served.faults.add("payment", problem(404, "not-found"), times=None)
         submitted(served, path)
@@ -219,6 +221,15 @@ class TestRecover:
         assert "1 still unfinished" in done.stderr
         lost.remove()
         assert recover(served, path).exit_code == 0
+
+    def test_a_gateway_that_knows_no_such_key(self, served: Simulator, path: Path) -> None:
+        """Where the gateway says nothing the outcome is unknown: 5, with the reason; it stays."""
+        key = submitted(served, path)
+        environment = {**variables(served), "PAYROC_API_KEY": "another"}
+        done = CliRunner().invoke(cli, ["recover", "--journal", str(path)], env=environment)
+        assert done.exit_code == 5, done.output
+        assert "because:          HTTP 401" in done.stdout
+        assert kept(path)[key].unfinished
 
     def test_what_is_not_for_it_is_told(self, served: Simulator, path: Path) -> None:
         """What lives, and what is another gateway's, is left alone and counted on stderr."""
@@ -419,6 +430,24 @@ class TestPlaces:
         assert done.exit_code == 2
         assert done.stderr.startswith("Error: --journal: must be the path of an SQLite file")
         assert "s3cret" not in done.output
+
+
+def test_a_server_s_password_is_not_shown() -> None:
+    """Neither the command to run again nor a traceback's options hold it."""
+    place = "postgresql://till:s3cret@db/sales"
+    job = JobOptions(
+        job=JOBS["payment"],
+        serial_number=SERIAL,
+        processing_terminal_id="1234001",
+        timeout=None,
+        idempotency_key="A1",
+        key_is_fresh=True,
+        as_json=False,
+        simulator=False,
+        journal=place,
+    )
+    recovery = RecoverOptions(journal=place, cancel=False, resubmit=False, as_json=False)
+    assert "s3cret" not in f"{job} {job.again()} {recovery}"
 
 
 def test_a_file_that_is_no_journal(served: Simulator, path: Path) -> None:
