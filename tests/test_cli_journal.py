@@ -20,7 +20,7 @@ from payroc_async.cli.jobs import JobOptions
 from payroc_async.cli.recover import JOBS, RecoverOptions
 from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, SQLiteJournal
-from payroc_async.simulator import Simulator, problem
+from payroc_async.simulator import Simulator, delay, problem
 
 from .conftest import EAGER, QUICK, SERIAL, sale, variables
 from .test_cli_device import ARGUMENTS
@@ -289,6 +289,7 @@ async def _leave_elsewhere(other: Simulator, path: Path) -> None:
 async def test_ctrl_c_lets_go(gateway: Simulator, path: Path, options: list[str]) -> None:
     """Ctrl-C leaves what has not ended in the journal, with 5; what --cancel asked for is ended."""
     gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("cancel", delay(0.4))  # it is under way when the signal comes
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
         made = await session.payment_instructions.submit(SERIAL, sale())
     key = await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
@@ -302,6 +303,7 @@ async def test_ctrl_c_lets_go(gateway: Simulator, path: Path, options: list[str]
     entry = (await asyncio.to_thread(kept, path))[key]
     if options:
         assert code == 0, out + err
+        assert "letting go of what has not ended" in err
         assert gateway.in_progress == []
         assert entry.state is EntryState.CANCELED
         return
