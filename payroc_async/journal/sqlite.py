@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -17,9 +18,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from attrs import evolve, frozen
+import orjson
+from attrs import define, evolve, field
 
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost, PayrocError
 
@@ -49,6 +51,9 @@ TURN = 0.03
 that waits long would be passed over by those that come. Then it is asked anew."""
 LARGEST_GROUP = 512
 """Writes in one transaction at most: those behind them wait for its commit."""
+CROWD = 8
+GATHER = 0.005
+"""Seconds that a crowd waits to become a larger one: a commit costs the same for any number."""
 # One value's fault, or one statement's; not the file's.
 REFUSED = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError),
@@ -63,7 +68,7 @@ CREATE TABLE entries (
     kind TEXT NOT NULL,
     gateway TEXT NOT NULL,
     serial_number TEXT NOT NULL,
-    digest BLOB NOT NULL,
+    digest TEXT NOT NULL,
     body BLOB,
     instruction_id TEXT,
     state TEXT NOT NULL,
@@ -72,13 +77,34 @@ CREATE TABLE entries (
     changed REAL NOT NULL,
     owner TEXT NOT NULL,
     fence INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX open_entries ON entries (owner)
     WHERE state IN ('intent', 'submitted', 'canceling', 'unknown');
 """
 COLUMNS = (
     "idempotency_key, kind, gateway, serial_number, body, instruction_id, state, resource_id, "
     "begun, changed, owner, fence"
+)
+
+
+# A crowd's rows in one statement: each statement lets go of the interpreter and waits for it again,
+# beside a loop that has other things to do.
+AT_ONCE = sqlite3.sqlite_version_info >= (3, 38)
+"""Whether SQLite surely reads JSON, and updates from it."""
+INSERT_ALL = f"""
+INSERT INTO entries ({COLUMNS}, digest)
+SELECT value->>0, value->>1, value->>2, value->>3, CAST(value->>4 AS BLOB), NULL, 'intent', NULL,
+    value->>5, value->>5, value->>6, 1, value->>7
+FROM json_each(?) WHERE true ON CONFLICT DO NOTHING
+"""
+WRITE = """
+UPDATE entries SET state = ?4, instruction_id = coalesce(?5, instruction_id),
+    resource_id = coalesce(?6, resource_id), body = CASE WHEN ?7 THEN NULL ELSE body END,
+    owner = ?8, changed = ?9
+WHERE idempotency_key = ?1 AND fence = ?2 AND owner IN (?3, '')
+"""
+WRITE_ALL = "{} FROM json_each(?) {}".format(
+    *re.split(r"(?=WHERE)", re.sub(r"\?(\d)", lambda n: f"value->>{int(n[1]) - 1}", WRITE))
 )
 
 
@@ -104,7 +130,7 @@ class SQLiteJournal:
             raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
         self._path = Path(path)
         self._busy_timeout = busy_timeout
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -154,14 +180,12 @@ class SQLiteJournal:
 
     async def begin(self, intent: Intent, *, window: float) -> Entry:
         """As ``Journal.begin``."""
+        now, digest = time.time(), sha256(intent.body).hexdigest()
+        self._check_open()
+        names = (intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number)
+        row = (*names, intent.body, None, EntryState.INTENT.value, None, now, now, self._owner, 1)
 
         def work(db: sqlite3.Connection) -> Entry:
-            now = time.time()
-            digest = sha256(intent.body).digest()
-            row = (
-                *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
-                *(intent.body, None, EntryState.INTENT.value, None, now, now, self._owner, 1),
-            )
             new = db.execute(
                 f"INSERT INTO entries ({COLUMNS}, digest) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) "
                 "ON CONFLICT DO NOTHING",
@@ -187,7 +211,8 @@ class SQLiteJournal:
             self._take(db, [known], now)
             return self._found(db, intent.idempotency_key, now)
 
-        return await self._do(work)
+        values = (*names, intent.body.decode(errors="surrogateescape"), now, self._owner, digest)
+        return await self._do(_Job(work, INSERT_ALL, values, lambda: _entry(row, now, alive=True)))
 
     async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
         """As ``Journal.adopt``."""
@@ -206,7 +231,7 @@ class SQLiteJournal:
             self._take(db, found[:1], now)
             return self._found(db, found[0].idempotency_key, now)
 
-        return await self._do(work)
+        return await self._do(_Job(work))
 
     async def write(
         self,
@@ -218,24 +243,19 @@ class SQLiteJournal:
         release: bool = False,
     ) -> None:
         """As ``Journal.write``."""
-        owner = NOBODY if release else entry.owner
-        body = "NULL" if forgets_body(entry, state, instruction_id) else "body"
+        # A release that is asked for again finds nobody's entry, under the same fence.
+        values = (
+            *(entry.idempotency_key, entry.fence, entry.owner),
+            *(state.value, instruction_id, resource_id),
+            forgets_body(entry, state, instruction_id),
+            *(NOBODY if release else entry.owner, time.time()),
+        )
 
         def work(db: sqlite3.Connection) -> None:
-            # A release that is asked for again finds nobody's entry, under the same fence.
-            changed = db.execute(
-                f"UPDATE entries SET state = ?, instruction_id = coalesce(?, instruction_id), "
-                f"resource_id = coalesce(?, resource_id), body = {body}, owner = ?, changed = ? "
-                "WHERE idempotency_key = ? AND fence = ? AND owner IN (?, '')",
-                (
-                    *(state.value, instruction_id, resource_id, owner, time.time()),
-                    *(entry.idempotency_key, entry.fence, entry.owner),
-                ),
-            ).rowcount
-            if not changed:
+            if not db.execute(WRITE, values).rowcount:
                 raise LeaseLost(entry.idempotency_key)
 
-        await self._do(work)
+        await self._do(_Job(work, WRITE_ALL, values))
 
     async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
         """As ``Journal.claim``."""
@@ -256,11 +276,11 @@ class SQLiteJournal:
                 [(entry.idempotency_key, entry.fence) for entry in entries],
             )
 
-        return await self._do(work, let_go)
+        return await self._do(_Job(work, forsaken=let_go))
 
     async def get(self, idempotency_key: str) -> Entry | None:
         """As ``Journal.get``."""
-        return await self._do(lambda db: self._find(db, idempotency_key, time.time()))
+        return await self._do(_Job(lambda db: self._find(db, idempotency_key, time.time())))
 
     async def entries(
         self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
@@ -268,7 +288,9 @@ class SQLiteJournal:
         """As ``Journal.entries``."""
         wanted = "1" if states is None else f"state IN ({listed(frozenset(states))})"
         where = f"{wanted} AND (? IS NULL OR gateway = ?)"
-        return await self._do(lambda db: self._select(db, where, (gateway, gateway), time.time()))
+        return await self._do(
+            _Job(lambda db: self._select(db, where, (gateway, gateway), time.time()))
+        )
 
     async def purge(self, older_than: float) -> int:
         """As ``Journal.purge``. The lock files of dead owners go with them."""
@@ -282,7 +304,7 @@ class SQLiteJournal:
             forget_dead_owners(self._owners, {owner for (owner,) in owning})
             return gone
 
-        return await self._do(work)
+        return await self._do(_Job(work))
 
     # Reading and taking, in the thread ----------
 
@@ -321,34 +343,30 @@ class SQLiteJournal:
 
     # The thread ----------
 
-    async def _do(
-        self,
-        work: Callable[[sqlite3.Connection], T],
-        forsaken: Callable[[T], Work] | None = None,
-    ) -> T:
-        """What ``work`` gives, once the transaction that it was part of is on disk.
-
-        Args:
-            work: Looks before it writes: where it raises, it has changed nothing.
-            forsaken: Undoes what nobody waits for any more.
-        """
+    def _check_open(self) -> None:
         if self._thread is None or self._closing or self._ended.done():
             raise JournalError(f"{self._path}: this journal is not open")
-        job = _Job(work=work, done=self._loop.create_future(), forsaken=forsaken)
+
+    async def _do(self, job: _Job[T]) -> T:
+        """What a job's work gives, once the transaction that it was part of is on disk."""
+        self._check_open()
+        job.done = self._loop.create_future()
         self._queue.put(job)
-        result: T = await job.done
-        return result
+        return await job.done
 
     def _serve(self, opened: asyncio.Future[None]) -> None:
         try:
             lock, db = self._open()
         except Exception as error:
-            self._tell([(_Job(done=opened), None, _told(self._path, error))])
-            self._tell([(_Job(done=self._ended), None, None)])
+            self._tell([(_Job(_nothing, done=opened), None, _told(self._path, error))])
+            self._tell([(_Job(_nothing, done=self._ended), None, None)])
             return
-        self._tell([(_Job(done=opened), None, None)])
+        self._tell([(_Job(_nothing, done=opened), None, None)])
         try:
+            group: list[_Job[Any]] = []
             while (job := self._queue.get()) is not None:
+                if len(group) >= CROWD:
+                    time.sleep(GATHER)
                 group = [job]
                 with suppress(Empty):
                     while len(group) < LARGEST_GROUP:
@@ -363,7 +381,7 @@ class SQLiteJournal:
             with suppress(sqlite3.Error):
                 db.close()
             lock.release()
-            self._tell([(_Job(done=self._ended), None, None)])
+            self._tell([(_Job(_nothing, done=self._ended), None, None)])
 
     def _open(self) -> tuple[OwnerLock, sqlite3.Connection]:
         with suppress(FileExistsError):
@@ -383,19 +401,21 @@ class SQLiteJournal:
         self._owner = lock.owner
         return lock, db
 
-    def _commit(self, db: sqlite3.Connection, group: list[_Job]) -> list[_Result]:
+    def _commit(self, db: sqlite3.Connection, group: list[_Job[Any]]) -> list[_Result]:
         """Do a group of works in one transaction: all of it is on disk, or nothing of it."""
 
         def transact() -> list[_Result]:
-            results: list[_Result] = []
             with _transaction(db):
+                results = _do_at_once(db, group) if AT_ONCE else {}
                 for job in group:
+                    if job in results:
+                        continue
                     try:
-                        results.append((job, job.work(db), None))
+                        results[job] = job.work(db), None
                     except (PayrocError, *REFUSED) as error:
                         # It has changed nothing: each looks before it writes.
-                        results.append((job, None, _told(self._path, error)))
-            return results
+                        results[job] = None, _told(self._path, error)
+            return [(job, *result) for job, result in results.items()]
 
         try:
             return self._patiently(transact)
@@ -421,21 +441,58 @@ class SQLiteJournal:
         for job, result, error in results:
             if job.done.done():  # its waiter was cancelled
                 if job.forsaken is not None and error is None:
-                    self._queue.put(_Job(work=job.forsaken(result), done=job.done))
+                    self._queue.put(_Job(job.forsaken(result), done=job.done))
             elif error is None:
                 job.done.set_result(result)
             else:
                 job.done.set_exception(error)
 
 
-@frozen(kw_only=True)
-class _Job:
-    done: asyncio.Future[Any]
-    work: Work = lambda db: None
-    forsaken: Callable[[Any], Work] | None = None
+def _nothing(_: object) -> None:
+    pass
 
 
-_Result = tuple[_Job, Any, Exception | None]
+@define(eq=False)
+class _Job(Generic[T]):
+    """Something to be done in a transaction.
+
+    Args:
+        work: Does it. It looks before it writes: where it raises, it has changed nothing.
+        statement: What does the same for many at once, if it can be done so.
+        values: This one's for that.
+        made: What comes of it where it was done so.
+        forsaken: Undoes what nobody waits for any more.
+    """
+
+    work: Callable[[sqlite3.Connection], T]
+    statement: str = ""
+    values: tuple[Any, ...] = ()
+    made: Callable[[], Any] = lambda: None
+    forsaken: Callable[[T], Work] | None = None
+    done: asyncio.Future[T] = field(kw_only=True, default=None)
+
+
+_Result = tuple[_Job[Any], Any, Exception | None]
+
+
+def _do_at_once(
+    db: sqlite3.Connection, group: list[_Job[Any]]
+) -> dict[_Job[Any], tuple[Any, Exception | None]]:
+    """What came of the jobs of a crowd that one statement could do; the others are to be done."""
+    results: dict[_Job[Any], tuple[Any, Exception | None]] = {}
+    crowd = [job for job in group if job.statement]
+    if len({job.values[0] for job in crowd}) < len(crowd):
+        return results  # two about the same entry: their order counts
+    for statement in (INSERT_ALL, WRITE_ALL):
+        jobs = [job for job in crowd if job.statement is statement]
+        if len(jobs) < 2:
+            continue
+        with suppress(orjson.JSONEncodeError):  # a text that is none; it is refused by itself
+            rows = orjson.dumps([job.values for job in jobs]).decode()
+            # If one of them is another case, each looks for itself; what is done is done again.
+            if db.execute(statement, (rows,)).rowcount == len(jobs):
+                results.update((job, (job.made(), None)) for job in jobs)
+    return results
 
 
 def _told(path: Path, error: Exception) -> Exception:
