@@ -210,11 +210,8 @@ class Recovery:
     async def _search(self, entry: Entry) -> list[Payment]:
         """The payments that may have come of it: of its order, and of no other entry."""
         wanted = _Order.of(entry)
-        sales = [one for one in self._known if one.kind == entry.kind and one.body is not None]
-        if sum(_Order.of(one) == wanted for one in sales) > 1:
-            raise PayrocError("another sale of unknown outcome is for the same order")
-        others = {one.resource_id for one in self._known if one.kind == entry.kind}
-        return [
+        others = _of_others(self._known, entry, wanted)
+        found = [
             payment
             async for payment in self._payments.search(
                 processing_terminal_id=wanted.processing_terminal_id,
@@ -225,6 +222,33 @@ class Recovery:
             and payment.order.currency == wanted.currency
             and (payment.order.amount == wanted.amount or _bare(payment.order) == wanted.bare)
         ]
+        if not found:
+            return []
+        # The order may have been sold anew, under another key, since the journal was read.
+        known = await self._records.all()
+        others = _of_others(known, entry, wanted)
+        found = [payment for payment in found if payment.payment_id not in others]
+        if found and any(_is_under_way(one, entry) for one in known):
+            raise PayrocError("a sale that is under way on its device may have made the payment")
+        return found
+
+
+def _of_others(known: list[Entry], entry: Entry, wanted: _Order) -> set[str | None]:
+    """What came of the other entries of its kind.
+
+    Raises:
+        PayrocError: The payment of its order may as well be another's.
+    """
+    same_kind = [one for one in known if one.kind == entry.kind]
+    if sum(_Order.of(one) == wanted for one in same_kind if one.body is not None) > 1:
+        raise PayrocError("another sale of unknown outcome is for the same order")
+    return {one.resource_id for one in same_kind}
+
+
+def _is_under_way(one: Entry, entry: Entry) -> bool:
+    """Whether it is another sale on the device, whose order is no longer known, nor its payment."""
+    same = (one.kind, one.serial_number) == (entry.kind, entry.serial_number)
+    return same and one.unfinished and one.instruction_id is not None
 
 
 def _is_stale(entry: Entry) -> bool:
