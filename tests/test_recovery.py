@@ -942,6 +942,24 @@ async def test_the_journal_of_the_environment(gateway: Simulator, path: Path) ->
     assert (await entry(path)).state is EntryState.COMPLETED
 
 
+async def test_a_journal_that_is_given_goes_before_the_environment(
+    gateway: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the variable names is not even looked at, be it wrong; None is for no journal."""
+    monkeypatch.setattr("payroc_async.session.journal_at", pytest.fail)
+    variables = {
+        "PAYROC_API_KEY": gateway.api_key,
+        "PAYROC_API_URL": gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+        "PAYROC_JOURNAL": "another",
+    }
+    async with PayrocSession.from_env(variables, journal=SQLiteJournal(path)) as session:
+        assert await session.unfinished() == []
+    async with PayrocSession.from_env(variables, journal=None) as session:
+        with pytest.raises(ConfigurationError, match="this session keeps none"):
+            await session.unfinished()
+
+
 async def test_p7_no_secret_reaches_the_journal(gateway: Simulator, path: Path) -> None:
     """Neither key, token nor card number is in the file, nor the body once the id is known."""
     async with session_of(gateway, path) as session:
