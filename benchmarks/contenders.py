@@ -58,34 +58,47 @@ def changed_at(payment: Any) -> float:
 
 
 class Sdk:
-    """``payroc_async``, with all of its promises."""
+    """``payroc_async``, with all of its promises.
 
-    def __init__(self) -> None:
+    Args:
+        place: Where its journal is; empty for none.
+    """
+
+    def __init__(self, place: str = "") -> None:
         import payroc_async  # not above: which version it is, the worker is told
 
         self._sdk = payroc_async
+        self.place = place
 
     async def open(self, url: str) -> None:
-        self._session = self._sdk.PayrocSession(
+        options: dict[str, Any] = {}
+        if self.place:
+            journal = importlib.import_module("payroc_async.journal")
+            options = {"journal": journal.journal_at(self.place)}
+        self.session = self._sdk.PayrocSession(
             API_KEY,
             environment=self._sdk.Environment(api_url=f"{url}/v1", identity_url=f"{url}/authorize"),
             timeouts=self._sdk.Timeouts(poll_interval=PAUSE),
             retries=self._sdk.RetryPolicy(attempts=50, initial=PAUSE, maximum=PAUSE),
+            **options,
         )
-        await self._session.open()
+        await self.session.open()
 
-    async def sell(self, n: int) -> float:
-        request = self._sdk.PaymentInstructionRequest(
+    def request(self, n: int) -> Any:
+        """What to sell on device ``n``."""
+        return self._sdk.PaymentInstructionRequest(
             processing_terminal_id=TERMINAL,
             order=self._sdk.Order(order_id=f"order{n}", amount=4999, currency="USD"),
         )
-        payment = await self._session.run_sale(f"device{n}", request)
+
+    async def sell(self, n: int) -> float:
+        payment = await self.session.run_sale(f"device{n}", self.request(n))
         assert payment.approved
         moment: float = payment.raw["changedAt"]
         return moment
 
     async def close(self) -> None:
-        await self._session.aclose()
+        await self.session.aclose()
 
 
 class Bare:
@@ -284,5 +297,6 @@ def available(name: str) -> bool:
 
 
 def make(name: str) -> Contender:
-    """A contender by its name."""
-    return CONTENDERS[name][0]()
+    """A contender by its name; the SDK with a journal is ``payroc_async+PLACE``."""
+    name, _, place = name.partition("+")
+    return Sdk(place) if place else CONTENDERS[name][0]()

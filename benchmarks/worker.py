@@ -20,10 +20,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import orjson
 
-from .contenders import Contender, make
+from .contenders import Contender, Sdk, make
 from .loops import run
 
 __all__ = ["Gateway", "Job", "Worker"]
@@ -124,6 +125,57 @@ async def latency(contender: Contender, url: str, job: Job) -> Job:
     return {"latencies": taken[job["devices"] :]}  # the first of each opens its connection
 
 
+async def duration(contender: Contender, url: str, job: Job) -> Job:
+    """Milliseconds of each sale, from its call to the payment, with so many at once."""
+    taken: list[float] = []
+
+    async def till(n: int) -> None:
+        await contender.sell(n)  # opens its connection
+        for _ in range(job["sales"]):
+            began = time.perf_counter()
+            await contender.sell(n)
+            taken.append((time.perf_counter() - began) * 1000)
+
+    await asyncio.gather(*[asyncio.create_task(till(n)) for n in range(job["devices"])])
+    return {"durations": taken}
+
+
+async def recovery(contender: Contender, url: str, job: Job) -> Job:
+    """Milliseconds that it takes to recover so many sales that a dead process has left open."""
+    assert isinstance(contender, Sdk)
+    await leave(contender, url, job["sales"])
+    wall, processor = time.perf_counter(), time.process_time()
+    found = [found async for found in contender.session.recover()]
+    processor, wall = time.process_time() - processor, time.perf_counter() - wall
+    assert sum(one.resource is not None for one in found) == job["sales"]
+    return {"processor": processor * 1000, "wall": wall * 1000}
+
+
+async def leave(contender: Sdk, url: str, sales: int) -> None:
+    """Submit so many sales, and leave them in the journal as a process does that dies."""
+    from payroc_async.journal import EntryState, Intent, journal_at
+
+    journal = journal_at(contender.place)
+    await journal.open()
+
+    async def one(n: int) -> None:
+        made = await contender.session.payment_instructions.submit(
+            f"device{n}", contender.request(n)
+        )
+        intent = Intent(
+            idempotency_key=str(uuid4()),
+            kind="payment",
+            gateway=f"{url}/v1",
+            serial_number=f"device{n}",
+            body=b"{}",
+        )
+        entry = await journal.begin(intent, window=3600.0)
+        await journal.write(entry, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+
+    await asyncio.gather(*[one(n) for n in range(sales)])
+    await journal.aclose()
+
+
 async def soak(contender: Contender, url: str, job: Job) -> Job:
     """Memory after the first thousand sales, and along the way to the last; in MB."""
     sold, course = 0, []
@@ -152,7 +204,14 @@ async def start(contender: Contender, url: str, job: Job) -> Job:
         return {"cold": first * 1000, "warm": (time.perf_counter() - began) * 1000}
 
 
-JOBS = {"cost": cost, "held": held, "latency": latency, "soak": soak}
+JOBS = {
+    "cost": cost,
+    "duration": duration,
+    "held": held,
+    "latency": latency,
+    "recovery": recovery,
+    "soak": soak,
+}
 
 
 async def work(name: str, url: str) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
@@ -166,20 +166,23 @@ class Recovery:
     async def _look(self, entry: Entry, record: Record) -> Recovered:
         """End an intent that is old: the payment is looked for before anything is sent again."""
         found = await self._search(entry) if entry.kind == "payment" else []
-        if len(found) == 1:
+        shared = self._may_be_anothers(entry, found)
+        if len(found) == 1 and not shared:
             await record.ended(EntryState.COMPLETED, found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
+        reason = "no payment is found, and the customer may have left"
         if found:
             ids = ", ".join(payment.payment_id for payment in found)
-            return await self._give_up(entry, record, f"it may be any of several payments: {ids}")
+            others = "another sale of unknown outcome" if shared else "several payments"
+            reason = f"which payment is its own can't be told, for {others} may be: {ids}"
         if entry.age > self._records.window:
-            return await self._give_up(
-                entry, record, "begun longer ago than the gateway is trusted to know its key"
-            )
-        if self._resubmit:
+            told = "begun longer ago than the gateway is trusted to know its key"
+            return await self._give_up(entry, record, f"{told}; {reason}")
+        # With a clock that was set back nobody knows whether it is within the window.
+        if self._resubmit and entry.age >= 0:
             return await self._drive(entry, record)
         await record.let_go()
-        error = _unknown(entry, "no payment is found, and the customer may have left")
+        error = _unknown(entry, reason)
         logger.warning("not submitted again: %s", error, extra=record.identity())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
@@ -208,9 +211,8 @@ class Recovery:
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
     async def _search(self, entry: Entry) -> list[Payment]:
-        """The payments that may have come of it: of its order, and of no other entry."""
+        """The payments that may have come of it: of its order, and of no entry that has ended."""
         wanted = _Order.of(entry)
-        others = _of_others(self._known, entry, wanted)
         found = [
             payment
             async for payment in self._payments.search(
@@ -218,31 +220,35 @@ class Recovery:
                 order_id=wanted.order_id,
                 date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
             )
-            if payment.payment_id not in others
-            and payment.order.currency == wanted.currency
-            and (payment.order.amount == wanted.amount or _bare(payment.order) == wanted.bare)
+            if wanted.fits(payment)
         ]
         if not found:
             return []
-        # The order may have been sold anew, under another key, since the journal was read.
-        known = await self._records.all()
-        others = _of_others(known, entry, wanted)
+        # Only now: the order may have been sold anew while the search was answered.
+        now = await self._records.all()
+        others = {one.resource_id for one in now if one.kind == entry.kind}
         found = [payment for payment in found if payment.payment_id not in others]
-        if found and any(_is_under_way(one, entry) for one in known):
-            raise PayrocError("a sale that is under way on its device may have made the payment")
+        # Those whose order was known remain as they were, for that is dropped with the body.
+        latest = {one.idempotency_key: one for one in now}
+        latest |= {one.idempotency_key: one for one in self._known if one.body is not None}
+        self._known = list(latest.values())
+        if found and any(_is_under_way(one, entry) for one in self._known):
+            raise PayrocError("another sale, under way on its device, may have made the payment")
         return found
 
-
-def _of_others(known: list[Entry], entry: Entry, wanted: _Order) -> set[str | None]:
-    """What came of the other entries of its kind.
-
-    Raises:
-        PayrocError: The payment of its order may as well be another's.
-    """
-    same_kind = [one for one in known if one.kind == entry.kind]
-    if sum(_Order.of(one) == wanted for one in same_kind if one.body is not None) > 1:
-        raise PayrocError("another sale of unknown outcome is for the same order")
-    return {one.resource_id for one in same_kind}
+    def _may_be_anothers(self, entry: Entry, found: list[Payment]) -> bool:
+        """Whether a sale whose outcome is not known either may have made one of these payments."""
+        if not found:
+            return False
+        wanted = _Order.of(entry)
+        rivals = [
+            _Order.of(one)
+            for one in self._known
+            if one.kind == entry.kind
+            and one.body is not None
+            and one.idempotency_key != entry.idempotency_key
+        ]
+        return any(rival.name == wanted.name and any(map(rival.fits, found)) for rival in rivals)
 
 
 def _is_under_way(one: Entry, entry: Entry) -> bool:
@@ -275,7 +281,18 @@ class _Order:
     amount: int
     bare: int
     currency: str
-    date_time: datetime | None = field(eq=False)
+    date_time: datetime | None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is searched by."""
+        return self.processing_terminal_id, self.order_id
+
+    def fits(self, payment: Payment) -> bool:
+        """Whether a payment that goes by its name may be its own."""
+        order = payment.order
+        same = self.amount == order.amount or self.bare == _bare(order)
+        return same and self.currency == order.currency
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:

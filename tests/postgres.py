@@ -37,6 +37,7 @@ SETTINGS = {
     "jit": "off",
     "restart_after_crash": "off",
 }
+DURABLE = {"fsync": "on", "full_page_writes": "on", "autovacuum": "on"}
 # Ends with the server, which it stops when its input ends: also where the tests were killed. The
 # server's clients are not waited for.
 WATCH = """
@@ -127,9 +128,11 @@ class PostgresServer:
 
     Args:
         folder: That folder; a Unix socket's path has to be short.
+        durable: Whether what is committed is on disk, as it has to be where money is.
     """
 
     folder: Path
+    durable: bool = False
     port: int = field(factory=free_port)
     _process: subprocess.Popen[Any] | None = None
 
@@ -146,6 +149,7 @@ class PostgresServer:
             **SETTINGS,
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
+            **(DURABLE if self.durable else {}),
         }
         with (self.folder / "log").open("ab") as log:
             process = self._process = subprocess.Popen(
@@ -216,11 +220,12 @@ class PostgresServer:
 
 
 @contextmanager
-def server_in(shared: Path) -> Iterator[PostgresServer]:
+def server_in(shared: Path, *, durable: bool = False) -> Iterator[PostgresServer]:
     """A running server.
 
     Args:
         shared: A folder for what the processes of this test run share.
+        durable: As for ``PostgresServer``.
     """
     template = _template(shared)
     # Not in pytest's folder, which is for its own user alone.
@@ -230,7 +235,7 @@ def server_in(shared: Path) -> Iterator[PostgresServer]:
         subprocess.run(["cp", "-a", template, folder / "data"], check=True)
         (folder / "data" / "pg_hba.conf").write_text(ACCESS)
         _give(folder)
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, durable)
         try:
             server.start()
             yield server

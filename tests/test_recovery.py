@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -541,6 +542,7 @@ async def test_two_old_intents_for_one_order_are_not_guessed_at(
         found = await recovered(session)
     assert [(one.action, one.resource) for one in found] == [("left", None)] * 2
     assert [one.state for one in found] == [EntryState.INTENT] * 2
+    assert all("another sale" in str(one.error) for one in found)
 
 
 async def test_a_payment_that_is_of_another_sale_meanwhile_is_not_taken_for_it(
@@ -577,24 +579,70 @@ async def test_a_payment_that_may_be_of_a_sale_under_way_is_not_taken_for_it(
         await until(lambda: [r for r in gateway.open_requests if r.kind == "payment"])
         (found,) = await recovered(one)
         assert (found.action, found.state) == ("left", EntryState.INTENT)
-        assert "under way on its device" in str(found.error)
+        assert "under way on its device, may" in str(found.error)
         opens.set()
         assert await reading == payment
         (found,) = await recovered(one)
         assert "no payment is found" in str(found.error)
 
 
-async def test_several_payments_of_one_order_are_for_a_person(
+async def test_past_the_window_two_intents_for_one_order_are_for_a_person(
+    gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They do not stay unfinished for ever: both are unknown, and the payment is named."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    for age in (90_000, 91_000):
+        await leave(gateway, path, age=age)
+    for made in gateway.payments.values():
+        made["order"]["dateTime"] = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+    async with session_of(gateway, path) as session:
+        found = await recovered(session, resubmit=True)
+    assert [one.state for one in found] == [EntryState.UNKNOWN] * 2
+    assert all(payment.payment_id in str(one.error) for one in found)
+    assert [one.levelname for one in caplog.records] == ["ERROR"] * 2
+
+
+async def test_asked_to_two_old_intents_for_one_order_are_sent_again(
     gateway: Simulator, path: Path
 ) -> None:
-    """Which is its own can't be told: unknown, and the error names them."""
+    """Each under its own key tells whose payment it is, where a search can't."""
+    async with session_of(gateway, path) as session:
+        paid = await session.run_sale(SERIAL, sale())
+    with closing(sqlite3.connect(path)) as db, db:  # it died before it heard of that
+        db.execute(
+            "UPDATE entries SET state = 'intent', begun = begun - 200, body = ?, owner = '', "
+            "instruction_id = NULL, resource_id = NULL",
+            (encode(sale()),),
+        )
+    await leave(gateway, path, age=300)
+    gateway.device(SERIAL).cardholder_cancels()
+    async with session_of(gateway, path) as session:
+        found = await recovered(session, resubmit=True)
+    assert {one.action for one in found} == {"resubmitted"}
+    assert {one.state: one.resource for one in found} == {
+        EntryState.COMPLETED: paid,
+        EntryState.CANCELED: None,
+    }
+    assert len(gateway.payments) == 1
+
+
+async def test_which_of_several_payments_is_its_own_is_not_guessed(
+    gateway: Simulator, path: Path
+) -> None:
+    """It is left, and the error names them; past the window it is for a person to look at."""
     async with session_of(gateway, path.with_name("none.db")) as session:
         payments = [await session.run_sale(SERIAL, sale()) for _ in range(2)]
     await leave(gateway, path, age=200)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
-    assert found.state is EntryState.UNKNOWN
-    assert all(payment.payment_id in str(found.error) for payment in payments)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert all(payment.payment_id in str(found.error) for payment in payments)
+    retries = RetryPolicy(idempotency_window=100)
+    async with session_of(gateway, path, retries=retries) as session:
+        (found,) = await recovered(session, resubmit=True)
+        assert found.state is EntryState.UNKNOWN
+        assert all(payment.payment_id in str(found.error) for payment in payments)
 
 
 async def test_a_clock_that_was_set_back_makes_no_intent_young(
@@ -604,7 +652,10 @@ async def test_a_clock_that_was_set_back_makes_no_intent_young(
     await leave(gateway, path, age=-50)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
-    assert found.action == "left"
+        assert found.action == "left"
+        # Nor when asked to: the gateway may have forgotten its key.
+        (found,) = await recovered(session, resubmit=True)
+    assert (found.action, found.state) == ("left", EntryState.INTENT)
     assert gateway.requests_of("submit") == []
 
 
