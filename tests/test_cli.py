@@ -84,6 +84,11 @@ def test_it_says_its_version() -> None:
         "devices show",
         "void",
         "capture",
+        "recover",
+        "journal",
+        "journal list",
+        "journal show",
+        "journal purge",
         "simulate",
     ],
 )

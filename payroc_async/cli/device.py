@@ -36,6 +36,9 @@ from .troubles import journal_troubles
 
 __all__ = ["run_on_device"]
 
+SIMULATED_SECONDS = 2.0
+"""What a simulated cardholder takes."""
+
 
 def run_on_device(options: JobOptions) -> int:
     """The exit code; progress goes to stderr, the result to stdout."""
@@ -77,7 +80,7 @@ async def _session(options: JobOptions) -> AsyncIterator[PayrocSession]:
             yield session
         return
     async with Simulator() as gateway:
-        gateway.device(options.serial_number).approves(after=2.0)
+        gateway.device(options.serial_number).approves(after=SIMULATED_SECONDS)
         async with PayrocSession(
             gateway.api_key, environment=gateway.environment, journal=journal
         ) as session:

@@ -115,7 +115,11 @@ _as_it_runs = _together(
         "--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else."
     ),
     JOURNAL_OPTION,
-    click.option("--simulator", is_flag=True, help="On a simulated gateway, where it succeeds."),
+    click.option(
+        "--simulator",
+        is_flag=True,
+        help="On a simulated gateway, where it succeeds; PAYROC_JOURNAL is left alone.",
+    ),
 )
 
 

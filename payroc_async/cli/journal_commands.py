@@ -14,10 +14,10 @@ __all__ = ["journal", "recover"]
 
 RECOVER_EPILOG = """\b
 Exit codes:
-  0  nothing that was found is left open: each has come to an end, be it declined or canceled
+  0  nothing that was found is left open: it was approved, declined, canceled, or failed
   2  usage: a wrong option, a missing variable; nothing was sent
-  4  the gateway or the journal refused, or could not be reached
-  5  the outcome of something is still unknown: it is printed
+  4  not begun, or stopped: the journal refused, or could not be reached
+  5  the outcome of something is still unknown, also where the gateway refused or was not reached
 
 \b
 Examples:
