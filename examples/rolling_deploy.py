@@ -46,6 +46,8 @@ from payroc_async.simulator import Simulator
 
 RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "30"))
 """Seconds. On start alone is not enough: the old server may still live then."""
+PATIENCE = 30.0
+"""Seconds for the whole play: a server that does not start must not keep it going for ever."""
 SERIAL = "1850010868"
 
 # The server ----------
@@ -178,7 +180,9 @@ async def server_process(
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.wait()
+            killing = asyncio.get_running_loop().call_later(PATIENCE, process.kill)
+            await process.wait()
+            killing.cancel()
         await listening
 
 
@@ -229,7 +233,8 @@ async def main() -> int:
     """Play the deployment, on a simulated gateway."""
     async with Simulator() as gateway:
         with tempfile.TemporaryDirectory() as folder:
-            return await deploy(gateway, folder)
+            async with asyncio.timeout(PATIENCE):
+                return await deploy(gateway, folder)
 
 
 if __name__ == "__main__":

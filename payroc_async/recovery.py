@@ -213,16 +213,28 @@ class Recovery:
     async def _search(self, entry: Entry) -> list[Payment]:
         """The payments that may have come of it: of its order, and of no entry that has ended."""
         wanted = _Order.of(entry)
-        others = {one.resource_id for one in self._known if one.kind == entry.kind}
-        return [
+        found = [
             payment
             async for payment in self._payments.search(
                 processing_terminal_id=wanted.processing_terminal_id,
                 order_id=wanted.order_id,
                 date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
             )
-            if payment.payment_id not in others and wanted.fits(payment)
+            if wanted.fits(payment)
         ]
+        if not found:
+            return []
+        # Only now: the order may have been sold anew while the search was answered.
+        now = await self._records.all()
+        others = {one.resource_id for one in now if one.kind == entry.kind}
+        found = [payment for payment in found if payment.payment_id not in others]
+        # Those whose order was known remain as they were, for that is dropped with the body.
+        latest = {one.idempotency_key: one for one in now}
+        latest |= {one.idempotency_key: one for one in self._known if one.body is not None}
+        self._known = list(latest.values())
+        if found and any(_is_under_way(one, entry) for one in self._known):
+            raise PayrocError("another sale, under way on its device, may have made the payment")
+        return found
 
     def _may_be_anothers(self, entry: Entry, found: list[Payment]) -> bool:
         """Whether a sale whose outcome is not known either may have made one of these payments."""
@@ -237,6 +249,12 @@ class Recovery:
             and one.idempotency_key != entry.idempotency_key
         ]
         return any(rival.name == wanted.name and any(map(rival.fits, found)) for rival in rivals)
+
+
+def _is_under_way(one: Entry, entry: Entry) -> bool:
+    """Whether it is another sale on the device, whose order is no longer known, nor its payment."""
+    same = (one.kind, one.serial_number) == (entry.kind, entry.serial_number)
+    return same and one.unfinished and one.instruction_id is not None
 
 
 def _is_stale(entry: Entry) -> bool:

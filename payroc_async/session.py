@@ -142,7 +142,8 @@ class PayrocSession(Runs):
 
         Args:
             environ: The variables; the process's own by default.
-            options: Any other keyword of ``PayrocSession``.
+            options: Any other keyword of ``PayrocSession``. A ``journal``, be it None, goes before
+                the variable.
 
         Raises:
             ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
@@ -151,8 +152,9 @@ class PayrocSession(Runs):
         api_key = variables.get("PAYROC_API_KEY")
         if not api_key:
             raise ConfigurationError("PAYROC_API_KEY", "is not set")
-        if journal := variables.get("PAYROC_JOURNAL"):
-            options.setdefault("journal", journal_at(journal))
+        journal = variables.get("PAYROC_JOURNAL")
+        if journal and "journal" not in options:
+            options["journal"] = journal_at(journal)
         return cls(api_key, environment=_environment_of(variables), **options)
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -210,6 +211,28 @@ def test_a_missing_variable_exits_with_2(served: Simulator, arguments: list[str]
     done = CliRunner().invoke(cli, arguments, env=environment)
     assert done.exit_code == 2
     assert done.stderr == "Error: PAYROC_API_KEY: is not set\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["payments", "list"],
+        ["devices", "list"],
+        ["void", "", "--description", "x"],
+        ["capture", ""],
+    ],
+)
+def test_no_journal_is_opened(served: Simulator, tmp_path: Path, arguments: list[str]) -> None:
+    """What sells nothing makes none, and needs none that can be opened."""
+    id_ = pay(served, auto_capture=False)
+    for place in (tmp_path / "sales.db", tmp_path / "none" / "sales.db"):
+        done = CliRunner().invoke(
+            cli,
+            [word or id_ for word in arguments],
+            env={**variables(served), "PAYROC_JOURNAL": str(place)},
+        )
+        assert "sales.db" not in done.output
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_terminal_is_not_commanded(served: Simulator) -> None:

@@ -545,6 +545,47 @@ async def test_two_old_intents_for_one_order_are_not_guessed_at(
     assert all("another sale" in str(one.error) for one in found)
 
 
+async def test_a_payment_that_is_of_another_sale_meanwhile_is_not_taken_for_it(
+    gateway: Simulator, path: Path
+) -> None:
+    """The order is sold anew while payments are searched for: that payment is the new sale's."""
+    await leave(gateway, path, age=200)
+    opens = asyncio.Event()
+    gateway.faults.add("search", gate(opens))
+    async with session_of(gateway, path) as one, session_of(gateway, path) as other:
+        recovering = asyncio.create_task(recovered(one))
+        await until(lambda: gateway.requests_of("search"))
+        payment = await other.run_sale(SERIAL, sale())
+        opens.set()
+        (found,) = await recovering
+        assert (found.action, found.state, found.resource) == ("left", EntryState.INTENT, None)
+    assert [one.resource_id for one in await entries(path)] == [None, payment.payment_id]
+
+
+async def test_a_payment_that_may_be_of_a_sale_under_way_is_not_taken_for_it(
+    gateway: Simulator, path: Path
+) -> None:
+    """The order was sold anew on the device, and whether that is its payment is not known yet."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        payment = await handle.result()
+    await leave(gateway, path, age=200)
+    await leave(gateway, path, EntryState.SUBMITTED, instruction_id=handle.instruction_id)
+    async with session_of(gateway, path) as one, session_of(gateway, path) as other:
+        # Another process has it, and is about to read the payment.
+        opens = asyncio.Event()
+        gateway.faults.add("payment", gate(opens))
+        reading = asyncio.create_task(other.resume_sale(handle.instruction_id or "").result())
+        await until(lambda: [r for r in gateway.open_requests if r.kind == "payment"])
+        (found,) = await recovered(one)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert "under way on its device, may" in str(found.error)
+        opens.set()
+        assert await reading == payment
+        (found,) = await recovered(one)
+        assert "no payment is found" in str(found.error)
+
+
 async def test_past_the_window_two_intents_for_one_order_are_for_a_person(
     gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -950,6 +991,24 @@ async def test_the_journal_of_the_environment(gateway: Simulator, path: Path) ->
     async with PayrocSession.from_env(variables) as session:
         await session.run_sale(SERIAL, sale())
     assert (await entry(path)).state is EntryState.COMPLETED
+
+
+async def test_a_journal_that_is_given_goes_before_the_environment(
+    gateway: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the variable names is not even looked at, be it wrong; None is for no journal."""
+    monkeypatch.setattr("payroc_async.session.journal_at", pytest.fail)
+    variables = {
+        "PAYROC_API_KEY": gateway.api_key,
+        "PAYROC_API_URL": gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+        "PAYROC_JOURNAL": "another",
+    }
+    async with PayrocSession.from_env(variables, journal=SQLiteJournal(path)) as session:
+        assert await session.unfinished() == []
+    async with PayrocSession.from_env(variables, journal=None) as session:
+        with pytest.raises(ConfigurationError, match="this session keeps none"):
+            await session.unfinished()
 
 
 async def test_p7_no_secret_reaches_the_journal(gateway: Simulator, path: Path) -> None:

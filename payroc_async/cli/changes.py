@@ -145,7 +145,7 @@ def run_change(options: ChangeOptions) -> int:
 
 
 async def _main(change: Change) -> None:
-    async with PayrocSession.from_env() as session:
+    async with PayrocSession.from_env(journal=None) as session:  # single calls are in none
         working = asyncio.create_task(
             _change(change, session.payments), name=f"payroc-async {change.options.command}"
         )

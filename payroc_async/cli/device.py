@@ -32,6 +32,7 @@ from .places import journal_named, new_or_existing_journal
 from .progress import Progress
 from .results import Result, in_option_names, show, show_json
 from .signals import on_signal
+from .troubles import journal_troubles
 
 __all__ = ["run_on_device"]
 
@@ -45,7 +46,7 @@ def run_on_device(options: JobOptions) -> int:
     request: Any = None
     try:
         request = options.job.request(options)
-        with progress:
+        with progress, journal_troubles(progress.trouble):
             result = asyncio.run(_main(options, request, progress))
     except ConfigurationError as error:
         result = Result(error=in_option_names(error))

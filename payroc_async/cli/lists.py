@@ -59,7 +59,8 @@ def show_device(serial_number: str, *, as_json: bool) -> int:
 
 def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
     async def main() -> int:
-        async with PayrocSession.from_env() as session:
+        # Nothing is sold: the journal of those who sell is not opened, nor made.
+        async with PayrocSession.from_env(journal=None) as session:
             return await work(session)
 
     return exit_code_of(lambda: run_with_amounts(main))

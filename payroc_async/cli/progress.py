@@ -25,6 +25,7 @@ from payroc_async.models.amount import in_words
 
 from .jobs import JobOptions
 from .records import reason_in_words
+from .results import plain
 
 __all__ = ["Progress"]
 
@@ -98,6 +99,10 @@ class Progress:
     def already_cancelling(self) -> None:
         """Ctrl-C came again."""
         self._say("already cancelling: the gateway has not answered yet")
+
+    def trouble(self, what: str) -> None:
+        """Say what does not stop it."""
+        self._say(plain(what))
 
     def _wait(self, what: str) -> None:
         if self._status is not None:

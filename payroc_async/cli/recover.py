@@ -11,15 +11,22 @@ import click
 from attrs import define, field, frozen
 
 from payroc_async import (
+    Canceled,
     ConfigurationError,
+    Event,
+    Failed,
+    InstructionCanceledError,
+    InstructionFailedError,
     LeaseLost,
     OutcomeUnknownError,
     PayrocError,
     PayrocSession,
     Recovered,
+    RecoveryAction,
+    Settled,
     Transaction,
 )
-from payroc_async.journal import Journal
+from payroc_async.journal import Entry, EntryState, Journal
 from payroc_async.journal.entries import OPEN, UNFINISHED
 
 from .jobs import REFUND, SALE, SIGNATURE, Job, run_with_amounts
@@ -39,6 +46,7 @@ from .results import (
     show_details,
 )
 from .signals import on_signal
+from .troubles import journal_troubles
 
 __all__ = ["RecoverOptions", "run_recovery"]
 
@@ -67,6 +75,8 @@ class Search:
     """What has come of it so far.
 
     Attributes:
+        before: What was unfinished, by key.
+        ends: The last event of each that has ended, by key.
         found: What has ended, or was left, by key.
         stray: How many are unfinished, and driven by nobody, after all.
         driven: How many other processes drive.
@@ -76,6 +86,8 @@ class Search:
     """
 
     options: RecoverOptions
+    before: dict[str, Entry] = field(factory=dict)
+    ends: dict[str, Event] = field(factory=dict)
     found: dict[str, Recovered] = field(factory=dict)
     stray: int = 0
     driven: int = 0
@@ -90,6 +102,16 @@ class Search:
             return UNKNOWN
         return NOT_DONE if self.error else DONE
 
+    def note(self, event: Event) -> None:
+        """Take note of how one has ended."""
+        if isinstance(event, Settled | Canceled | Failed) and event.idempotency_key is not None:
+            self.ends[event.idempotency_key] = event
+
+    def tell(self, found: Recovered) -> None:
+        """Print one, and keep it."""
+        self.found[found.entry.idempotency_key] = found
+        (_show_json if self.options.as_json else _show)(found)
+
 
 def run_recovery(options: RecoverOptions) -> int:
     """The exit code; what was found goes to stdout, each as it ends, all else to stderr."""
@@ -99,7 +121,8 @@ def run_recovery(options: RecoverOptions) -> int:
 def _run(options: RecoverOptions) -> int:
     journal = existing_journal(options.journal)
     search = Search(options)
-    run_with_amounts(lambda: _main(search, journal))
+    with journal_troubles(lambda what: click.echo(plain(what), err=True)):
+        run_with_amounts(lambda: _main(search, journal))
     _conclude(search)
     return search.exit_code
 
@@ -121,6 +144,7 @@ async def _main(search: Search, journal: Journal) -> None:
             if isinstance(error, ConfigurationError):
                 raise error
             search.error = error
+            _tell_the_rest(search)
             try:
                 await _look_around(search, session, journal)
             except PayrocError as failure:
@@ -129,17 +153,50 @@ async def _main(search: Search, journal: Journal) -> None:
 
 
 async def _recover(search: Search, session: PayrocSession) -> None:
-    waiting = sum(not entry.running for entry in await session.unfinished())
+    search.before = {entry.idempotency_key: entry for entry in await session.unfinished()}
+    waiting = sum(not entry.running for entry in search.before.values())
     if waiting:
         verb = "cancelling" if search.options.cancel else "asking what became of"
         click.echo(f"{waiting} unfinished: {verb} {'it' if waiting == 1 else 'them'}", err=True)
     recovery = session.recover(
-        "cancel" if search.options.cancel else "finish", resubmit=search.options.resubmit
+        "cancel" if search.options.cancel else "finish",
+        resubmit=search.options.resubmit,
+        on_event=search.note,
     )
     async with aclosing(recovery):
         async for found in recovery:
-            search.found[found.entry.idempotency_key] = found
-            (_show_json if search.options.as_json else _show)(found)
+            search.tell(found)
+
+
+def _tell_the_rest(search: Search) -> None:
+    """What has ended while it was let go of: the recovery yields that to nobody."""
+    for key, event in search.ends.items():
+        entry = search.before.get(key)
+        if entry is not None and key not in search.found:
+            search.tell(_recovered(entry, event, cancel=search.options.cancel))
+
+
+def _recovered(entry: Entry, event: Event, *, cancel: bool) -> Recovered:
+    """What the recovery would have yielded."""
+    action: RecoveryAction = "resumed" if entry.instruction_id else "resubmitted"
+    if cancel or entry.state is EntryState.CANCELING:
+        action = "canceled"
+    known: dict[str, Any] = {
+        "serial_number": entry.serial_number,
+        "idempotency_key": entry.idempotency_key,
+        "instruction_id": event.instruction_id,
+        "kind": entry.kind,
+    }
+    match event:
+        case Settled():
+            state, resource = EntryState.COMPLETED, event.resource
+            return Recovered(entry=entry, action=action, state=state, resource=resource)
+        case Failed():
+            failure = InstructionFailedError(event.error_message, **known)
+            return Recovered(entry=entry, action=action, state=EntryState.FAILED, error=failure)
+        case _:
+            canceled = InstructionCanceledError(**known)
+            return Recovered(entry=entry, action=action, state=EntryState.CANCELED, error=canceled)
 
 
 async def _look_around(search: Search, session: PayrocSession, journal: Journal) -> None:
