@@ -178,8 +178,9 @@ class Recovery:
         if entry.age > self._records.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
-        # With a clock that was set back nobody knows whether it is within the window.
-        if self._resubmit and entry.age >= 0:
+        # With a clock that was set back nobody knows whether it is within the window. And where a
+        # payment may be its own, sending it again may have the customer pay twice.
+        if self._resubmit and not found and entry.age >= 0:
             return await self._drive(entry, record)
         await record.let_go()
         error = _unknown(entry, reason)

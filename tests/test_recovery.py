@@ -603,28 +603,18 @@ async def test_past_the_window_two_intents_for_one_order_are_for_a_person(
     assert [one.levelname for one in caplog.records] == ["ERROR"] * 2
 
 
-async def test_asked_to_two_old_intents_for_one_order_are_sent_again(
+async def test_what_may_be_paid_is_not_sent_again_even_if_asked_to(
     gateway: Simulator, path: Path
 ) -> None:
-    """Each under its own key tells whose payment it is, where a search can't."""
-    async with session_of(gateway, path) as session:
-        paid = await session.run_sale(SERIAL, sale())
-    with closing(sqlite3.connect(path)) as db, db:  # it died before it heard of that
-        db.execute(
-            "UPDATE entries SET state = 'intent', begun = begun - 200, body = ?, owner = '', "
-            "instruction_id = NULL, resource_id = NULL",
-            (encode(sale()),),
-        )
+    """Two old intents for one order, one payment: the customer is not asked a second time."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        await session.run_sale(SERIAL, sale())
+    await leave(gateway, path, age=200)
     await leave(gateway, path, age=300)
-    gateway.device(SERIAL).cardholder_cancels()
     async with session_of(gateway, path) as session:
         found = await recovered(session, resubmit=True)
-    assert {one.action for one in found} == {"resubmitted"}
-    assert {one.state: one.resource for one in found} == {
-        EntryState.COMPLETED: paid,
-        EntryState.CANCELED: None,
-    }
-    assert len(gateway.payments) == 1
+    assert [(one.action, one.state) for one in found] == [("left", EntryState.INTENT)] * 2
+    assert len(gateway.requests_of("submit")) == 1
 
 
 async def test_which_of_several_payments_is_its_own_is_not_guessed(
