@@ -163,6 +163,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._steps.abort()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._steps.ended()
         if self.resource is None and self.error is None:
             ended = SessionClosedError("its task was ended before it was seen to its end")
             self.error = self._unknown(ended) if self._may_exist else self._canceled_unsent()

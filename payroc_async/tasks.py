@@ -82,7 +82,7 @@ class Steps:
     """
 
     def __init__(self, on_stranger: Callable[[], object]) -> None:
-        self._on_stranger = on_stranger
+        self._on_stranger: Callable[[], object] | None = on_stranger
         self._interruptible = False
         self._interrupting = False
         self._aborting = False
@@ -96,6 +96,14 @@ class Steps:
     def belong_to(self, task: asyncio.Task[None]) -> None:
         """Say whose steps these are, before its first one."""
         self._task = task
+
+    def ended(self) -> None:
+        """Say that the task is done: nobody is called any more.
+
+        Whoever owns the steps and is called by them would be garbage that only the collector finds,
+        with all that it holds.
+        """
+        self._on_stranger = None
 
     def interrupt(self) -> None:
         """Break off the present step, if it may be."""
@@ -141,7 +149,8 @@ class Steps:
         # Two cancellations at once arrive as one CancelledError: only the count tells.
         if self._task.cancelling() > self._strangers:
             self._strangers = self._task.cancelling()
-            self._on_stranger()
+            if self._on_stranger is not None:
+                self._on_stranger()
         return True
 
     def _settle_interruption(self) -> None:
