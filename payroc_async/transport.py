@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -158,17 +158,28 @@ class Transport:
         """
         lost = False
         """Whether a try may have taken effect: a refusal of a later one does not undo it."""
-
-        async def send(token: str) -> T:
-            nonlocal lost
+        failure: PayrocError | None = None
+        try:
+            # A token that can't be had is never retried here: its task has its own backoff.
+            token = await self.bearer.get()
+            # The first try runs without stamina, so that the common path costs nothing.
             try:
                 return decipher(await self._send(request, token, held))
             except PayrocError as error:
-                lost = lost or may_have_taken_effect(error)
-                raise
-
-        try:
-            return await self._call(send, backoff)
+                failure = error
+                lost = may_have_taken_effect(error)
+            hook = backoff or Backoff(self._retries)
+            async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+                token = await self.bearer.get()
+                with attempt:
+                    if failure is not None:
+                        failure, shown = None, failure
+                        raise shown  # stamina has not seen the first try's
+                    try:
+                        return decipher(await self._send(request, token, held))
+                    except PayrocError as error:
+                        lost = lost or may_have_taken_effect(error)
+                        raise
         except PayrocError as error:
             if request.idempotency_key is not None:
                 error.idempotency_key = request.idempotency_key
@@ -176,49 +187,19 @@ class Transport:
                 if isinstance(error, TransportError):
                     error.request_sent = error.request_sent or lost
             raise
-
-    async def _call(self, send: Callable[[str], Awaitable[T]], backoff: Backoff | None) -> T:
-        # A token that can't be had is never retried here: the token's task has its own backoff.
-        token = await self.bearer.get()
-        failure: PayrocError
-        try:
-            return await send(token)
-        except PayrocError as error:
-            failure = error
-        again = False
-        hook = backoff or Backoff(self._retries)
-        async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
-            token = await self.bearer.get()
-            with attempt:
-                if not again:
-                    # The first try ran without stamina, so that the common path costs nothing; its
-                    # failure is shown to it here.
-                    again = True
-                    raise failure
-                return await send(token)
         raise AssertionError("stamina ends by raising")
 
     async def _send(self, request: Request, token: str, held: bool) -> Answer:
-        answer = await self._exchange_with(request, token, held)
+        url = URL(self._api_url + request.path, encoded=True)
+        timeout = self._held_timeout if held else self._request_timeout
+        headers = _headers(request, token)
+        answer = await self._exchange(request.method, url, headers, request.body, timeout)
         if answer.status == 401:
             # P6: that token is dropped, and the request repeated once.
             self.bearer.reject(token)
-            answer = await self._exchange_with(request, await self.bearer.get(), held)
-        return answer
-
-    async def _exchange_with(self, request: Request, token: str, held: bool) -> Answer:
-        headers = {"Authorization": f"Bearer {token}"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        if request.idempotency_key is not None:
-            headers["Idempotency-Key"] = request.idempotency_key
-        answer = await self._exchange(
-            request.method,
-            URL(self._api_url + request.path, encoded=True),
-            headers,
-            request.body,
-            self._held_timeout if held else self._request_timeout,
-        )
+            token = await self.bearer.get()
+            headers = _headers(request, token)
+            answer = await self._exchange(request.method, url, headers, request.body, timeout)
         return _without_secret(answer, token)
 
     async def _exchange(
@@ -233,7 +214,7 @@ class Transport:
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
         try:
-            async with self._http.request(
+            response = await self._http.request(
                 method,
                 url,
                 data=body,
@@ -243,9 +224,9 @@ class Transport:
                 raise_for_status=False,
                 ssl=self._ssl,
                 proxy=self._proxy,
-            ) as response:
-                content = await _read(response)
-                return Answer(response.status, response.headers, content)
+            )
+            # Read to its end, it has given its connection back; if not, that is closed.
+            return Answer(response.status, response.headers, await _read(response))
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
@@ -297,10 +278,15 @@ def _broken(error: BaseException) -> TransportError:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
+    content = response.content
     chunks: list[bytes] = []
     size = 0
     try:
-        while chunk := await response.content.readany():
+        while True:
+            # Mostly the body came together with its headers, and there is nothing to wait for.
+            chunk = content.read_nowait() if content.is_eof() else await content.readany()
+            if not chunk:
+                break
             size += len(chunk)
             if size > LARGEST_BODY:
                 raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
@@ -309,6 +295,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()  # leaving its context alone would let it linger
         raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _headers(request: Request, token: str) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {token}"}
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+    if request.idempotency_key is not None:
+        headers["Idempotency-Key"] = request.idempotency_key
+    return headers
 
 
 def _without_secret(answer: Answer, secret: str) -> Answer:
