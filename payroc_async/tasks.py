@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -38,7 +39,7 @@ async def outlast(
         Any number of times, from any side: the wait ends with the task or with the grace.
     """
     try:
-        await asyncio.wait((until or task,))
+        await _done(until or task)
     except asyncio.CancelledError as error:
         cancelled = error
     else:
@@ -46,6 +47,22 @@ async def outlast(
     on_cancel()
     await settle((task,), grace)
     raise cancelled
+
+
+async def _done(task: asyncio.Future[Any]) -> None:
+    """Wait as ``asyncio.wait`` does for a single task, at half its price."""
+    waiter = task.get_loop().create_future()
+    wake = partial(_wake, waiter)
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        task.remove_done_callback(wake)
+
+
+def _wake(waiter: asyncio.Future[None], _: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 async def settle(tasks: Collection[asyncio.Future[Any]], seconds: float) -> None:
