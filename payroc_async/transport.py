@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import aiohttp
 import stamina
+from aiohttp.connector import Connection
 from yarl import URL
 
 from .config import Environment, RetryPolicy, Timeouts
@@ -112,7 +113,6 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
-                middlewares=(_sent_once,),
                 response_class=_Response,
             )
 
@@ -173,8 +173,9 @@ class Transport:
                 token = await self.bearer.get()
                 with attempt:
                     if failure is not None:
-                        failure, shown = None, failure
-                        raise shown  # stamina has not seen the first try's
+                        shown = failure
+                        failure = None
+                        raise shown  # the first try's, which stamina has not seen
                     try:
                         return decipher(await self._send(request, token, held))
                     except PayrocError as error:
@@ -245,7 +246,15 @@ class Transport:
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response that is given up at once when it is given up."""
+    """A response that comes of a request sent once, and is given up at once when it is given up."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        # aiohttp repeats a GET or DELETE by itself when its connection breaks, on its own errors
+        # alone. Retries are ours: counted, told and delayed.
+        try:
+            return await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise _broken(error) from error
 
     def close(self) -> None:
         # Over TLS, closing waits up to 30 s for the other side's goodbye; until then a middle-box
@@ -254,21 +263,6 @@ class _Response(aiohttp.ClientResponse):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         super().close()
-
-
-async def _sent_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a GET or DELETE by itself when its connection breaks.
-
-    Retries are ours: counted, told and delayed. It repeats on its own errors alone.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # never repeated, and told apart above
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _broken(error) from error
 
 
 def _broken(error: BaseException) -> TransportError:
