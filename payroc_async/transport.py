@@ -158,7 +158,6 @@ class Transport:
         """
         lost = False
         """Whether a try may have taken effect: a refusal of a later one does not undo it."""
-        failure: PayrocError | None = None
         try:
             # A token that can't be had is never retried here: its task has its own backoff.
             token = await self.bearer.get()
@@ -167,15 +166,13 @@ class Transport:
                 return decipher(await self._send(request, token, held))
             except PayrocError as error:
                 failure = error
-                lost = may_have_taken_effect(error)
+            lost = may_have_taken_effect(failure)
             hook = backoff or Backoff(self._retries)
             async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
                 token = await self.bearer.get()
                 with attempt:
-                    if failure is not None:
-                        shown = failure
-                        failure = None
-                        raise shown  # the first try's, which stamina has not seen
+                    if attempt.num == 1:
+                        raise failure  # the first try's, which stamina has not seen
                     try:
                         return decipher(await self._send(request, token, held))
                     except PayrocError as error:
