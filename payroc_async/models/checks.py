@@ -51,7 +51,7 @@ def text(least: int = 0, most: int | None = None) -> Check:
         if len(value) < least or (most is not None and len(value) > most):
             wanted = f"{least} to {most} characters" if most else f"at least {least} character"
             raise ConfigurationError(attribute.name, f"must have {wanted}, has {len(value)}")
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ConfigurationError(attribute.name, "holds half a surrogate pair: not valid text")
 
     return check
