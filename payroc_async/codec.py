@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import attrs
 import orjson
 from cattrs import Converter
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from .errors import ResponseFormatError
 from .models import ClosedLoopOptions, OpenEnum, Page

@@ -38,26 +38,21 @@ async def outlast(
     Cancellation:
         Any number of times, from any side: the wait ends with the task or with the grace.
     """
+    awaited = until or task
+    # As asyncio.wait does for any number of tasks, at half its price.
+    waiter = awaited.get_loop().create_future()
+    wake = partial(_wake, waiter)
+    awaited.add_done_callback(wake)
     try:
-        await _done(until or task)
+        await waiter
+        return
     except asyncio.CancelledError as error:
         cancelled = error
-    else:
-        return
+    finally:
+        awaited.remove_done_callback(wake)
     on_cancel()
     await settle((task,), grace)
     raise cancelled
-
-
-async def _done(task: asyncio.Future[Any]) -> None:
-    """Wait as ``asyncio.wait`` does for a single task, at half its price."""
-    waiter = task.get_loop().create_future()
-    wake = partial(_wake, waiter)
-    task.add_done_callback(wake)
-    try:
-        await waiter
-    finally:
-        task.remove_done_callback(wake)
 
 
 def _wake(waiter: asyncio.Future[None], _: asyncio.Future[Any]) -> None:

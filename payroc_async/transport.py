@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -129,10 +129,12 @@ class Transport:
             TransportError: It gave no answer.
             ResponseFormatError: Its answer holds no token.
         """
-        answer = await self._exchange(
-            "POST", self._identity_url, {"x-api-key": api_key}, None, self._request_timeout
+        headers = {"x-api-key": api_key}
+        return decipher_token(
+            await self._exchange(
+                "POST", self._identity_url, headers, None, self._request_timeout, api_key
+            )
         )
-        return decipher_token(_without_secret(answer, api_key))
 
     async def call(
         self,
@@ -163,7 +165,10 @@ class Transport:
             token = await self.bearer.get()
             # The first try runs without stamina, so that the common path costs nothing.
             try:
-                return decipher(await self._send(request, token, held))
+                answer = await self._send(request, token, held)
+                if answer.status == 401:
+                    answer = await self._send_anew(request, token, held)
+                return decipher(answer)
             except PayrocError as error:
                 failure = error
             lost = may_have_taken_effect(failure)
@@ -174,7 +179,10 @@ class Transport:
                     if attempt.num == 1:
                         raise failure  # the first try's, which stamina has not seen
                     try:
-                        return decipher(await self._send(request, token, held))
+                        answer = await self._send(request, token, held)
+                        if answer.status == 401:
+                            answer = await self._send_anew(request, token, held)
+                        return decipher(answer)
                     except PayrocError as error:
                         lost = lost or may_have_taken_effect(error)
                         raise
@@ -187,18 +195,25 @@ class Transport:
             raise
         raise AssertionError("stamina ends by raising")
 
-    async def _send(self, request: Request, token: str, held: bool) -> Answer:
-        url = URL(self._api_url + request.path, encoded=True)
-        timeout = self._held_timeout if held else self._request_timeout
-        headers = _headers(request, token)
-        answer = await self._exchange(request.method, url, headers, request.body, timeout)
-        if answer.status == 401:
-            # P6: that token is dropped, and the request repeated once.
-            self.bearer.reject(token)
-            token = await self.bearer.get()
-            headers = _headers(request, token)
-            answer = await self._exchange(request.method, url, headers, request.body, timeout)
-        return _without_secret(answer, token)
+    def _send(self, request: Request, token: str, held: bool) -> Awaitable[Answer]:
+        headers = {"Authorization": f"Bearer {token}"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if request.idempotency_key is not None:
+            headers["Idempotency-Key"] = request.idempotency_key
+        return self._exchange(
+            request.method,
+            URL(self._api_url + request.path, encoded=True),
+            headers,
+            request.body,
+            self._held_timeout if held else self._request_timeout,
+            token,
+        )
+
+    async def _send_anew(self, request: Request, refused: str, held: bool) -> Answer:
+        """P6: a token refused with 401 is dropped, and the request repeated once."""
+        self.bearer.reject(refused)
+        return await self._send(request, await self.bearer.get(), held)
 
     async def _exchange(
         self,
@@ -207,6 +222,7 @@ class Transport:
         headers: dict[str, str],
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,
+        secret: str,
     ) -> Answer:
         """One HTTP exchange. Every exception of aiohttp's ends here."""
         if self._http is None or self._http.closed:
@@ -224,7 +240,8 @@ class Transport:
                 proxy=self._proxy,
             )
             # Read to its end, it has given its connection back; if not, that is closed.
-            return Answer(response.status, response.headers, await _read(response))
+            answer = Answer(response.status, response.headers, await _read(response))
+            return _without_secret(answer, secret)
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
@@ -286,15 +303,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()  # leaving its context alone would let it linger
         raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _headers(request: Request, token: str) -> dict[str, str]:
-    headers = {"Authorization": f"Bearer {token}"}
-    if request.body is not None:
-        headers["Content-Type"] = "application/json"
-    if request.idempotency_key is not None:
-        headers["Idempotency-Key"] = request.idempotency_key
-    return headers
 
 
 def _without_secret(answer: Answer, secret: str) -> Answer:
