@@ -57,6 +57,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """What a sale costs beside other ways to run it; ``-- --quick`` for the short run."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten thousand sales in random order under random faults; prints the counts."""
     session.install("-e", ".[dev]")

@@ -1,1 +1,1 @@
-"""Benchmarks: side by side in one run, medians and ratios."""
+"""Benchmarks: side by side, in alternating rounds, in one run; ``python -m benchmarks``."""

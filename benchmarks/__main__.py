@@ -1,0 +1,312 @@
+"""Everything that is measured, side by side: ``python -m benchmarks [--quick] [PART ...]``.
+
+Results go to ``build/benchmarks``: ``results.json``, and a plot for each part as SVG. Every figure
+is the median of rounds in which the contenders take turns, with the least and the most beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from . import plots
+from .contenders import CONTENDERS, available
+from .loops import has
+from .worker import Gateway, Job, Worker
+
+SDK, BARE = "payroc_async", "aiohttp"
+SLOW = ("httpx", "payroc")
+"""Their pool looks at every connection for every request: beyond this they take minutes."""
+SLOW_AT_MOST = 1000
+STRUCTURE = """
+import sys, timeit, orjson
+from payroc_async.codec import decode, structure
+from payroc_async.models import Payment
+body = open("tests/samples/payment.json", "rb").read()
+run = {"payroc_async": lambda: structure(decode(body), Payment), "orjson": lambda: decode(body)}
+run = run[sys.argv[1]]
+run()
+print(timeit.timeit(run, number=2000) / 2000 * 1e6)
+"""
+IMPORT = """
+import sys, time
+began = time.perf_counter()
+for name in sys.argv[1].split("+"):
+    __import__(name)
+print((time.perf_counter() - began) * 1000)
+"""
+UNDER_IT = "aiohttp+orjson+attrs+cattrs"
+
+
+@attrs.frozen
+class Plan:
+    """How much is measured."""
+
+    quick: bool
+    devices: list[int]
+    rounds: int
+    many: int
+    """Devices at once where one number has to do."""
+    soak: int
+
+
+def plan(quick: bool) -> Plan:
+    """The plan, scaled down where the process may not open so many connections."""
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        most = hard
+    wanted = [10, 100] if quick else [10, 100, 1000, 5000]
+    devices = [n for n in wanted if n + 200 < most]
+    if devices != wanted:
+        print(f"ulimit -n is {most}: no more than {devices[-1]} devices at once")
+    many = min(devices[-1], 1000)
+    return Plan(quick, devices, 3 if quick else 7, many, 2000 if quick else 50_000)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def ratio(values: dict[str, list[float]], a: str = SDK, b: str = BARE) -> float:
+    """The median of each round's ratio."""
+    return statistics.median(x / y for x, y in zip(values[a], values[b], strict=False))
+
+
+def summary(values: dict[str, list[float]], **more: object) -> Job:
+    """What is kept of the rounds of all contenders, as one row."""
+    row: Job = {**more, **{name: spread(rounds) for name, rounds in values.items()}}
+    if values.get(SDK) and values.get(BARE):
+        row["ratio"] = ratio(values)
+    told = ", ".join(f"{name} {statistics.median(rounds):.3f}" for name, rounds in values.items())
+    print("  ", *(f"{key} {value}" for key, value in more.items()), f"{told}", end="")
+    print(f": ratio {row['ratio']:.2f}" if "ratio" in row else "")
+    return row
+
+
+def contenders(devices: int) -> list[str]:
+    """Who takes part with so many devices at once."""
+    names = [name for name in CONTENDERS if available(name)]
+    return [name for name in names if devices <= SLOW_AT_MOST or name not in SLOW]
+
+
+def alternate(
+    gateway: Gateway,
+    names: list[str],
+    rounds: int,
+    do: Callable[[Worker], float | list[float]],
+    *,
+    fast: bool = False,
+    fresh: bool = False,
+) -> dict[str, list[float]]:
+    """What ``do`` gives of each contender, in alternating rounds; a ``fresh`` process for each."""
+    values: dict[str, list[float]] = {name: [] for name in names}
+    workers: dict[str, Worker] = {}
+    for number in range(rounds):
+        for name in names:
+            if name in SLOW and number > 0:
+                continue  # one round of theirs takes as long as all of the others'
+            if name not in workers:
+                workers[name] = Worker(name, gateway, fast=fast)
+            result = do(workers[name])
+            values[name] += result if isinstance(result, list) else [result]
+            if fresh or name in SLOW:
+                workers.pop(name).end()
+    for worker in workers.values():
+        worker.end()
+    return values
+
+
+# The parts ----------
+
+
+def cost(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Processor time of a sale, ms, by devices at once."""
+    rows = []
+    for fast in (False, True):
+        if fast and not has("uvloop"):
+            print("   uvloop is not installed: left out")
+            break
+        for devices in plan.devices:
+            batches = max(1, 1000 // devices)
+
+            def do(worker: Worker, devices: int = devices, batches: int = batches) -> float:
+                several = 1 if worker.name in SLOW else batches
+                shape = {"together": devices}
+                result = worker.do("cost", shape, devices=devices, batches=several)
+                taken: float = result["processor"]
+                return taken
+
+            names = [n for n in contenders(devices) if not (fast and n in SLOW)]
+            values = alternate(gateway, names, plan.rounds, do, fast=fast)
+            rows.append(summary(values, loop="uvloop" if fast else "asyncio", devices=devices))
+    return rows
+
+
+def memory(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Memory of a sale in flight, KB, by devices at once."""
+    rows = []
+    for devices in plan.devices[1:]:
+        for what in ("held", "peak"):
+
+            def do(worker: Worker, devices: int = devices, what: str = what) -> float:
+                size: float = worker.do("held", {"together": 0}, devices=devices)[what]
+                return size
+
+            names = [n for n in contenders(devices) if n not in SLOW]
+            values = alternate(gateway, names, min(plan.rounds, 5), do, fresh=True)
+            rows.append(summary(values, what=what, devices=devices))
+    return rows
+
+
+def latency(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Milliseconds from the gateway's change of status to the awaited payment."""
+    options = {"devices": plan.many, "sales": 3 if plan.quick else 6, "spread": 4.0}
+
+    def do(worker: Worker) -> list[float]:
+        taken: list[float] = worker.do("latency", {"after": [2.0, 6.0]}, **options)["latencies"]
+        return taken
+
+    values = alternate(gateway, [SDK, BARE, "floor"], 1 if plan.quick else 3, do)
+    rows = []
+    for percent in (50, 99, 99.9):
+        row: dict[str, float] = {}
+        for name, all_of_it in values.items():
+            row[name] = sorted(all_of_it)[
+                min(int(len(all_of_it) * percent / 100), len(all_of_it) - 1)
+            ]
+        rows.append({"percentile": percent, **row, "ratio": row[SDK] / row[BARE]})
+        print("  ", f"p{percent}", *(f"{name} {value:.2f}" for name, value in row.items()))
+    return rows
+
+
+def growth(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Processor time of a sale, ms, by status requests without a change and by refusals."""
+    rows = []
+    devices = min(plan.many, 100)
+    for what, counts in (("looks", (0, 1, 3, 7)), ("refusals", (0, 1, 2, 4))):
+        for number in counts:
+            shape = {"together": devices, what: number, "hold": 0.05}
+
+            def do(worker: Worker, shape: Job = shape) -> float:
+                taken: float = worker.do("cost", shape, devices=devices, batches=5)["processor"]
+                return taken
+
+            values = alternate(gateway, [SDK, BARE], plan.rounds, do)
+            rows.append(summary(values, what=what, number=number))
+    return rows
+
+
+def soak(gateway: Gateway, plan: Plan) -> list[Job]:
+    """MB of memory, and objects, along sales one after the other on a hundred devices."""
+    with Worker(SDK, gateway) as worker:
+        options = {"devices": 100, "sales": plan.soak, "every": plan.soak // 50}
+        course = worker.do("soak", {"after": [0.0, 0.001]}, **options)["course"]
+    rows = [{"sales": sales, "memory": size, "objects": objects} for sales, size, objects in course]
+    for row in (rows[0], rows[-1]):
+        print("  ", f"{row['sales']} sales: {row['memory']:.1f} MB, {row['objects']} objects")
+    return rows
+
+
+def once(program: str, argument: str) -> float:
+    """What a program of its own prints."""
+    command = [sys.executable, "-c", program, argument]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def imports(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Milliseconds that an import takes in a new process."""
+    values: dict[str, list[float]] = {SDK: [], UNDER_IT: []}
+    for _ in range(5 * plan.rounds):
+        for name, taken in values.items():
+            taken.append(once(IMPORT, name))
+    row = summary(values)
+    row["ratio"] = ratio(values, SDK, UNDER_IT)
+    print("   ratio", round(row["ratio"], 2))
+    return [row]
+
+
+def structuring(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Microseconds from a payment's bytes to a model, and to plain dicts."""
+    values: dict[str, list[float]] = {SDK: [], "orjson": []}
+    for _ in range(plan.rounds):
+        for name, taken in values.items():
+            taken.append(once(STRUCTURE, name))
+    return [summary(values)]
+
+
+def start(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Milliseconds from nothing to the end of a first sale, and of a second, in a new process."""
+    rows = []
+    for what in ("cold", "warm"):
+
+        def do(worker: Worker, what: str = what) -> float:
+            taken: float = worker.do("start", {"together": 1})[what]
+            return taken
+
+        values = alternate(gateway, [SDK, BARE, "floor"], 3 * plan.rounds, do, fresh=True)
+        rows.append(summary(values, connection=what))
+    return rows
+
+
+PARTS: dict[str, Callable[[Gateway, Plan], list[Job]]] = {
+    part.__name__: part
+    for part in (cost, memory, latency, growth, soak, imports, structuring, start)
+}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on, and nothing that names the machine."""
+    info = Path("/proc/cpuinfo")
+    models = (
+        [line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
+    packages = ("aiohttp", "orjson", "attrs", "cattrs", "httpx", "uvloop", "payroc")
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages if has(name)},
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
+    parser.add_argument("--quick", action="store_true", help="small numbers, in a minute or two")
+    parser.add_argument("--output", type=Path, default=Path("build", "benchmarks"))
+    options = parser.parse_args()
+    for name, (_, package) in CONTENDERS.items():
+        if not available(name):
+            print(f"{package} is not installed: {name} takes no part")
+    kept = options.output / "results.json"
+    results: Job = orjson.loads(kept.read_bytes()) if kept.exists() else {}
+    results["machine"] = machine()
+    for name in options.parts or PARTS:
+        print(f"{name}: {PARTS[name].__doc__}")
+        with Gateway() as gateway:
+            results[name] = PARTS[name](gateway, plan(options.quick))
+        options.output.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    plots.draw(results, options.output)
+
+
+if __name__ == "__main__":
+    main()

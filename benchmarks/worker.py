@@ -1,0 +1,251 @@
+"""One contender in a process of its own, which does one job after the other.
+
+``python -m benchmarks.worker NAME URL LOOP SOURCE`` reads jobs as lines of JSON and answers each
+with one: so contenders take turns without sharing a heap, a loop or an import. ``Worker`` is the
+other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from .contenders import Contender, make
+from .loops import run
+
+__all__ = ["Gateway", "Job", "Worker"]
+
+Job = dict[str, Any]
+ROOT = Path(__file__).parents[1]
+
+
+def memory() -> int:
+    """Bytes of memory in use now."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak()
+
+
+def peak() -> int:
+    """The most bytes of memory in use so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def tell(url: str, path: str, content: object = None) -> None:
+    """Ask something of the gateway, and wait for its answer."""
+    request = urllib.request.Request(url + path, orjson.dumps(content), method="POST")
+    urllib.request.urlopen(request).close()
+
+
+@asynccontextmanager
+async def opened(contender: Contender, url: str) -> AsyncIterator[Contender]:
+    await contender.open(url)
+    try:
+        yield contender
+    finally:
+        await contender.close()
+
+
+async def batch(contender: Contender, devices: int) -> None:
+    """A sale on every device at once."""
+    tasks = [asyncio.create_task(contender.sell(n)) for n in range(devices)]
+    await asyncio.gather(*tasks)
+
+
+# Jobs ----------
+
+
+async def cost(contender: Contender, url: str, job: Job) -> Job:
+    """Processor and wall time of a sale, in ms, after a first batch that makes the connections."""
+    devices, batches = job["devices"], job["batches"]
+    await batch(contender, devices)
+    gc.collect()
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        await batch(contender, devices)
+    processor, wall = time.process_time() - processor, time.perf_counter() - wall
+    sales = devices * batches
+    return {"processor": processor / sales * 1000, "wall": wall / sales * 1000}
+
+
+async def held(contender: Contender, url: str, job: Job) -> Job:
+    """Memory of a sale in flight, in KB: while all wait for their devices, and at the most."""
+    devices = job["devices"]
+    loop = asyncio.get_running_loop()
+    warm = [asyncio.create_task(contender.sell(n)) for n in range(2)]
+    await loop.run_in_executor(None, tell, url, "/_held/2")
+    await loop.run_in_executor(None, tell, url, "/_release")
+    await asyncio.gather(*warm)
+    gc.collect()
+    before = memory()
+    tasks = [asyncio.create_task(contender.sell(n)) for n in range(devices)]
+    await loop.run_in_executor(None, tell, url, f"/_held/{devices}")
+    gc.collect()
+    waiting = memory()
+    await loop.run_in_executor(None, tell, url, "/_release")
+    await asyncio.gather(*tasks)
+    return {
+        "held": (waiting - before) / devices / 1024,
+        "peak": (peak() - before) / devices / 1024,
+    }
+
+
+async def latency(contender: Contender, url: str, job: Job) -> Job:
+    """Milliseconds from each change of status at the gateway to the awaited payment."""
+    taken: list[float] = []
+
+    async def till(n: int) -> None:
+        await asyncio.sleep(n / job["devices"] * job["spread"])
+        for _ in range(job["sales"]):
+            changed = await contender.sell(n)
+            taken.append((time.monotonic() - changed) * 1000)
+
+    tasks = [asyncio.create_task(till(n)) for n in range(job["devices"])]
+    await asyncio.gather(*tasks)
+    return {"latencies": taken[job["devices"] :]}  # the first of each opens its connection
+
+
+async def soak(contender: Contender, url: str, job: Job) -> Job:
+    """Memory after the first thousand sales, and along the way to the last; in MB."""
+    sold, course = 0, []
+
+    async def till(n: int) -> None:
+        nonlocal sold
+        while sold < job["sales"]:
+            sold += 1
+            await contender.sell(n)
+            if sold % job["every"] == 0:
+                course.append((sold, memory() / 1024 / 1024, len(gc.get_objects())))
+
+    tasks = [asyncio.create_task(till(n)) for n in range(job["devices"])]
+    await asyncio.gather(*tasks)
+    return {"course": course}
+
+
+async def start(contender: Contender, url: str, job: Job) -> Job:
+    """Milliseconds of a first sale with the opening before it, and of a second one."""
+    began = time.perf_counter()
+    async with opened(contender, url):
+        await contender.sell(0)
+        first = time.perf_counter() - began
+        began = time.perf_counter()
+        await contender.sell(0)
+        return {"cold": first * 1000, "warm": (time.perf_counter() - began) * 1000}
+
+
+JOBS = {"cost": cost, "held": held, "latency": latency, "soak": soak}
+
+
+async def work(name: str, url: str) -> None:
+    print("{}", flush=True)
+    line = sys.stdin.buffer.readline()
+    if line and orjson.loads(line)["job"] == "start":
+        print(orjson.dumps(await start(make(name), url, {})).decode(), flush=True)
+        return
+    async with opened(make(name), url) as contender:
+        while line:
+            job = orjson.loads(line)
+            result = await JOBS[job["job"]](contender, url, job)
+            print(orjson.dumps(result).decode(), flush=True)
+            line = (
+                sys.stdin.buffer.readline()
+            )  # the loop stands still between jobs: nobody is in it
+
+
+# The other end ----------
+
+
+class Process:
+    """A process of the benchmarks' own; it ends when its standard input does."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a process of the benchmarks has ended")
+        return line.strip()
+
+    def write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Let it go, and wait until it has."""
+        self._process.communicate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+
+class Gateway(Process):
+    """The gateway, in a process of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("benchmarks.gateway")
+        self.url = self.read()
+
+
+class Worker(Process):
+    """A contender, in a process of its own.
+
+    Args:
+        name: Which contender.
+        gateway: Where it sells.
+        fast: Whether it runs on uvloop.
+        source: A folder with another version of the SDK, to take it from.
+    """
+
+    def __init__(
+        self, name: str, gateway: Gateway, *, fast: bool = False, source: Path | None = None
+    ) -> None:
+        loop = "uvloop" if fast else "asyncio"
+        super().__init__("benchmarks.worker", name, gateway.url, loop, str(source or ROOT))
+        self.name = name
+        self._url = gateway.url
+        self.read()
+
+    def do(self, job: str, shape: Job, **options: object) -> Job:
+        """The job's result, with the gateway's sales in this shape."""
+        tell(self._url, "/_shape", shape)
+        self.write(orjson.dumps({"job": job, **options}).decode())
+        result: Job = orjson.loads(self.read())
+        return result
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[4])  # nothing of the SDK is imported yet
+    run(work(sys.argv[1], sys.argv[2]), fast=sys.argv[3] == "uvloop")
