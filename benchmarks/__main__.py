@@ -73,7 +73,7 @@ def plan(quick: bool) -> Plan:
     if devices != wanted:
         print(f"ulimit -n is {most}: no more than {devices[-1]} devices at once")
     many = min(devices[-1], 1000)
-    return Plan(quick, devices, 3 if quick else 7, many, 2000 if quick else 50_000)
+    return Plan(quick, devices, 3 if quick else 5, many, 2000 if quick else 50_000)
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -144,9 +144,9 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
             batches = max(1, 1000 // devices)
 
             def do(worker: Worker, devices: int = devices, batches: int = batches) -> float:
-                several = 1 if worker.name in SLOW else batches
-                shape = {"together": devices}
-                result = worker.do("cost", shape, devices=devices, batches=several)
+                slow = worker.name in SLOW
+                options = {"batches": 1 if slow else batches, "warm": not slow}
+                result = worker.do("cost", {"together": devices}, devices=devices, **options)
                 taken: float = result["processor"]
                 return taken
 
@@ -160,15 +160,20 @@ def memory(gateway: Gateway, plan: Plan) -> list[Job]:
     """Memory of a sale in flight, KB, by devices at once."""
     rows = []
     for devices in plan.devices[1:]:
-        for what in ("held", "peak"):
+        names = [name for name in contenders(devices) if name not in SLOW]
+        peaks: dict[str, list[float]] = {name: [] for name in names}
 
-            def do(worker: Worker, devices: int = devices, what: str = what) -> float:
-                size: float = worker.do("held", {"together": 0}, devices=devices)[what]
-                return size
+        def do(
+            worker: Worker, devices: int = devices, peaks: dict[str, list[float]] = peaks
+        ) -> float:
+            result = worker.do("held", {"together": 0}, devices=devices)
+            peaks[worker.name].append(result["peak"])
+            held: float = result["held"]
+            return held
 
-            names = [n for n in contenders(devices) if n not in SLOW]
-            values = alternate(gateway, names, min(plan.rounds, 5), do, fresh=True)
-            rows.append(summary(values, what=what, devices=devices))
+        values = alternate(gateway, names, min(plan.rounds, 5), do, fresh=True)
+        rows.append(summary(values, what="held", devices=devices))
+        rows.append(summary(peaks, what="peak", devices=devices))
     return rows
 
 
