@@ -100,6 +100,7 @@ class Transport:
         self._max_connections = max_connections
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy = proxy
+        self._token = self._authorization = ""
         self._request_timeout = self._timeout(timeouts.request)
         self._held_timeout = self._timeout(timeouts.hold + timeouts.hold_margin)
 
@@ -196,7 +197,10 @@ class Transport:
         raise AssertionError("stamina ends by raising")
 
     def _send(self, request: Request, token: str, held: bool) -> Awaitable[Answer]:
-        headers = {"Authorization": f"Bearer {token}"}
+        if token != self._token:
+            # One string for all requests in flight: a token may be long.
+            self._token, self._authorization = token, f"Bearer {token}"
+        headers = {"Authorization": self._authorization}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
