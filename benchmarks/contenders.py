@@ -60,23 +60,24 @@ def changed_at(payment: Any) -> float:
 class Sdk:
     """``payroc_async``, with all of its promises."""
 
-    async def open(self, url: str) -> None:
-        from payroc_async import Environment, PayrocSession, RetryPolicy, Timeouts
+    def __init__(self) -> None:
+        import payroc_async  # not above: which version it is, the worker is told
 
-        self._session = PayrocSession(
+        self._sdk = payroc_async
+
+    async def open(self, url: str) -> None:
+        self._session = self._sdk.PayrocSession(
             API_KEY,
-            environment=Environment(api_url=f"{url}/v1", identity_url=f"{url}/authorize"),
-            timeouts=Timeouts(poll_interval=PAUSE),
-            retries=RetryPolicy(attempts=50, initial=PAUSE, maximum=PAUSE),
+            environment=self._sdk.Environment(api_url=f"{url}/v1", identity_url=f"{url}/authorize"),
+            timeouts=self._sdk.Timeouts(poll_interval=PAUSE),
+            retries=self._sdk.RetryPolicy(attempts=50, initial=PAUSE, maximum=PAUSE),
         )
         await self._session.open()
 
     async def sell(self, n: int) -> float:
-        from payroc_async import Order, PaymentInstructionRequest
-
-        request = PaymentInstructionRequest(
+        request = self._sdk.PaymentInstructionRequest(
             processing_terminal_id=TERMINAL,
-            order=Order(order_id=f"order{n}", amount=4999, currency="USD"),
+            order=self._sdk.Order(order_id=f"order{n}", amount=4999, currency="USD"),
         )
         payment = await self._session.run_sale(f"device{n}", request)
         assert payment.approved
