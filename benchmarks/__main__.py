@@ -134,18 +134,18 @@ def alternate(
 
 
 def cost(gateway: Gateway, plan: Plan) -> list[Job]:
-    """Processor time of a sale, ms, by devices at once."""
+    """Processor time of a sale, ms, by devices at once; all cardholders are done together."""
     rows = []
     for fast in (False, True):
         if fast and not has("uvloop"):
             print("   uvloop is not installed: left out")
             break
         for devices in plan.devices:
-            batches = max(1, 1000 // devices)
+            sales = max(1, 1000 // devices)
 
-            def do(worker: Worker, devices: int = devices, batches: int = batches) -> float:
+            def do(worker: Worker, devices: int = devices, sales: int = sales) -> float:
                 slow = worker.name in SLOW
-                options = {"batches": 1 if slow else batches, "warm": not slow}
+                options = {"sales": 1 if slow else sales, "warm": not slow}
                 result = worker.do("cost", {"together": devices}, devices=devices, **options)
                 taken: float = result["processor"]
                 return taken
@@ -154,6 +154,18 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
             values = alternate(gateway, names, plan.rounds, do, fast=fast)
             rows.append(summary(values, loop="uvloop" if fast else "asyncio", devices=devices))
     return rows
+
+
+def steady(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Processor time of a sale, ms, where each cardholder takes a while of their own."""
+    options = {"devices": plan.many, "sales": 2}
+
+    def do(worker: Worker) -> float:
+        taken: float = worker.do("cost", {"after": [1.0, 3.0]}, **options)["processor"]
+        return taken
+
+    values = alternate(gateway, [SDK, BARE, "floor"], plan.rounds, do)
+    return [summary(values, devices=plan.many)]
 
 
 def memory(gateway: Gateway, plan: Plan) -> list[Job]:
@@ -207,7 +219,7 @@ def growth(gateway: Gateway, plan: Plan) -> list[Job]:
             shape = {"together": devices, what: number, "hold": 0.05}
 
             def do(worker: Worker, shape: Job = shape) -> float:
-                taken: float = worker.do("cost", shape, devices=devices, batches=5)["processor"]
+                taken: float = worker.do("cost", shape, devices=devices, sales=5)["processor"]
                 return taken
 
             values = alternate(gateway, [SDK, BARE], plan.rounds, do)
@@ -269,7 +281,7 @@ def start(gateway: Gateway, plan: Plan) -> list[Job]:
 
 PARTS: dict[str, Callable[[Gateway, Plan], list[Job]]] = {
     part.__name__: part
-    for part in (cost, memory, latency, growth, soak, imports, structuring, start)
+    for part in (cost, steady, memory, latency, growth, soak, imports, structuring, start)
 }
 
 

@@ -61,10 +61,14 @@ async def opened(contender: Contender, url: str) -> AsyncIterator[Contender]:
         await contender.close()
 
 
-async def batch(contender: Contender, devices: int) -> None:
-    """A sale on every device at once."""
-    tasks = [asyncio.create_task(contender.sell(n)) for n in range(devices)]
-    await asyncio.gather(*tasks)
+async def tills(contender: Contender, devices: int, sales: int) -> None:
+    """Sales one after the other on every device, on all at once."""
+
+    async def till(n: int) -> None:
+        for _ in range(sales):
+            await contender.sell(n)
+
+    await asyncio.gather(*[asyncio.create_task(till(n)) for n in range(devices)])
 
 
 # Jobs ----------
@@ -72,15 +76,14 @@ async def batch(contender: Contender, devices: int) -> None:
 
 async def cost(contender: Contender, url: str, job: Job) -> Job:
     """Processor and wall time of a sale, in ms; ``warm``: once the connections are made."""
-    devices, batches = job["devices"], job["batches"]
+    devices, sales = job["devices"], job["sales"]
     if job.get("warm", True):
-        await batch(contender, devices)
+        await tills(contender, devices, 1)
     gc.collect()
     wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(batches):
-        await batch(contender, devices)
+    await tills(contender, devices, sales)
     processor, wall = time.process_time() - processor, time.perf_counter() - wall
-    sales = devices * batches
+    sales *= devices
     return {"processor": processor / sales * 1000, "wall": wall / sales * 1000}
 
 
