@@ -151,7 +151,8 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
                 return taken
 
             names = [n for n in contenders(devices) if not (fast and n in SLOW)]
-            values = alternate(gateway, names, plan.rounds, do, fast=fast)
+            # Fresh: nobody meets connections that grew old while the others had their turn.
+            values = alternate(gateway, names, plan.rounds, do, fast=fast, fresh=True)
             rows.append(summary(values, loop="uvloop" if fast else "asyncio", devices=devices))
     return rows
 
