@@ -105,7 +105,7 @@ async def test_program(page: str) -> None:
 def test_every_page_is_in_the_index() -> None:
     """README leads to every page, and each job has one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(PAGES) == {*JOBS, "endpoints", "postgres", "promises"}
+    assert set(PAGES) == {*JOBS, "endpoints", "performance", "postgres", "promises"}
     assert all(f"](docs/{page}.md)" in readme for page in PAGES)
 
 

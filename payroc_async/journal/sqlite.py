@@ -358,10 +358,10 @@ class SQLiteJournal:
         try:
             lock, db = self._open()
         except Exception as error:
-            self._tell([(_Job(_nothing, done=opened), None, _told(self._path, error))])
-            self._tell([(_Job(_nothing, done=self._ended), None, None)])
+            self._tell([(_told_by(opened), None, _told(self._path, error))])
+            self._tell([(_told_by(self._ended), None, None)])
             return
-        self._tell([(_Job(_nothing, done=opened), None, None)])
+        self._tell([(_told_by(opened), None, None)])
         try:
             group: list[_Job[Any]] = []
             while (job := self._queue.get()) is not None:
@@ -381,7 +381,7 @@ class SQLiteJournal:
             with suppress(sqlite3.Error):
                 db.close()
             lock.release()
-            self._tell([(_Job(_nothing, done=self._ended), None, None)])
+            self._tell([(_told_by(self._ended), None, None)])
 
     def _open(self) -> tuple[OwnerLock, sqlite3.Connection]:
         with suppress(FileExistsError):
@@ -441,15 +441,11 @@ class SQLiteJournal:
         for job, result, error in results:
             if job.done.done():  # its waiter was cancelled
                 if job.forsaken is not None and error is None:
-                    self._queue.put(_Job(job.forsaken(result), done=job.done))
+                    self._queue.put(_told_by(job.done, job.forsaken(result)))
             elif error is None:
                 job.done.set_result(result)
             else:
                 job.done.set_exception(error)
-
-
-def _nothing(_: object) -> None:
-    pass
 
 
 @define(eq=False)
@@ -469,7 +465,13 @@ class _Job(Generic[T]):
     values: tuple[Any, ...] = ()
     made: Callable[[], Any] = lambda: None
     forsaken: Callable[[T], Work] | None = None
-    done: asyncio.Future[T] = field(kw_only=True, default=None)
+    done: asyncio.Future[T] = field(init=False)
+
+
+def _told_by(done: asyncio.Future[Any], work: Work = lambda db: None) -> _Job[Any]:
+    job = _Job(work)
+    job.done = done
+    return job
 
 
 _Result = tuple[_Job[Any], Any, Exception | None]
