@@ -6,10 +6,12 @@ import asyncio
 import base64
 import json
 import re
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -91,6 +93,12 @@ async def opened(caller: Caller, path: str = f"/device/{SERIAL}") -> AsyncIterat
 def runs(said: Json) -> Json | None:
     running: Json | None = said["device"]["running"]
     return running
+
+
+async def submit(caller: Caller, collection: str, body: Json) -> None:
+    headers = {**caller.bearer(), "Idempotency-Key": str(uuid.uuid4())}
+    path = f"/v1/devices/{SERIAL}/{collection}"
+    assert (await caller.call("POST", path, json=body, headers=headers)).status == 202
 
 
 async def closed(gateway: Simulator) -> None:
@@ -296,7 +304,7 @@ class TestByHand:
         """The picture that was drawn is the signature's, byte for byte."""
         drawn = sample_png() + b"drawn"
         async with opened(caller) as page:
-            await self.submit(caller, "signature-instructions", {"processingTerminalId": "1234001"})
+            await submit(caller, "signature-instructions", {"processingTerminalId": "1234001"})
             for wrong in ("%", base64.b64encode(b"GIF89a").decode(), "iVBORw0KGgo=" * 40_000):
                 await page.does(caller, do="sign", image=wrong)
                 assert "no picture" in await page.notice()
@@ -310,7 +318,7 @@ class TestByHand:
         """A refund is driven as a sale is, without a tip."""
         order = {**BODY["order"], "description": "Cold"}
         async with opened(caller) as page:
-            await self.submit(caller, "refund-instructions", {**BODY, "order": order})
+            await submit(caller, "refund-instructions", {**BODY, "order": order})
             await page.does(caller, do="tip", amount=1)
             assert "No tip" in await page.notice()
             await page.does(caller, do="present", entry="insert", card="amex")
@@ -318,12 +326,6 @@ class TestByHand:
             await page.hear(lambda said: said["device"]["last"])
         (refund,) = caller.gateway.refunds.values()
         assert refund["card"]["entryMethod"] == "icc"
-
-    async def submit(self, caller: Caller, collection: str, body: Json) -> None:
-        key = "7e4b6a70-6ad5-4b4c-9a0e-6f4ab2c0a1f3"
-        headers = {**caller.bearer(), "Idempotency-Key": key}
-        path = f"/v1/devices/{SERIAL}/{collection}"
-        assert (await caller.call("POST", path, json=body, headers=headers)).status == 202
 
     @pytest.mark.parametrize(
         ("method", "ways"),
@@ -572,6 +574,14 @@ class TestOverview:
             said = await page.hear(lambda said: said["whole"])
             assert (said["requests"], said["violations"]) == ([], [])
 
+    async def test_forgetting_on_a_device(self, gateway: Simulator, caller: Caller) -> None:
+        """A result that is forgotten is not shown either."""
+        async with opened(caller) as page:
+            await caller.cancel(await caller.start())
+            await page.hear(lambda said: said["device"]["last"])
+            gateway.clear()
+            await page.hear(lambda said: said["device"]["last"] is None)
+
     async def test_fault(self, gateway: Simulator, caller: Caller) -> None:
         """A fault from the page strikes what it is meant for, and is gone from the page then."""
         async with opened(caller, "/gateway") as page:
@@ -618,6 +628,24 @@ class TestOverview:
             assert None not in (state.note, records.note, gateway.faults.note)
         await until(lambda: (state.note, records.note, gateway.faults.note) == notes)
         await caller.submit(serial="3")
+
+    async def test_what_no_client_should_send(self, gateway: Simulator, caller: Caller) -> None:
+        """Bytes that are no text, and fields that no contract knows, break no page."""
+        port = urlsplit(gateway.url).port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with opened(caller, "/gateway") as page, opened(caller) as device:
+            writer.write(b"GET /v1/%ff HTTP/1.1\r\nHost: x\r\nX-Note: \xff\r\n\r\n")
+            await page.hear(
+                lambda said: any("x-note" in one["headers"] for one in said["requests"])
+            )
+            body = {"processingTerminalId": "1234001", "order": "none", "customizationOptions": 1}
+            await submit(caller, "signature-instructions", body)
+            await page.hear(lambda said: said["instructions"])
+            assert runs(await device.hear(runs))
+            await device.does(caller, do="sign", image=base64.b64encode(sample_png()).decode())
+            await device.hear(lambda said: said["device"]["last"])
+        writer.close()
+        await writer.wait_closed()
 
 
 class TestFaultMenu:

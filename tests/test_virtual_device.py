@@ -359,6 +359,42 @@ async def test_a_key_that_is_held_does_one_thing(device: Page, session: PayrocSe
     await handle.cancel()
 
 
+async def test_a_tap_alone(device: Page, session: PayrocSession) -> None:
+    """If wanted, every card is approved at once; and single keys can be switched off."""
+    await device.get_by_label("Approve every card at once").check()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(session.run_sale(SERIAL, sale()))
+        await button(device, "Tap").click()
+    assert running.result().approved
+    await device.get_by_label("Keyboard shortcuts").uncheck()
+    handle = await session.start_sale(SERIAL, sale())
+    await expect(button(device, "Tap")).to_be_enabled()
+    for key in "tsihx":
+        await device.keyboard.press(key)
+    await device.reload()
+    await expect(screen(device)).to_contain_text("Tap, insert, swipe")
+    await expect(device.get_by_label("Keyboard shortcuts")).not_to_be_checked()
+    await expect(device.get_by_label("Approve every card at once")).to_be_checked()
+    await handle.cancel()
+
+
+async def test_sums(device: Page) -> None:
+    """A sum is shown and read with the digits of its currency, whatever the browser knows of it."""
+    shown = await device.evaluate(
+        """async () => {
+          const { money, typed } = await import("/static/link.js");
+          const iqd = { currency: "IQD", digits: 3 };
+          const jpy = { currency: "JPY", digits: 0 };
+          return [
+            money(1500, iqd), money(1500, jpy), typed("1.5", iqd), typed("1,5", jpy),
+            typed("12", jpy), typed("0.29", { digits: 2 }), typed("-1", jpy), typed("", jpy),
+            typed("1.2345", iqd),
+          ];
+        }"""
+    )
+    assert shown == ["IQD\xa01.500", "¥1,500", 1500, None, 12, 29, None, None, None]
+
+
 async def test_the_gateways_page(tabs: Tabs, gateway: Simulator, session: PayrocSession) -> None:
     """Devices, instructions and requests appear as they come, with what crossed the wire."""
     page = await tabs.open("/gateway")

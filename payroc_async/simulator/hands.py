@@ -47,8 +47,10 @@ def let_go(state: State, device: Device) -> None:
 
 def asks_for_tip(instruction: SimInstruction) -> bool:
     """Whether the device asks for a tip (contract section 4)."""
-    tip = instruction.body.get("order", {}).get("breakdown", {}).get("tip", {})
-    return instruction.kind.resource == "payments" and tip.get("mode") == "prompted"
+    if instruction.kind.resource != "payments":
+        return False
+    tip = instruction.body["order"].get("breakdown", {}).get("tip", {})
+    return bool(tip.get("mode") == "prompted")
 
 
 def entries_of(instruction: SimInstruction) -> list[str]:

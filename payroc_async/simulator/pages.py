@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -280,12 +282,15 @@ class Pages:
             while True:
                 await feed.wake.wait()
                 feed.wake.clear()
+                begun = time.monotonic()
                 view = self._view(feed)
                 if feed.notices:
                     view["notices"] = list(feed.notices)
                     feed.notices.clear()
-                await socket.send_str(orjson.dumps(view).decode())
-                await asyncio.sleep(REST)
+                # orjson refuses the half characters that a broken header is decoded to.
+                await socket.send_str(json.dumps(view))
+                # However much there is to show, most of the time is the gateway's.
+                await asyncio.sleep(max(REST, 4 * (time.monotonic() - begun)))
 
     def _view(self, feed: Feed) -> Json:
         if feed.device is not None:

@@ -262,7 +262,7 @@ class State:
             self.ledger.resources[kind.resource][made] = document
             self.owners[made] = instruction
             instruction.resource_id = made
-            if "order" in instruction.body:
+            if kind.resource != "signatures":
                 device.last_transaction = {
                     "orderId": instruction.body["order"]["orderId"],
                     "dateTime": now(),
@@ -307,6 +307,9 @@ class State:
         self.instructions.update(live)
         self.owners.clear()
         self.ledger.forget()
+        for device in self.devices.values():
+            if device.hand is not None:
+                device.hand.last = None
         self.remembered = {
             key: one
             for key, one in self.remembered.items()

@@ -96,7 +96,8 @@ def instruction_view(state: State, instruction: SimInstruction) -> Json:
     }
     if instruction.status == "failure":
         shown["error"] = instruction.behaviour.error_message
-    if "order" in body:
+    # What is not asked about a signature is tolerated, and may be anything.
+    if instruction.kind.resource != "signatures":
         order = body["order"]
         digits = digits_after_point(order["currency"])
         shown |= {
