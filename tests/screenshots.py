@@ -39,7 +39,7 @@ async def take(browser: Browser, scheme: Scheme) -> None:
         Simulator(port=8080) as gateway,
         PayrocSession(gateway.api_key, environment=gateway.environment) as session,
     ):
-        device = await opened(browser, scheme, gateway.url, ViewportSize(width=960, height=760))
+        device = await opened(browser, scheme, gateway.url, ViewportSize(width=960, height=820))
         await expect(screen(device)).to_contain_text("Ready")
         page = await opened(
             browser, scheme, gateway.url + "/gateway", ViewportSize(width=1160, height=760)

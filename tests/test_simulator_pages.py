@@ -305,8 +305,11 @@ class TestByHand:
         drawn = sample_png() + b"drawn"
         async with opened(caller) as page:
             await submit(caller, "signature-instructions", {"processingTerminalId": "1234001"})
-            for wrong in ("%", base64.b64encode(b"GIF89a").decode(), "iVBORw0KGgo=" * 40_000):
-                await page.does(caller, do="sign", image=wrong)
+            for wrong in (b"", b"GIF89a", sample_png() + bytes(300_000)):
+                await page.does(caller, do="sign", image=base64.b64encode(wrong).decode())
+                assert "no picture" in await page.notice()
+            for nonsense in ("%", "iVBORw0KGgo==="):
+                await page.does(caller, do="sign", image=nonsense)
                 assert "no picture" in await page.notice()
             await page.does(caller, do="sign", image=base64.b64encode(drawn).decode())
             await page.hear(lambda said: said["device"]["last"])
@@ -410,8 +413,13 @@ class TestByHand:
             assert (await caller.cancel(instruction)).status == 204
             said = await page.hear(lambda said: said["device"]["last"])
             assert said["device"]["last"]["byTill"] is True
-            await page.send(do="present", entry="tap", card="visa", instruction=instruction)
-            assert "ended already" in await page.notice()
+            for running in (0, 1):
+                late = {"do": "cancel", "instruction": instruction}
+                await page.send(**late)
+                assert "ended already" in await page.notice()
+                assert len(caller.gateway.in_progress) == running
+                # What the till sends next must not be struck by it either.
+                await caller.submit()
 
     async def test_an_instruction_with_a_script_keeps_it(
         self, gateway: Simulator, caller: Caller

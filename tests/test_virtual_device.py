@@ -355,8 +355,12 @@ async def test_a_key_that_is_held_does_one_thing(device: Page, session: PayrocSe
     for _ in range(3):
         await device.keyboard.down("Enter")
     await device.keyboard.up("Enter")
+    # What was sent before has been done when this shows.
+    await device.keyboard.press("o")
+    await expect(screen(device)).to_contain_text("Offline")
+    await device.keyboard.press("o")
     await expect(screen(device)).to_contain_text("Authorizing")
-    await handle.cancel()
+    assert (await handle.cancel()).status == "canceled"
 
 
 async def test_a_tap_alone(device: Page, session: PayrocSession) -> None:
