@@ -199,6 +199,12 @@ async def test_the_till_cancels(device: Page, session: PayrocSession) -> None:
     await expect(screen(device)).to_contain_text("by the till")
     await expect(device.get_by_role("status")).to_have_text("Canceled by the till. $49.99")
     await expect(button(device, "Tap")).to_be_disabled()
+    # A page that is opened again shows it too, until somebody says that it was seen.
+    await device.reload()
+    await expect(screen(device)).to_contain_text("by the till")
+    await button(device, "Done").click()
+    await device.reload()
+    await expect(screen(device)).to_contain_text("Ready")
 
 
 async def test_the_cardholder_cancels(device: Page, session: PayrocSession) -> None:

@@ -12,7 +12,8 @@ const DONE_WITH = { tap: "tapped", insert: "inserted", swipe: "swiped", keyed: "
 
 let device = null;
 let linked = false;
-let dismissed = null;
+// Kept, so that a page that is opened again shows what nobody has seen, and nothing else.
+let dismissed = localStorage.getItem(`payroc-done-${serial}`);
 let shown = "";
 
 const paper = signatureField($("paper"), (some) => {
@@ -22,8 +23,6 @@ const paper = signatureField($("paper"), (some) => {
 const send = link(
   `/device/${encodeURIComponent(serial)}/socket`,
   (said) => {
-    // What ended before this page was opened is no news.
-    if (device === null) dismissed = said.device.last?.id;
     device = said.device;
     say($("notice"), (said.notices ?? []).join(" "));
     show();
@@ -212,6 +211,7 @@ function present(entry) {
 
 function done() {
   dismissed = device.last.id;
+  localStorage.setItem(`payroc-done-${serial}`, dismissed);
   show();
 }
 
