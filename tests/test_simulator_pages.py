@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
 from attrs import define
 
 from payroc_async.errors import ConfigurationError
@@ -503,15 +504,25 @@ class TestOnlineAndOffline:
         assert gateway.instructions[instruction].status == "completed"
 
     async def test_the_gateway_goes_and_comes_back(
-        self, gateway: Simulator, caller: Caller
+        self, gateway: Simulator, caller: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Stopping ends every page's WebSocket; the sale waits for the page to come back."""
+        """Stopping ends every page's WebSocket at once; the sale waits for the page."""
+        shutdown = web.Server.shutdown
+
+        async def counting(server: web.Server, timeout: float | None = None) -> None:
+            pages = [request.transport for request in gateway._pages._feeds.values()]
+            left.extend(one for one in pages if one is not None and not one.is_closing())
+            await shutdown(server, timeout)
+
+        left: list[asyncio.Transport] = []
+        monkeypatch.setattr(web.Server, "shutdown", counting)
         async with opened(caller) as page:
             instruction = await caller.start()
             await gateway.stop()
             async with asyncio.timeout(10):
                 while not page.socket.closed:
                     await page.socket.receive()
+        assert left == []  # nobody whom the server would have had to wait for
         await closed(gateway)
         await gateway.start()
         async with opened(caller) as page:

@@ -27,9 +27,9 @@ KEPT = 200
 
 OPEN_TO_OTHERS = """\
 Not loopback: whoever reaches {host} can open the pages without a key, see what is sent, drive the
-devices and inject faults, and all of it, tokens included, crosses the network as plain HTTP. The
-pages answer to an IP address, localhost or {host}. A PayrocSession on another machine refuses plain
-HTTP: put TLS before it.
+devices and inject faults, and all of it, tokens included, crosses the network as plain HTTP. From
+elsewhere open the pages by this machine's IP address: other names are refused. A PayrocSession on
+another machine refuses plain HTTP: put TLS before it.
 """
 
 
