@@ -134,7 +134,7 @@ class TestFiles:
     async def test_every_file_is_served(self, caller: Caller) -> None:
         """What lies in the package is served under its name and type, and nothing else is."""
         assert {one.name for one in STATIC.iterdir()} == set(FILES)
-        for name, kind in FILES.items():
+        for name, kind in [*FILES.items(), *FILES.items()]:  # from the disk, and kept
             reply = await caller.call("GET", f"/static/{name}")
             assert reply.headers["Content-Type"] == f"{kind}; charset=utf-8"
             assert reply.data == STATIC.joinpath(name).read_bytes()
@@ -582,6 +582,26 @@ class TestOverview:
             )
             states = [one["status"] for heard in page.heard for one in heard["instructions"]]
             assert states[-1] == "canceled"
+
+    async def test_a_failure_and_a_long_body(self, gateway: Simulator, caller: Caller) -> None:
+        """A failure says why; a body that nobody would read is cut short, and says so."""
+        gateway.device(SERIAL).fails("Paper out")
+        await caller.submit({**BODY, "novel": "x" * 30_000})
+        async with opened(caller, "/gateway") as page:
+            said = page.heard[0]
+        assert said["instructions"][0]["error"] == "Paper out"
+        (body,) = [one["body"] for one in said["requests"] if one["kind"] == "submit"]
+        assert len(body) < 21_000
+        assert body.endswith("more characters")
+
+    async def test_a_device_hears_of_itself_alone(self, gateway: Simulator, caller: Caller) -> None:
+        """What other devices do is not pushed to a device's page."""
+        async with opened(caller) as page:
+            await caller.submit(serial="2")
+            await caller.start()
+            await page.hear(runs)
+            assert len(page.heard) == 2
+            assert {said["device"]["serial"] for said in page.heard} == {SERIAL}
 
     async def test_violations_and_forgetting(self, gateway: Simulator, caller: Caller) -> None:
         """What the contract forbids is shown; what is cleared is gone from the page too."""
