@@ -15,7 +15,8 @@ from .errors import ConfigurationError
 __all__ = ["Environment", "RetryPolicy", "Timeouts"]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether this host is this machine, and nobody else can listen in."""
     if host == "localhost":
         return True
     try:
@@ -46,7 +47,7 @@ def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
             attribute.name, "must not hold a user name, a password, a query or a fragment"
         )
     parts = urlsplit(value)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             attribute.name, "must be https: plain http is accepted for loopback hosts alone"
         )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from click.testing import CliRunner
 
@@ -72,6 +73,8 @@ async def test_a_session_from_its_variables_works() -> None:
         out, err = (text.decode() for text in await process.communicate())
     assert process.returncode == 0, err
     assert out == ""
+    assert f"  {printed['PAYROC_API_URL'].removesuffix('/v1')}/gateway" in err
+    assert "Not loopback" not in err
     assert f"POST   /v1/devices/{SERIAL}/payment-instructions  202" in err
     assert "till's-key" not in err
     assert "contract violated" not in err
@@ -87,6 +90,42 @@ async def test_ctrl_c_ends_it_with_0() -> None:
             _, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert err.decode().endswith("stopped\n")
+
+
+async def test_it_says_what_listening_everywhere_means() -> None:
+    """With a host that is not loopback, it says who can do what, and works on loopback still."""
+    async with simulating("--host", "0.0.0.0") as (process, printed):
+        assert printed["PAYROC_API_URL"].startswith("http://127.0.0.1:")
+        async with PayrocSession.from_env(printed) as session:
+            assert await session.start_sale(SERIAL, sale())
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert "Not loopback: whoever reaches 0.0.0.0 can open the pages" in err.decode()
+    assert "plain HTTP" in err.decode()
+
+
+async def test_requests_that_were_told_are_kept_for_the_page() -> None:
+    """The page shows what came before it was opened, and each request is told once."""
+    async with (
+        simulating() as (process, printed),
+        PayrocSession.from_env(printed) as session,
+        aiohttp.ClientSession() as client,
+    ):
+        for _ in range(2):
+            handle = await session.start_sale(SERIAL, sale())
+            await handle.cancel()
+        url = printed["PAYROC_API_URL"].removesuffix("/v1")
+        async with (
+            asyncio.timeout(10),
+            client.ws_connect(f"{url}/gateway/socket", origin=url) as page,
+        ):
+            said = await page.receive_json()
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert [one["kind"] for one in said["requests"]].count("submit") == 2
+    assert {one["fault"] for one in said["requests"]} == {None}
+    assert err.decode().count("POST   /v1/devices") == 2
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 from typing import get_origin, get_type_hints
 
 import pytest
@@ -105,7 +106,8 @@ async def test_program(page: str) -> None:
 def test_every_page_is_in_the_index() -> None:
     """README leads to every page, and each job has one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(PAGES) == {*JOBS, "endpoints", "performance", "postgres", "promises"}
+    names = {*JOBS, "endpoints", "performance", "postgres", "promises", "virtual-device"}
+    assert set(PAGES) == names
     assert all(f"](docs/{page}.md)" in readme for page in PAGES)
 
 
@@ -115,3 +117,26 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
         if not target.startswith("http"):
             assert (DOCS / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("page", "folder"), [("README.md", ROOT), ("docs/virtual-device.md", DOCS)]
+)
+def test_pictures_are_there(page: str, folder: Path) -> None:
+    """Each picture is there in light and dark, says what it shows, and is small enough."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    assert {name.rpartition("-")[2] for name in pictures} == {"light.png", "dark.png"}
+    assert all((folder / name).stat().st_size < 150_000 for name in pictures)
+    assert text.count("<img") == text.count('alt="')
+
+
+def test_every_key_of_the_virtual_device_is_named() -> None:
+    """The keys of the page are those of its table."""
+    static = ROOT / "payroc_async" / "simulator" / "static"
+    html = (static / "device.html").read_text(encoding="utf-8")
+    keys = {key.upper() for key in re.findall(r'data-key="(\w)"', html)}
+    table = re.findall(r"^\| [^|]+ \| (`[^|]+`) \|", PAGES["virtual-device"], re.MULTILINE)
+    named = {key for cell in table for key in re.findall(r"`(\w+)`", cell)}
+    # Of tips that are made for each sale, of none, and of what is no letter.
+    assert named == keys | {"1", "2", "3", "N", "Esc", "Enter"}

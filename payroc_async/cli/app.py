@@ -64,7 +64,12 @@ def demo(devices: int, seed: int | None, pace: float) -> None:
 
 
 @cli.command(epilog=SIMULATE_EPILOG)
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Whoever reaches this address can see and drive all of it.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Any that is free if 0.")
 @click.option(
     "--hold",
@@ -86,6 +91,9 @@ def simulate(host: str, port: int, hold: float, api_key: str, devices: tuple[str
     """Serve a simulated gateway until Ctrl-C.
 
     Prints the variables to export on stdout, and a line for each request on stderr.
+
+    Open the address that it prints: each browser tab is a payment device, driven by hand. /gateway
+    there shows devices, instructions and requests, and injects faults.
     """
     from .simulate import SimulateOptions, run_simulator
 

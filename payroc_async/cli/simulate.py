@@ -10,9 +10,8 @@ import click
 from attrs import field, frozen
 
 from payroc_async import ConfigurationError
-from payroc_async.simulator import FaultAction, Observed, Simulator
-from payroc_async.simulator.answers import Answer
-from payroc_async.simulator.faults import Exchange
+from payroc_async.config import is_loopback
+from payroc_async.simulator import Observed, Simulator
 
 from .scripts import add_script
 from .signals import on_signal
@@ -23,6 +22,15 @@ LOOK = 0.05
 """Seconds between two looks at what was requested."""
 APPROVES_AFTER = 2.0
 """Seconds that the cardholder takes on a device without a script."""
+KEPT = 200
+"""How many requests that have been told are kept for the page to show. It may run for days."""
+
+OPEN_TO_OTHERS = """\
+Not loopback: whoever reaches {host} can open the pages without a key, see what is sent, drive the
+devices and inject faults, and all of it, tokens included, crosses the network as plain HTTP. From
+elsewhere open the pages by this machine's IP address: other names are refused. A PayrocSession on
+another machine refuses plain HTTP: put TLS before it.
+"""
 
 
 @frozen(kw_only=True)
@@ -39,12 +47,16 @@ class SimulateOptions:
 def run_simulator(options: SimulateOptions) -> int:
     """Run it until Ctrl-C or SIGTERM; variables to export on stdout, requests on stderr."""
     gateway = Simulator(
-        hold=options.hold, api_key=options.api_key, host=options.host, port=options.port
+        hold=options.hold,
+        api_key=options.api_key,
+        host=options.host,
+        port=options.port,
+        approves_after=APPROVES_AFTER,
     )
     try:
-        scripted = {add_script(gateway, text) for text in options.devices}
-        gateway.faults.add("submit", _script_the_others(gateway, scripted), times=None)
-        asyncio.run(_serve(gateway))
+        for text in options.devices:
+            add_script(gateway, text)
+        asyncio.run(_serve(gateway, options.host))
     except ConfigurationError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
@@ -54,23 +66,11 @@ def run_simulator(options: SimulateOptions) -> int:
     return 0
 
 
-def _script_the_others(gateway: Simulator, scripted: set[str]) -> FaultAction:
-    """Gives a device its script just before its first sale; harms nothing."""
-
-    async def run(exchange: Exchange) -> Answer:
-        serial_number = exchange.seen.path.split("/")[3]  # /v1/devices/{serialNumber}/…
-        if serial_number not in scripted:
-            scripted.add(serial_number)
-            gateway.device(serial_number).approves(after=APPROVES_AFTER)
-        return await exchange.proceed()
-
-    return FaultAction("script", run)
-
-
-async def _serve(gateway: Simulator) -> None:
+async def _serve(gateway: Simulator, host: str) -> None:
     over = asyncio.Event()
     async with gateway:
         _print_variables(gateway)
+        _print_pages(gateway, host)
         with on_signal(over.set):
             watching = asyncio.create_task(_watch(gateway), name="payroc-async requests")
             stopping = asyncio.create_task(over.wait(), name="payroc-async stop")
@@ -86,8 +86,9 @@ async def _serve(gateway: Simulator) -> None:
 
 def _print_variables(gateway: Simulator) -> None:
     variables = {
-        "PAYROC_API_URL": gateway.environment.api_url,
-        "PAYROC_IDENTITY_URL": gateway.environment.identity_url,
+        # Not from its environment, which has no plain HTTP to other hosts than loopback.
+        "PAYROC_API_URL": f"{gateway.url}/v1",
+        "PAYROC_IDENTITY_URL": f"{gateway.url}/authorize",
         "PAYROC_API_KEY": gateway.api_key,
     }
     click.echo("A simulated gateway is up; Ctrl-C ends it. To use it:", err=True)
@@ -95,15 +96,23 @@ def _print_variables(gateway: Simulator) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
+def _print_pages(gateway: Simulator, host: str) -> None:
+    click.echo("Open in a browser, once for each device that you want to drive by hand:", err=True)
+    click.echo(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway", err=True)
+    if not is_loopback(host):
+        click.secho(OPEN_TO_OTHERS.format(host=host), fg="yellow", err=True, nl=False)
+
+
 async def _watch(gateway: Simulator) -> None:
-    told = 0
+    told, known = 0, set[Observed]()
     while True:
-        ended = [one for one in gateway.requests if one.ended is not None]
+        ended = [one for one in gateway.requests if one.ended is not None and one not in known]
         for one in sorted(ended, key=lambda one: one.ended or 0.0):
             click.echo(_line(one), err=True)
-        if ended:
-            # Told and forgotten: it may run for days.
-            gateway.requests[:] = [one for one in gateway.requests if one not in ended]
+        known.update(ended)
+        for one in [one for one in gateway.requests if one in known][:-KEPT]:
+            gateway.requests.remove(one)
+            known.discard(one)
         for violation in gateway.violations[told:]:
             click.secho(f"contract violated: {violation}", fg="red", err=True)
         told = len(gateway.violations)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .answers import link_to
 
-__all__ = ["CARDS", "card_document"]
+__all__ = ["CARDS", "ENTRIES", "card_document"]
 
 Json = dict[str, Any]
+
+ENTRIES = {
+    "tap": "contactlessIcc",
+    "insert": "icc",
+    "swipe": "swiped",
+    "keyed": "keyed",
+}
+"""What a person does with a card, and the ``entryMethod`` that it makes (contract section 5)."""
+
+WITH_CHIP = ("contactlessIcc", "icc")
+NOTHING_ASKED = "1F0302"
 
 
 @frozen(kw_only=True)
@@ -22,23 +33,24 @@ class SimCard:
 
     Args:
         type: The brand.
-        entry_method: How the device reads it.
+        entry_method: How the device reads it, unless the cardholder does something else.
         number: Masked: the first six digits and the last four.
         aid: Its application's identifier, if it has a chip.
         label: The application's label.
-        verification: How the cardholder is verified, as tag 9F34 has it.
+        verification: How the cardholder is verified when the chip is read by contact, as tag 9F34
+            has it.
     """
 
     type: str
     entry_method: str
     number: str
-    aid: str | None = None
-    label: str = ""
-    verification: str = ""
+    aid: str
+    label: str
+    verification: str
 
     def emv_tags(self, *, approved: bool) -> list[Json]:
-        """What the chip says about one transaction; empty without a chip."""
-        if self.aid is None:
+        """What the chip says about one transaction; empty if it was not read."""
+        if self.entry_method not in WITH_CHIP:
             return []
         contactless = self.entry_method == "contactlessIcc"
         tags = {
@@ -50,7 +62,7 @@ class SimCard:
             "9B": "0000" if contactless else "E800",
             "9F26": secrets.token_hex(8).upper(),
             "9F27": "80",
-            "9F34": self.verification,
+            "9F34": NOTHING_ASKED if contactless else self.verification,
             "9F36": "001C",
         }
         return [{"hex": tag, "value": value} for tag, value in tags.items()]
@@ -71,7 +83,7 @@ CARDS = {
         number="555555******4444",
         aid="A0000000041010",
         label="MASTERCARD",
-        verification="1F0302",  # nothing was asked for
+        verification=NOTHING_ASKED,
     ),
     "amex": SimCard(
         type="American Express",
@@ -85,13 +97,25 @@ CARDS = {
         type="Discover",
         entry_method="swiped",
         number="601111******1117",
+        aid="A0000001523010",
+        label="DISCOVER",
+        verification="1E0300",
     ),
 }
 
 
-def card_document(name: str, body: Json, *, approved: bool) -> Json:
-    """The card with this name in `CARDS`, as a payment or refund shows it."""
+def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -> Json:
+    """The card with this name in `CARDS`, as a payment or refund shows it.
+
+    Args:
+        name: Its name.
+        entry: What the cardholder did with it, from `ENTRIES`; None for what its kind is used to.
+        body: What the instruction asked for.
+        approved: Whether the processor approved.
+    """
     card = CARDS[name]
+    if entry is not None:
+        card = evolve(card, entry_method=ENTRIES[entry])
     shown: Json = {
         "type": card.type,
         "entryMethod": card.entry_method,

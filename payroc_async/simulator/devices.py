@@ -12,12 +12,12 @@ from attrs import define, evolve, field, frozen
 from payroc_async.errors import ConfigurationError
 
 from .answers import link_to
-from .cards import CARDS
+from .cards import CARDS, ENTRIES
 
 if TYPE_CHECKING:
     from .state import SimInstruction
 
-__all__ = ["Behaviour", "Device", "Result", "device_document"]
+__all__ = ["Behaviour", "Device", "Hand", "Result", "device_document"]
 
 
 @frozen
@@ -27,6 +27,8 @@ class Result:
     Args:
         tip: What the cardholder adds if the device asks for a tip; None if the script leaves it.
         card: The card that the cardholder presents, from `CARDS`.
+        entry: How, from `ENTRIES`; None as that card usually is.
+        signature: The picture that was drawn, a PNG; None for the simulator's own.
     """
 
     response_code: str = "A"
@@ -35,10 +37,14 @@ class Result:
     authorized_amount: int | None = None
     tip: int | None = None
     card: str = "visa"
+    entry: str | None = None
+    signature: bytes | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.card not in CARDS:
             raise ConfigurationError("card", f"must be one of {', '.join(CARDS)}")
+        if self.entry is not None and self.entry not in ENTRIES:
+            raise ConfigurationError("entry", f"must be one of {', '.join(ENTRIES)}")
         if self.tip is not None and (type(self.tip) is not int or self.tip < 0):
             raise ConfigurationError("tip", "must be in the currency's smallest unit")
 
@@ -85,8 +91,28 @@ def _after(value: Any) -> float:
 
 
 @define(eq=False)
+class Hand:
+    """The person who drives a device, on one page or on several that show the same.
+
+    Attributes:
+        pages: How many pages of the device are open.
+        switched_on: Whether the person has left it on.
+        last: The last instruction that ended while it was in that hand.
+    """
+
+    pages: int = 0
+    switched_on: bool = True
+    last: SimInstruction | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the gateway reaches the device: a page is open, and it is switched on."""
+        return self.pages > 0 and self.switched_on
+
+
+@define(eq=False)
 class Device:
-    """A payment device, to be scripted.
+    """A payment device, to be scripted, or driven by hand on its page.
 
     Each script method queues what the next instruction does and returns the device. What was queued
     last stays for all later instructions; a device without a script approves at once. ``after`` is
@@ -94,6 +120,10 @@ class Device:
 
     One script serves every kind of instruction: a refund is approved or declined as a payment is. A
     signature is given whenever an instruction completes.
+
+    While a page of the device is open, what is submitted waits for the person at the page, and the
+    script waits too. Once the page is closed the device is offline, until a page is opened again or
+    a script method is called.
 
     Attributes:
         serial_number: The device's serial number.
@@ -105,6 +135,7 @@ class Device:
             submitted.
         last_transaction: The last order that completed on it.
         instruction: The instruction that runs on it now, if any.
+        hand: Who drives it on a page; None if a script does.
     """
 
     serial_number: str
@@ -116,7 +147,8 @@ class Device:
     deactivated_date: str | None = None
     last_transaction: dict[str, Any] | None = None
     instruction: SimInstruction | None = None
-    _current: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
+    hand: Hand | None = None
+    _current: Behaviour = field(factory=lambda: Behaviour(ends="completed"), alias="current")
     _queue: deque[Behaviour] = field(factory=deque)
 
     def approves(
@@ -203,6 +235,8 @@ class Device:
         return self._script(Behaviour(ends="completed", after=_after(after), result=result))
 
     def _script(self, behaviour: Behaviour) -> Device:
+        if self.hand is not None and not self.hand.pages:
+            self.hand = None
         if self._queue and self._queue[-1].goes_on:
             begun = self._queue.pop()
             behaviour = evolve(behaviour, stages=begun.stages + behaviour.stages)

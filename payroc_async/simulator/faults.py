@@ -303,13 +303,14 @@ class Fault:
     skip: int
     serial_number: str | None
     instruction_id: str | None
-    _faults: list[Fault] = field(repr=False)
+    _faults: Faults = field(repr=False)
     hits: int = 0
 
     def remove(self) -> None:
         """Strikes no more."""
-        if self in self._faults:
-            self._faults.remove(self)
+        if self in self._faults.waiting:
+            self._faults.waiting.remove(self)
+            self._faults.tell()
 
     def strikes(self, kind: str, serial_number: str | None, instruction_id: str | None) -> bool:
         """Whether it strikes this request; counts it if so."""
@@ -330,9 +331,15 @@ class Fault:
 
 @define(eq=False)
 class Faults:
-    """The faults to come. The first that strikes a request takes it; later ones do not see it."""
+    """The faults to come. The first that strikes a request takes it; later ones do not see it.
 
-    _faults: list[Fault] = field(factory=list)
+    Attributes:
+        waiting: Those that have not struck as often as they are to.
+        note: Told when one comes or goes; None if nobody looks on.
+    """
+
+    waiting: list[Fault] = field(factory=list)
+    note: Callable[[], None] | None = None
 
     def add(
         self,
@@ -365,19 +372,26 @@ class Faults:
             raise ConfigurationError("times", "must be at least 1, or None for ever")
         if skip < 0:
             raise ConfigurationError("skip", "must not be negative")
-        made = Fault(on, fault, times, skip, serial_number, instruction_id, self._faults)
-        self._faults.append(made)
+        made = Fault(on, fault, times, skip, serial_number, instruction_id, self)
+        self.waiting.append(made)
+        self.tell()
         return made
 
     def clear(self) -> None:
         """Removes every fault."""
-        self._faults.clear()
+        self.waiting.clear()
+        self.tell()
+
+    def tell(self) -> None:
+        """Tells who looks on that a fault has come or gone."""
+        if self.note is not None:
+            self.note()
 
     def take(
         self, kind: str, serial_number: str | None, instruction_id: str | None
     ) -> Fault | None:
         """The fault that strikes this request, if one does."""
-        for fault in self._faults:
+        for fault in self.waiting:
             if fault.strikes(kind, serial_number, instruction_id):
                 return fault
         return None

@@ -14,10 +14,11 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from .answers import Answer, json_answer, problem
-from .devices import Device
+from .devices import Behaviour, Device
 from .faults import Exchange, Faults, drop
 from .lists import ListSpelling, search_devices, search_payments
-from .observations import Observed, Records, breaches, is_json, masked
+from .observations import Observed, Records, breaches, is_json, masked, without_tokens
+from .pages import Pages
 from .payments import new_id
 from .routes import Route, find_route
 from .state import IN_PROGRESS, Done, SimInstruction, State
@@ -26,6 +27,8 @@ from .tokens import Tokens
 __all__ = ["OMIT", "Simulator"]
 
 BACKLOG = 4096
+# Listening on every address, it is reached at these.
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Omit:
@@ -48,6 +51,9 @@ class Simulator:
             gateway.device("1850010868").approves(after=0.3)
             ...  # a session with gateway.environment and gateway.api_key
 
+    A browser that opens `url` is a payment device, driven by hand; ``/gateway`` there shows all
+    that goes on. Who reaches `host` may do so: leave it on loopback, or know who that is.
+
     Args:
         hold: How long a status request is held while nothing changes, in seconds.
         token_lifetime: How long a token is good, in seconds.
@@ -55,6 +61,7 @@ class Simulator:
         api_key: The API key that authorize accepts.
         host: The address to listen on.
         port: The port to listen on; 0 for any that is free.
+        approves_after: How long a device without a script takes to approve, in seconds.
 
     Attributes:
         hold: As the argument; may be set at any time, as the three that follow.
@@ -75,6 +82,7 @@ class Simulator:
         api_key: str = "simulator-key",
         host: str = "127.0.0.1",
         port: int = 0,
+        approves_after: float = 0.0,
     ) -> None:
         self.hold = hold
         self.token_lifetime = token_lifetime
@@ -86,9 +94,12 @@ class Simulator:
         self._port = port
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
-        self._state = State()
+        self._state = State(unscripted=Behaviour(ends="completed", after=approves_after))
         self._tokens = Tokens()
         self._records = Records()
+        self._pages = Pages(
+            self._state, self._records, self.faults, name=host, api_key=lambda: self.api_key
+        )
 
     async def __aenter__(self) -> Simulator:
         await self.start()
@@ -137,6 +148,7 @@ class Simulator:
         listener.close()
         for request in list(self._records.open.values()):
             drop(request.transport)
+        self._pages.drop()
         server.pre_shutdown()
         await server.shutdown(1.0)
         # Closed transports let go of their sockets in the loop's next turns.
@@ -144,14 +156,15 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where the gateway listens, such as ``http://127.0.0.1:8080``.
+        """Where the gateway is reached from this machine, such as ``http://127.0.0.1:8080``.
 
         Raises:
             RuntimeError: It has not been started, and was not given a port.
         """
         if not self._port:
             raise RuntimeError("the simulator has no address before it is started")
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = REACHED_AT.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}"
 
     @property
@@ -242,16 +255,25 @@ class Simulator:
         """
         self._records.clear()
         self._state.forget()
+        self._pages.refresh()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path, _, query = request.raw_path.partition("?")
         route = find_route(request.method, raw_path)
+        if route.kind == "other":
+            page = await self._pages.serve(request, raw_path)
+            if page is not None:
+                return page
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Observed(route.kind, request.method, route.path, query, masked(headers))
         self._records.begin(seen, request)
         try:
             sent = await self._respond(request, route, seen, headers)
-            response = sent if isinstance(sent, web.StreamResponse) else sent.response()
+            if isinstance(sent, Answer):
+                seen.answer = sent.body
+                if route.kind == "authorize":
+                    seen.answer = without_tokens(sent.body.decode(errors="replace")).encode()
+            response = sent.response() if isinstance(sent, Answer) else sent
             seen.status = response.status
             return response
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -13,10 +13,11 @@ from attrs import define, field
 
 from .tokens import TOKEN_MARK
 
-__all__ = ["Observed", "Records", "breaches"]
+__all__ = ["Observed", "Records", "breaches", "without_tokens"]
 
 UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 SECRET_HEADERS = ("authorization", "x-api-key")
+TOKEN = re.compile(re.escape(TOKEN_MARK) + r"[\w-]*")
 
 # How often, and how long apart, to look whether an apparent overlap resolves itself: 20 ms, and at
 # least 20 turns of the event loop, however long one takes under load.
@@ -41,6 +42,8 @@ class Observed:
         status: The HTTP status of the answer; None if there was none.
         instruction_id: The instruction it was about, where that is known.
         fault: The kind of fault that struck it, if one did.
+        answer: The answer's body. A token in it is masked; None if there was no answer, or it was
+            sent in pieces.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Observed:
     status: int | None = None
     instruction_id: str | None = None
     fault: str | None = None
+    answer: bytes | None = None
 
 
 def breaches(seen: Observed, api_key: str) -> Iterator[str]:
@@ -89,6 +93,11 @@ def masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: "***" if name in SECRET_HEADERS else its for name, its in headers.items()}
 
 
+def without_tokens(text: str) -> str:
+    """This text with ``***`` for every token."""
+    return TOKEN.sub("***", text)
+
+
 def is_json(headers: Mapping[str, str]) -> bool:
     """Whether the Content-Type is ``application/json``, with or without a charset."""
     return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
@@ -115,17 +124,24 @@ def _is_gone(seen: Observed, request: web.BaseRequest) -> bool:
 
 @define(eq=False)
 class Records:
-    """Every request seen, every violation found, and which requests are still open."""
+    """Every request seen, every violation found, and which requests are still open.
+
+    Attributes:
+        note: Told of each request when it comes and when it ends; None if nobody looks on.
+    """
 
     requests: list[Observed] = field(factory=list)
     violations: list[str] = field(factory=list)
     open: dict[Observed, web.BaseRequest] = field(factory=dict)
+    note: Callable[[Observed], None] | None = None
     _polls: dict[str, dict[Observed, web.BaseRequest]] = field(factory=dict)
 
     def begin(self, seen: Observed, request: web.BaseRequest) -> None:
         """Records a request as open."""
         self.requests.append(seen)
         self.open[seen] = request
+        if self.note is not None:
+            self.note(seen)
 
     def finish(self, seen: Observed) -> None:
         """Records a request as ended."""
@@ -134,6 +150,8 @@ class Records:
         polls = self._polls.get(seen.instruction_id or "")
         if polls is not None and polls.pop(seen, None) is not None and not polls:
             del self._polls[seen.instruction_id or ""]
+        if self.note is not None:
+            self.note(seen)
 
     async def watch_overlap(self, seen: Observed, request: web.BaseRequest) -> None:
         """Records a violation if another status request for the same instruction is open.

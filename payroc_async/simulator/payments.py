@@ -151,7 +151,9 @@ def _transaction(body: Json, result: Result, kind: str) -> Json:
     made: Json = {
         **{name: body[name] for name in SUBMITTED if name in body},
         "order": order,
-        "card": card_document(result.card, body, approved=result.response_code in ("A", "P")),
+        "card": card_document(
+            result.card, result.entry, body, approved=result.response_code in ("A", "P")
+        ),
         "transactionResult": _transaction_result(body, order, result, kind),
         "customFields": [],
     }

@@ -43,11 +43,11 @@ def sample_png() -> bytes:
 
 
 def make_signature(signature_id: str, body: dict[str, Any], result: Result) -> dict[str, Any]:
-    """The signature that an instruction with this body leads to, whatever the result."""
+    """The signature that an instruction with this body leads to: as drawn, or the sample."""
     return {
         "signatureId": signature_id,
         "processingTerminalId": body["processingTerminalId"],
         "createdOn": datetime.now(UTC).date().isoformat(),
         "contentType": "image/png",
-        "signature": base64.b64encode(sample_png()).decode(),
+        "signature": base64.b64encode(result.signature or sample_png()).decode(),
     }

@@ -21,11 +21,26 @@ from .ledger import Ledger
 from .payments import new_id, now
 from .validation import read_body
 
-__all__ = ["IN_PROGRESS", "SimInstruction", "State"]
+__all__ = ["IN_PROGRESS", "ByHand", "SimInstruction", "State"]
 
 IN_PROGRESS = "inProgress"
 FIRST_DEVICE_ID = 28474
 FINAL = frozenset({"completed", "failure", "canceled"})
+
+
+@define
+class ByHand:
+    """How far a person has come with an instruction on the device's page.
+
+    Attributes:
+        tip: What was added, in the currency's smallest unit; None before the question is answered.
+        entry: What was done with the card, from `ENTRIES`; None before.
+        card: The card, from `CARDS`.
+    """
+
+    tip: int | None = None
+    entry: str | None = None
+    card: str = ""
 
 
 @define(eq=False)
@@ -43,6 +58,7 @@ class SimInstruction:
         resource_id: The id of what it led to (payment, refund, signature), once it has completed.
         payment_id: The same, if it is a payment.
         delete_count: How many DELETE requests took effect on it, the refused ones included.
+        by_hand: How far a person has come with it; None if it follows a script.
     """
 
     id: str
@@ -56,6 +72,7 @@ class SimInstruction:
     changed_at: float = field(init=False)
     resource_id: str | None = None
     delete_count: int = 0
+    by_hand: ByHand | None = None
     _steps: list[tuple[float, str]] = field(init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     _waiters: set[asyncio.Future[None]] = field(factory=set, repr=False)
@@ -141,21 +158,36 @@ Done = tuple[Answer, SimInstruction | None]
 
 @define(eq=False)
 class State:
-    """What the gateway knows. It outlives the server: the gateway may go away and come back."""
+    """What the gateway knows. It outlives the server: the gateway may go away and come back.
+
+    Attributes:
+        unscripted: What a device does that has no script.
+        note: Told of each device and instruction that is new or has changed; None if nobody looks
+            on.
+    """
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
     ledger: Ledger = field(factory=Ledger)
     devices: dict[str, Device] = field(factory=dict)
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
+    unscripted: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
+    note: Callable[[SimInstruction | Device], None] | None = None
 
     def device(self, serial_number: str) -> Device:
         """The device with this serial number, made on first use."""
         device = self.devices.get(serial_number)
         if device is None:
             device_id = str(FIRST_DEVICE_ID + len(self.devices))
-            device = self.devices[serial_number] = Device(serial_number, device_id)
+            device = Device(serial_number, device_id, current=self.unscripted)
+            self.devices[serial_number] = device
+            self.tell(device)
         return device
+
+    def tell(self, changed: SimInstruction | Device) -> None:
+        """Tells who looks on that this is new or has changed."""
+        if self.note is not None:
+            self.note(changed)
 
     def once(
         self, key: str, request: tuple[str, bytes], act: Callable[[], Done]
@@ -200,12 +232,17 @@ class State:
             return problem(409, "cannot-be-modified", "The device is busy.")
         if device.deactivated_date is not None:
             return problem(409, "cannot-be-modified", "The device is inactive.")
-        behaviour = device.next_behaviour()
+        if device.hand is not None and not device.hand.reachable:
+            return problem(409, "cannot-be-modified", "The device is offline.")
+        # By hand nothing happens by itself, and the script is kept for later.
+        behaviour = device.next_behaviour() if device.hand is None else Behaviour()
         if behaviour.refused_with is not None:
             fragment = "bad-request" if behaviour.refused_with == 400 else "cannot-be-modified"
             return problem(behaviour.refused_with, fragment, "The device is offline.")
         made = SimInstruction(uuid.uuid4().hex, kind, serial_number, key, document, behaviour)
+        made.by_hand = None if device.hand is None else ByHand()
         self.instructions[made.id] = device.instruction = made
+        self.tell(made)
         return made
 
     def run(self, instruction: SimInstruction) -> None:
@@ -225,7 +262,7 @@ class State:
             self.ledger.resources[kind.resource][made] = document
             self.owners[made] = instruction
             instruction.resource_id = made
-            if "order" in instruction.body:
+            if kind.resource != "signatures":
                 device.last_transaction = {
                     "orderId": instruction.body["order"]["orderId"],
                     "dateTime": now(),
@@ -233,7 +270,10 @@ class State:
                 }
         if status in FINAL:
             device.instruction = None
+            if device.hand is not None:
+                device.hand.last = instruction
         instruction.change(status)
+        self.tell(instruction)
 
     def cancel(self, instruction: SimInstruction) -> Answer:
         """Cancels the instruction if it is in progress, else answers 409."""
@@ -267,6 +307,9 @@ class State:
         self.instructions.update(live)
         self.owners.clear()
         self.ledger.forget()
+        for device in self.devices.values():
+            if device.hand is not None:
+                device.hand.last = None
         self.remembered = {
             key: one
             for key, one in self.remembered.items()

@@ -1,0 +1,60 @@
+// A request as it crossed the wire.
+
+import { make } from "./link.js";
+
+const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
+
+/** JSON with its keys, strings and numbers told apart; other text as it is. */
+function coloured(text) {
+  let written = text;
+  try {
+    written = JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    // Garbage, HTML, half an answer: to be seen as it came.
+  }
+  const parts = [];
+  let end = 0;
+  for (const found of written.matchAll(TOKENS)) {
+    parts.push(written.slice(end, found.index));
+    const [whole, string, colon, word] = found;
+    if (colon !== undefined) parts.push(make("b", {}, string), colon);
+    else parts.push(make("span", { class: string ? "string" : word ? "word" : "number" }, whole));
+    end = found.index + whole.length;
+  }
+  return make("pre", { tabindex: "0" }, ...parts, written.slice(end));
+}
+
+function pane(title, headers, body, otherwise) {
+  const lines = Object.entries(headers).map(([name, its]) => make("div", {}, `${name}: ${its}`));
+  return make(
+    "section",
+    { class: "pane" },
+    make("h3", {}, title),
+    lines.length ? make("div", { class: "headers code" }, ...lines) : null,
+    body ? coloured(body) : make("p", { class: "hint" }, otherwise),
+  );
+}
+
+/** How a request ended, in a word, and how good that is. */
+export function ending(request) {
+  if (request.took === null) return ["open", "open"];
+  if (request.status === null) return ["bad", "no answer"];
+  return [request.status < 400 ? "good" : "bad", String(request.status)];
+}
+
+/** Both sides of a request, for what is shown when it is opened. */
+export function wire(request) {
+  const target = request.path + (request.query && `?${request.query}`);
+  const [, word] = ending(request);
+  const took = request.took === null ? "" : ` after ${request.took} ms`;
+  let none = "The answer has no body.";
+  if (request.took === null) none = "Not answered yet: the gateway holds it.";
+  else if (request.status === null) none = "The connection ended without an answer.";
+  else if (request.answer === null) none = "The answer was sent in pieces, and not kept.";
+  return make(
+    "div",
+    { class: "wire" },
+    pane(`${request.method} ${target}`, request.headers, request.body, "The request has no body."),
+    pane(request.took === null ? "Open" : `${word}${took}`, {}, request.answer, none),
+  );
+}
