@@ -105,7 +105,9 @@ def _print_pages(gateway: Simulator, host: str) -> None:
 
 async def _watch(gateway: Simulator) -> None:
     told, known = 0, set[Observed]()
-    while True:
+
+    def look() -> None:
+        nonlocal told
         ended = [one for one in gateway.requests if one.ended is not None and one not in known]
         for one in sorted(ended, key=lambda one: one.ended or 0.0):
             click.echo(_line(one), err=True)
@@ -116,7 +118,14 @@ async def _watch(gateway: Simulator) -> None:
         for violation in gateway.violations[told:]:
             click.secho(f"contract violated: {violation}", fg="red", err=True)
         told = len(gateway.violations)
-        await asyncio.sleep(LOOK)
+
+    try:
+        while True:
+            look()
+            await asyncio.sleep(LOOK)
+    except asyncio.CancelledError:
+        look()  # what came since the last one
+        raise
 
 
 def _line(seen: Observed) -> str:
