@@ -18,7 +18,7 @@ async def test_random_schedules_lose_double_and_leave_nothing(
     """Under any mix of faults each sale makes one instruction at most, and its outcome is told."""
     caplog.set_level(logging.DEBUG)
     seed = random.randrange(2**32)
-    run = await soak(seed, sales=120, devices=30)
+    run = await soak(seed, sales=60, devices=20)
     assert (run.wrong, f"seed {seed}") == ([], f"seed {seed}")
     assert run.counts["faults"] > 5
     assert TOKEN_MARK not in caplog.text
