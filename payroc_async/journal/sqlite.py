@@ -7,6 +7,7 @@ crowd of sales shares the wait for the disk.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import sqlite3
@@ -98,13 +99,14 @@ SELECT value->>0, value->>1, value->>2, value->>3, CAST(value->>4 AS BLOB), NULL
 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING
 """
 WRITE = """
-UPDATE entries SET state = ?4, instruction_id = coalesce(?5, instruction_id),
-    resource_id = coalesce(?6, resource_id), body = CASE WHEN ?7 THEN NULL ELSE body END,
-    owner = ?8, changed = ?9
-WHERE idempotency_key = ?1 AND fence = ?2 AND owner IN (?3, '')
+UPDATE entries SET state = ?, instruction_id = coalesce(?, instruction_id),
+    resource_id = coalesce(?, resource_id), body = CASE WHEN ? THEN NULL ELSE body END,
+    owner = ?, changed = ?
+WHERE idempotency_key = ? AND fence = ? AND owner IN (?, '')
 """
+_places = itertools.count()
 WRITE_ALL = "{} FROM json_each(?) {}".format(
-    *re.split(r"(?=WHERE)", re.sub(r"\?(\d)", lambda n: f"value->>{int(n[1]) - 1}", WRITE))
+    *re.split("(?=WHERE)", re.sub(r"\?", lambda _: f"value->>{next(_places)}", WRITE))
 )
 
 
@@ -212,7 +214,10 @@ class SQLiteJournal:
             return self._found(db, intent.idempotency_key, now)
 
         values = (*names, intent.body.decode(errors="surrogateescape"), now, self._owner, digest)
-        return await self._do(_Job(work, INSERT_ALL, values, lambda: _entry(row, now, alive=True)))
+        key = intent.idempotency_key
+        return await self._do(
+            _Job(work, INSERT_ALL, values, lambda: _entry(row, now, alive=True), key=key)
+        )
 
     async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
         """As ``Journal.adopt``."""
@@ -245,17 +250,17 @@ class SQLiteJournal:
         """As ``Journal.write``."""
         # A release that is asked for again finds nobody's entry, under the same fence.
         values = (
-            *(entry.idempotency_key, entry.fence, entry.owner),
             *(state.value, instruction_id, resource_id),
             forgets_body(entry, state, instruction_id),
             *(NOBODY if release else entry.owner, time.time()),
+            *(entry.idempotency_key, entry.fence, entry.owner),
         )
 
         def work(db: sqlite3.Connection) -> None:
             if not db.execute(WRITE, values).rowcount:
                 raise LeaseLost(entry.idempotency_key)
 
-        await self._do(_Job(work, WRITE_ALL, values))
+        await self._do(_Job(work, WRITE_ALL, values, key=entry.idempotency_key))
 
     async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
         """As ``Journal.claim``."""
@@ -458,6 +463,7 @@ class _Job(Generic[T]):
         values: This one's for that.
         made: What comes of it where it was done so.
         forsaken: Undoes what nobody waits for any more.
+        key: The entry's that a statement is about.
     """
 
     work: Callable[[sqlite3.Connection], T]
@@ -465,6 +471,7 @@ class _Job(Generic[T]):
     values: tuple[Any, ...] = ()
     made: Callable[[], Any] = lambda: None
     forsaken: Callable[[T], Work] | None = None
+    key: str = ""
     done: asyncio.Future[T] = field(init=False)
 
 
@@ -483,7 +490,7 @@ def _do_at_once(
     """What came of the jobs of a crowd that one statement could do; the others are to be done."""
     results: dict[_Job[Any], tuple[Any, Exception | None]] = {}
     crowd = [job for job in group if job.statement]
-    if len({job.values[0] for job in crowd}) < len(crowd):
+    if len({job.key for job in crowd}) < len(crowd):
         return results  # two about the same entry: their order counts
     for statement in (INSERT_ALL, WRITE_ALL):
         jobs = [job for job in crowd if job.statement is statement]
