@@ -564,14 +564,16 @@ async def test_a_caller_that_comes_just_as_a_refusal_has_stood_long_enough(
 ) -> None:
     """P6: a key refused once is tried again for who asks later, however late the loop is."""
     gateway.faults.add("authorize", problem(401, "not-authorized"))
+    # The refusal stands for a tenth of a second at least, so that the first sale meets it.
+    retries = RetryPolicy(initial=0.2, maximum=0.2)
     async with PayrocSession(
         gateway.api_key,
         environment=gateway.environment,
         timeouts=evolve(FOR_A_WHILE, token=1.0),
-        retries=SOON,
+        retries=retries,
     ) as session:
         with pytest.raises(AuthenticationError):
             await session.run_sale("device", sale())
         # The loop is late: the refusal's time is over, and its task does not know that yet.
-        time.sleep(2 * SOON.initial)  # noqa: ASYNC251
+        time.sleep(1.5 * retries.initial)  # noqa: ASYNC251
         assert (await session.run_sale("device", sale())).approved
