@@ -19,6 +19,8 @@ from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryP
 from payroc_async.models.amount import digits_after_point
 from payroc_async.simulator import Simulator
 
+from .ears import Ears, everything_heard
+
 if TYPE_CHECKING:
     from .postgres import PostgresServer
 
@@ -117,6 +119,15 @@ def served() -> Iterator[Simulator]:
     stop()
     thread.join()
     assert gateway.violations == []
+
+
+@pytest.fixture
+def ears() -> Iterator[Ears]:
+    """P7: hears all that is logged, and is shown the rest; no secret may be in it."""
+    with everything_heard() as ears:
+        yield ears
+        assert ears.heard, "nothing was heard"
+        assert not ears.found, "\n".join(sorted(ears.found))
 
 
 @pytest.fixture

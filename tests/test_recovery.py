@@ -202,11 +202,11 @@ async def test_the_wish_to_cancel_is_on_disk_before_the_cancellation(
 async def test_cancelled_before_it_is_sent(gateway: Simulator, path: Path) -> None:
     """A sale that is cancelled while its intent is written is ended, and nothing is sent."""
     async with session_of(gateway, path) as session:
-        task = asyncio.create_task(session.run_sale(SERIAL, sale()))
         # The lock of another process keeps the intent waiting.
-        await until(lambda: gateway.requests_of("authorize"))
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
+            task = asyncio.create_task(session.run_sale(SERIAL, sale()))
+            await until(lambda: gateway.requests_of("authorize"))
             await asyncio.sleep(2 * UNIT)
             task.cancel()
             await asyncio.sleep(UNIT)
