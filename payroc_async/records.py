@@ -6,14 +6,15 @@ on, an error is logged, and what could not be written is owed and written when i
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from .config import RetryPolicy, Timeouts
 from .errors import ConfigurationError, JournalError, LeaseLost
 from .journal import Entry, EntryKind, EntryState, Intent, Journal
 from .journal.entries import UNFINISHED
+from .tasks import Patience
 
 __all__ = ["Record", "Records"]
 
@@ -38,14 +39,20 @@ class Records:
     ) -> None:
         self._journal = journal
         self._gateway = gateway
-        self._patience = timeouts.journal
+        self._patience = Patience(timeouts.journal)
         # A cancellation is not to wait for a journal that does not answer, with the grace running.
-        self._haste = min(timeouts.journal, timeouts.cancel_grace / 4)
+        self._haste = Patience(min(timeouts.journal, timeouts.cancel_grace / 4))
         self.window = retries.idempotency_window
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._withdrawn: set[str] = set()
+        """Keys of which a withdrawal is owed."""
 
     async def open(self) -> None:
         """Open the journal."""
+        # Those of an earlier loop would look at its waits, if at all.
+        self._patience, self._haste = (
+            Patience(patience.seconds) for patience in (self._patience, self._haste)
+        )
         await self._journal.open()
 
     async def close(self) -> None:
@@ -74,10 +81,12 @@ class Records:
             serial_number=serial_number,
             body=body,
         )
-        self._owed.pop(idempotency_key, None)  # it is wanted again
-        await self.settle()
+        if idempotency_key in self._withdrawn:  # it is wanted again
+            self._no_longer_owed(idempotency_key)
+        if self._owed:
+            await self.settle()
         try:
-            async with asyncio.timeout(self._patience):
+            with self._patience:
                 entry = await self._journal.begin(intent, window=self.window)
         except _DEFINITE:
             raise
@@ -96,7 +105,7 @@ class Records:
             LeaseLost: Another process drives it.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            with self._patience:
                 entry = await self._journal.adopt(kind, self._gateway, instruction_id)
         except LeaseLost:
             raise
@@ -138,7 +147,7 @@ class Records:
         """
         for key, write in list(self._owed.items()):
             try:
-                async with asyncio.timeout(self._patience):
+                with self._patience:
                     await write()
             except _DEFINITE as error:
                 logger.warning("not written any more: %s", error)
@@ -149,15 +158,15 @@ class Records:
             except Exception as error:
                 raise JournalError(f"the journal failed: {error!r}") from error
             if self._owed.get(key) is write:
-                del self._owed[key]
+                self._no_longer_owed(key)
 
     async def write(
         self,
         entry: Entry,
         state: EntryState,
-        *,
         instruction_id: str | None,
         resource_id: str | None = None,
+        *,
         release: bool = False,
     ) -> None:
         """Write it, or owe it.
@@ -165,25 +174,21 @@ class Records:
         Raises:
             LeaseLost: Another process has taken it over.
         """
-
-        async def write() -> None:
-            await self._journal.write(
-                entry,
-                state,
-                instruction_id=instruction_id,
-                resource_id=resource_id,
-                release=release,
-            )
-
         patience = self._haste if state is EntryState.CANCELING else self._patience
         try:
-            async with asyncio.timeout(patience):
-                await write()
+            with patience:
+                await self._journal.write(
+                    entry,
+                    state,
+                    instruction_id=instruction_id,
+                    resource_id=resource_id,
+                    release=release,
+                )
         except LeaseLost:
-            self._owed.pop(entry.idempotency_key, None)
+            self._no_longer_owed(entry.idempotency_key)
             raise
         except Exception as error:  # whatever a journal of the caller's own may raise
-            self._owed[entry.idempotency_key] = write
+            self.owe(entry, state, instruction_id, resource_id, release=release)
             logger.error(
                 "the journal could not be told that the %s instruction %s on device %s is %s, "
                 "which goes on without: %s",
@@ -191,7 +196,7 @@ class Records:
                 instruction_id,
                 entry.serial_number,
                 state.value,
-                str(error) or f"no answer in {patience:g} s",
+                str(error) or f"no answer in {patience.seconds:g} s",
                 extra={
                     "serial_number": entry.serial_number,
                     "idempotency_key": entry.idempotency_key,
@@ -199,17 +204,27 @@ class Records:
                 },
             )
         else:
-            self._owed.pop(entry.idempotency_key, None)
+            if self._owed:
+                self._no_longer_owed(entry.idempotency_key)
 
     def owe(
-        self, entry: Entry, state: EntryState, *, instruction_id: str | None, release: bool
+        self,
+        entry: Entry,
+        state: EntryState,
+        instruction_id: str | None,
+        resource_id: str | None = None,
+        *,
+        release: bool,
     ) -> None:
         """Have it written with the next that is begun, or when the session closes."""
-
-        async def write() -> None:
-            await self._journal.write(entry, state, instruction_id=instruction_id, release=release)
-
-        self._owed[entry.idempotency_key] = write
+        self._owed[entry.idempotency_key] = partial(
+            self._journal.write,
+            entry,
+            state,
+            instruction_id=instruction_id,
+            resource_id=resource_id,
+            release=release,
+        )
 
     def _owe_withdrawal(self, intent: Intent) -> None:
         """It may be on disk all the same, and is not sent: nobody may find it and send it."""
@@ -220,9 +235,14 @@ class Records:
             await self._journal.write(entry, state, release=release)
 
         self._owed[intent.idempotency_key] = withdraw
+        self._withdrawn.add(intent.idempotency_key)
+
+    def _no_longer_owed(self, key: str) -> None:
+        self._owed.pop(key, None)
+        self._withdrawn.discard(key)
 
     def _too_slow(self) -> JournalError:
-        return JournalError(f"the journal did not answer in {self._patience:g} s")
+        return JournalError(f"the journal did not answer in {self._patience.seconds:g} s")
 
 
 class Record:
@@ -240,27 +260,27 @@ class Record:
         """As it was written last, or is owed."""
         self._instruction_id = entry.instruction_id
 
-    async def submitted(self, instruction_id: str) -> None:
+    def submitted(self, instruction_id: str) -> Awaitable[None]:
         """The gateway has accepted it."""
         self._instruction_id = instruction_id
-        await self._write(EntryState.SUBMITTED)
+        return self._write(EntryState.SUBMITTED)
 
-    async def canceling(self) -> None:
+    def canceling(self) -> Awaitable[None]:
         """It is about to be cancelled."""
-        await self._write(EntryState.CANCELING)
+        return self._write(EntryState.CANCELING)
 
-    async def ended(self, state: EntryState, resource_id: str | None = None) -> None:
+    def ended(self, state: EntryState, resource_id: str | None = None) -> Awaitable[None]:
         """How it ended."""
-        await self._write(state, resource_id=resource_id)
+        return self._write(state, resource_id)
 
-    async def nothing_sent(self, *, wanted: bool) -> None:
+    def nothing_sent(self, *, wanted: bool) -> Awaitable[None]:
         """This session has sent nothing, or was refused; ``wanted`` if it is wanted still."""
         state, release = self.unsent(wanted=wanted)
-        await self._write(state, release=release)
+        return self._write(state, release=release)
 
-    async def let_go(self) -> None:
+    def let_go(self) -> Awaitable[None]:
         """It goes on, or may: whoever recovers may have it."""
-        await self._write(self.state, release=True)
+        return self._write(self.state, release=True)
 
     def owe_release(self) -> None:
         """Let go of it, where there is no time to wait for that."""
@@ -272,7 +292,7 @@ class Record:
         self._owe(state, release=release)
 
     def _owe(self, state: EntryState, *, release: bool) -> None:
-        self._records.owe(self.entry, state, instruction_id=self._instruction_id, release=release)
+        self._records.owe(self.entry, state, self._instruction_id, release=release)
 
     def identity(self) -> dict[str, str | None]:
         """What names the instruction in a log record."""
@@ -293,14 +313,11 @@ class Record:
             return self.entry.state, True
         return (EntryState.INTENT if wanted else EntryState.CANCELING), True
 
-    async def _write(
-        self, state: EntryState, *, resource_id: str | None = None, release: bool = False
-    ) -> None:
+    def _write(
+        self, state: EntryState, resource_id: str | None = None, *, release: bool = False
+    ) -> Awaitable[None]:
+        # No coroutine of its own around that of the records: there is a crowd of these.
         self.state = state
-        await self._records.write(
-            self.entry,
-            state,
-            instruction_id=self._instruction_id,
-            resource_id=resource_id,
-            release=release,
+        return self._records.write(
+            self.entry, state, self._instruction_id, resource_id, release=release
         )

@@ -300,6 +300,23 @@ async def test_a_sale_under_way_goes_on_without_its_journal(
         assert await session.unfinished() == []
 
 
+async def test_an_end_that_is_owed_counts_for_the_next_under_its_key(
+    gateway: Simulator, path: Path
+) -> None:
+    """The same call again gives the payment there is, and submits nothing, for its id was owed."""
+    journal, key = Away(path), str(uuid4())
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=journal
+    ) as session:
+        journal.away = True
+        first = await session.run_sale(SERIAL, sale(), idempotency_key=key)
+        journal.away = False
+        again = await session.run_sale(SERIAL, sale(), idempotency_key=key)
+    assert again.payment_id == first.payment_id
+    assert len(gateway.requests_of("submit")) == 1
+    assert (await entry(path)).resource_id == first.payment_id
+
+
 class Unwell(SQLiteJournal):
     """A journal of somebody's own, which fails in ways of its own once a sale is under way."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
+from unittest import mock
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from payroc_async.tasks import Steps, outlast, settle
+from payroc_async.tasks import Patience, Steps, outlast, settle
 
 from .conftest import UNIT
 
@@ -713,3 +714,91 @@ async def test_an_interruption_of_a_step_that_can_not_be_stopped_is_kept_for_no_
     assert stepper.strangers == 1
     second.event.set()
     await stepper.ended()
+
+
+# Patience ----------
+
+
+async def wait_with(patience: Patience, what: Awaitable[object]) -> object:
+    with patience:
+        return await what
+
+
+async def test_patience_ends_a_wait() -> None:
+    """What takes longer is a TimeoutError, and its task is as if nobody had cancelled it."""
+    patience = Patience(UNIT)
+    task = asyncio.current_task()
+    assert task is not None
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await wait_with(patience, asyncio.Event().wait())
+        assert task.cancelling() == 0
+    assert await wait_with(patience, asyncio.sleep(0, "in time")) == "in time"
+    await asyncio.sleep(2 * UNIT)  # nothing strikes later
+
+
+async def test_each_wait_has_all_of_its_time() -> None:
+    """Waits that begin one after the other end so, though they share a timer."""
+    loop = asyncio.get_running_loop()
+    patience = Patience(5 * UNIT)
+    ends: list[float] = []
+
+    async def wait() -> None:
+        begun = loop.time()
+        with pytest.raises(TimeoutError):
+            await wait_with(patience, asyncio.Event().wait())
+        ends.append(loop.time() - begun)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(wait())
+            await asyncio.sleep(2 * UNIT)
+            await wait_with(patience, asyncio.sleep(0))  # one that is over in between
+    resolution = 0.001
+    assert len(ends) == 3
+    assert all(taken > 5 * UNIT - resolution for taken in ends)
+
+
+async def test_patience_makes_one_timer_for_a_crowd() -> None:
+    """However many wait at once."""
+    loop = asyncio.get_running_loop()
+    with mock.patch.object(loop, "call_at", wraps=loop.call_at) as made:
+        patience = Patience(LONG)
+        never = [asyncio.create_task(wait_with(patience, asyncio.Event().wait())) for _ in range(9)]
+        await asyncio.sleep(0)
+    assert made.call_count == 1
+    for task in never:
+        task.cancel()
+    await asyncio.wait(never)
+
+
+@pytest.mark.parametrize("first", ["the caller", "the patience"])
+async def test_a_callers_cancellation_comes_through_patience(first: str) -> None:
+    """P4: who cancels the task gets a CancelledError, also where the time is over just then."""
+    patience = Patience(UNIT)
+    gate = asyncio.Event()
+    task = asyncio.create_task(wait_with(patience, gate.wait()))
+    await asyncio.sleep(0)
+    patience._waits[task] = (0.0, 0)  # it is over
+    for end in (task.cancel, patience._look)[:: 1 if first == "the caller" else -1]:
+        end()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_an_error_comes_through_patience() -> None:
+    """What the awaited raises is raised, be it late."""
+    patience = Patience(UNIT)
+
+    async def fail_late() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("late") from None
+
+    with pytest.raises(ValueError, match="late"):
+        await wait_with(patience, fail_late())
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0

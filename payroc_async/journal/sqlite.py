@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -50,9 +51,8 @@ APPLICATION = 0x50617972
 TURN = 0.03
 """Seconds for which SQLite waits for a lock by itself: it looks ever more seldom, so that a writer
 that waits long would be passed over by those that come. Then it is asked anew."""
-LARGEST_GROUP = 512
-"""Writes in one transaction at most: those behind them wait for its commit."""
 CROWD = 8
+"""Writes in one transaction from which on the next may wait for more of them."""
 GATHER = 0.005
 """Seconds that a crowd waits to become a larger one: a commit costs the same for any number."""
 # One value's fault, or one statement's; not the file's.
@@ -92,6 +92,9 @@ COLUMNS = (
 # beside a loop that has other things to do.
 AT_ONCE = sqlite3.sqlite_version_info >= (3, 38)
 """Whether SQLite surely reads JSON, and updates from it."""
+INSERT = f"""
+INSERT INTO entries ({COLUMNS}, digest) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+"""
 INSERT_ALL = f"""
 INSERT INTO entries ({COLUMNS}, digest)
 SELECT value->>0, value->>1, value->>2, value->>3, CAST(value->>4 AS BLOB), NULL, 'intent', NULL,
@@ -132,7 +135,11 @@ class SQLiteJournal:
             raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
         self._path = Path(path)
         self._busy_timeout = busy_timeout
-        self._queue: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Job[Any]] | None] = SimpleQueue()
+        self._waiting: list[_Job[Any]] = []
+        self._busy = False
+        """Whether the thread has a group, or is about to be given one."""
+        self._crowded = False
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -153,7 +160,7 @@ class SQLiteJournal:
             raise JournalError(f"{self._path}: this journal is open already")
         self._loop = asyncio.get_running_loop()
         self._queue = SimpleQueue()
-        self._closing = False
+        self._closing = self._busy = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         opened: asyncio.Future[None] = self._loop.create_future()
         # A daemon, lest a journal that nobody closed keep the interpreter from ending.
@@ -176,48 +183,22 @@ class SQLiteJournal:
         if self._thread is None:
             return
         self._closing = True
-        self._queue.put(None)
+        if not self._busy:
+            self._queue.put(None)
         await asyncio.wait((self._ended,))
         self._thread = None
 
     async def begin(self, intent: Intent, *, window: float) -> Entry:
         """As ``Journal.begin``."""
-        now, digest = time.time(), sha256(intent.body).hexdigest()
         self._check_open()
-        names = (intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number)
-        row = (*names, intent.body, None, EntryState.INTENT.value, None, now, now, self._owner, 1)
-
-        def work(db: sqlite3.Connection) -> Entry:
-            new = db.execute(
-                f"INSERT INTO entries ({COLUMNS}, digest) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) "
-                "ON CONFLICT DO NOTHING",
-                (*row, digest),
-            ).rowcount
-            if new:
-                return _entry(row, now, alive=True)
-            known = self._found(db, intent.idempotency_key, now)
-            (known_digest,) = db.execute(
-                "SELECT digest FROM entries WHERE idempotency_key = ?", (intent.idempotency_key,)
-            ).fetchone()
-            check_same_request(known, intent, same_body=known_digest == digest)
-            self._check_free(known)
-            check_window(known, window)
-            own, new = known.owner == self._owner, known.instruction_id is None
-            if own and new and known.state is EntryState.INTENT:
-                return known  # asked for again
-            if new:
-                db.execute(
-                    "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
-                    (EntryState.INTENT.value, intent.body, known.idempotency_key),
-                )
-            self._take(db, [known], now)
-            return self._found(db, intent.idempotency_key, now)
-
-        values = (*names, intent.body.decode(errors="surrogateescape"), now, self._owner, digest)
-        key = intent.idempotency_key
-        return await self._do(
-            _Job(work, INSERT_ALL, values, lambda: _entry(row, now, alive=True), key=key)
+        now, digest = time.time(), sha256(intent.body).hexdigest()
+        values = (
+            *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
+            *(intent.body.decode(errors="surrogateescape"), now, self._owner, digest),
         )
+        work = partial(self._begin, intent, values, window)
+        known = await self._do(_Job(work, INSERT_ALL, intent.idempotency_key, values))
+        return known or _entry(_row(intent, now, self._owner), now, alive=True)
 
     async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
         """As ``Journal.adopt``."""
@@ -255,12 +236,7 @@ class SQLiteJournal:
             *(NOBODY if release else entry.owner, time.time()),
             *(entry.idempotency_key, entry.fence, entry.owner),
         )
-
-        def work(db: sqlite3.Connection) -> None:
-            if not db.execute(WRITE, values).rowcount:
-                raise LeaseLost(entry.idempotency_key)
-
-        await self._do(_Job(work, WRITE_ALL, values, key=entry.idempotency_key))
+        await self._do(_Job(partial(_write, values), WRITE_ALL, entry.idempotency_key, values))
 
     async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
         """As ``Journal.claim``."""
@@ -346,47 +322,95 @@ class SQLiteJournal:
             [(self._owner, now, entry.idempotency_key) for entry in entries],
         )
 
-    # The thread ----------
+    def _begin(
+        self, intent: Intent, values: tuple[Any, ...], window: float, db: sqlite3.Connection
+    ) -> Entry | None:
+        """What is known of a key; None if it is entered now."""
+        *_, begun, owner, digest = values
+        if db.execute(INSERT, (*_row(intent, begun, owner), digest)).rowcount:
+            return None
+        now = time.time()
+        known = self._found(db, intent.idempotency_key, now)
+        (known_digest,) = db.execute(
+            "SELECT digest FROM entries WHERE idempotency_key = ?", (intent.idempotency_key,)
+        ).fetchone()
+        check_same_request(known, intent, same_body=known_digest == digest)
+        self._check_free(known)
+        check_window(known, window)
+        own, new = known.owner == self._owner, known.instruction_id is None
+        if own and new and known.state is EntryState.INTENT:
+            return known  # asked for again
+        if new:
+            db.execute(
+                "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
+                (EntryState.INTENT.value, intent.body, known.idempotency_key),
+            )
+        self._take(db, [known], now)
+        return self._found(db, intent.idempotency_key, now)
+
+    # The way to the thread and back ----------
 
     def _check_open(self) -> None:
         if self._thread is None or self._closing or self._ended.done():
             raise JournalError(f"{self._path}: this journal is not open")
 
-    async def _do(self, job: _Job[T]) -> T:
+    def _do(self, job: _Job[T]) -> asyncio.Future[T]:
         """What a job's work gives, once the transaction that it was part of is on disk."""
         self._check_open()
         job.done = self._loop.create_future()
-        self._queue.put(job)
-        return await job.done
+        self._waiting.append(job)
+        self._go_on()
+        return job.done
+
+    def _go_on(self) -> None:
+        """One group at a time: what comes meanwhile is the next, and the thread is woken once."""
+        if self._busy or not self._waiting:
+            return
+        self._busy = True
+        if self._crowded:
+            self._loop.call_later(GATHER, self._hand_over)
+        else:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._queue.put(group)
+
+    def _settle(self, results: list[_Result]) -> None:
+        for job, result, error in results:
+            if job.done.done():  # its waiter was cancelled
+                if job.forsaken is not None and error is None:
+                    undo = _Job(job.forsaken(result))
+                    undo.done = job.done
+                    self._waiting.append(undo)
+            elif error is None:
+                job.done.set_result(result)
+            else:
+                job.done.set_exception(error)
+        self._busy, self._crowded = False, len(results) >= CROWD
+        self._go_on()
+        if self._closing and not self._busy:
+            self._queue.put(None)
+
+    # The thread ----------
 
     def _serve(self, opened: asyncio.Future[None]) -> None:
         try:
             lock, db = self._open()
         except Exception as error:
-            self._tell([(_told_by(opened), None, _told(self._path, error))])
-            self._tell([(_told_by(self._ended), None, None)])
+            self._tell(_finish, opened, _told(self._path, error))
+            self._tell(_finish, self._ended)
             return
-        self._tell([(_told_by(opened), None, None)])
+        self._tell(_finish, opened)
         try:
-            group: list[_Job[Any]] = []
-            while (job := self._queue.get()) is not None:
-                if len(group) >= CROWD:
-                    time.sleep(GATHER)
-                group = [job]
-                with suppress(Empty):
-                    while len(group) < LARGEST_GROUP:
-                        job = self._queue.get_nowait()
-                        if job is None:
-                            self._queue.put(None)
-                            break
-                        group.append(job)
-                self._tell(self._commit(db, group))
+            while (group := self._queue.get()) is not None:
+                self._tell(self._settle, self._commit(db, group))
         finally:
             # First the connection: what is claimed once the lock is gone must be readable.
             with suppress(sqlite3.Error):
                 db.close()
             lock.release()
-            self._tell([(_told_by(self._ended), None, None)])
+            self._tell(_finish, self._ended)
 
     def _open(self) -> tuple[OwnerLock, sqlite3.Connection]:
         with suppress(FileExistsError):
@@ -438,19 +462,9 @@ class SQLiteJournal:
                 if not busy or time.monotonic() > deadline:
                     raise
 
-    def _tell(self, results: list[_Result]) -> None:
+    def _tell(self, callback: Callable[..., object], *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            self._loop.call_soon_threadsafe(self._settle, results)
-
-    def _settle(self, results: list[_Result]) -> None:
-        for job, result, error in results:
-            if job.done.done():  # its waiter was cancelled
-                if job.forsaken is not None and error is None:
-                    self._queue.put(_told_by(job.done, job.forsaken(result)))
-            elif error is None:
-                job.done.set_result(result)
-            else:
-                job.done.set_exception(error)
+            self._loop.call_soon_threadsafe(callback, *args)
 
 
 @define(eq=False)
@@ -459,29 +473,35 @@ class _Job(Generic[T]):
 
     Args:
         work: Does it. It looks before it writes: where it raises, it has changed nothing.
-        statement: What does the same for many at once, if it can be done so.
-        values: This one's for that.
-        made: What comes of it where it was done so.
+        statement: What does the same for many at once, and gives None, if it can be done so.
+        key: The entry's that the statement is about.
+        values: This one's for the statement.
         forsaken: Undoes what nobody waits for any more.
-        key: The entry's that a statement is about.
     """
 
     work: Callable[[sqlite3.Connection], T]
     statement: str = ""
-    values: tuple[Any, ...] = ()
-    made: Callable[[], Any] = lambda: None
-    forsaken: Callable[[T], Work] | None = None
     key: str = ""
+    values: tuple[Any, ...] = ()
+    forsaken: Callable[[T], Work] | None = None
     done: asyncio.Future[T] = field(init=False)
 
 
-def _told_by(done: asyncio.Future[Any], work: Work = lambda db: None) -> _Job[Any]:
-    job = _Job(work)
-    job.done = done
-    return job
-
-
 _Result = tuple[_Job[Any], Any, Exception | None]
+
+
+def _finish(future: asyncio.Future[None], error: Exception | None = None) -> None:
+    if future.done():
+        return  # its waiter was cancelled
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _write(values: tuple[Any, ...], db: sqlite3.Connection) -> None:
+    if not db.execute(WRITE, values).rowcount:
+        raise LeaseLost(values[-3])
 
 
 def _do_at_once(
@@ -500,7 +520,7 @@ def _do_at_once(
             rows = orjson.dumps([job.values for job in jobs]).decode()
             # If one of them is another case, each looks for itself; what is done is done again.
             if db.execute(statement, (rows,)).rowcount == len(jobs):
-                results.update((job, (job.made(), None)) for job in jobs)
+                results.update(dict.fromkeys(jobs, (None, None)))
     return results
 
 
@@ -511,6 +531,11 @@ def _told(path: Path, error: Exception) -> Exception:
     told = JournalError(f"{path}: {error}")
     told.__cause__ = error
     return told
+
+
+def _row(intent: Intent, now: float, owner: str) -> tuple[Any, ...]:
+    names = (intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number)
+    return (*names, intent.body, None, EntryState.INTENT.value, None, now, now, owner, 1)
 
 
 def _entry(row: tuple[Any, ...], now: float, *, alive: bool) -> Entry:
