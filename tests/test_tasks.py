@@ -751,9 +751,9 @@ async def test_each_wait_has_all_of_its_time() -> None:
 
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(wait())
-            await asyncio.sleep(2 * UNIT)
             await wait_with(patience, asyncio.sleep(0))  # one that is over in between
+            group.create_task(wait())
+            await asyncio.sleep(UNIT)
     resolution = 0.001
     assert len(ends) == 3
     assert all(taken > 5 * UNIT - resolution for taken in ends)
