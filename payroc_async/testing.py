@@ -1,0 +1,266 @@
+"""A gateway for the tests of one's own point of sale, and what it has seen of them.
+
+The fixtures that hand it out are in the pytest plugin, ``pytest_payroc_async``, which pytest loads
+by itself. Nothing here needs pytest. See ``docs/testing.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from datetime import date
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from .config import RetryPolicy, Timeouts
+from .simulator import Device, SimInstruction, Simulator
+
+__all__ = ["RETRIES", "TIMEOUTS", "PayrocGateway"]
+
+TIMEOUTS: Final = Timeouts(
+    connect=2.0,
+    request=2.0,
+    hold=1.0,
+    hold_margin=1.0,
+    poll_interval=0.01,
+    token=2.0,
+    unreachable=3.0,
+    cancel_grace=3.0,
+)
+"""Short times, so that a test of what goes wrong ends soon; no other ever waits for them."""
+RETRIES: Final = RetryPolicy(initial=0.01, maximum=0.05, retry_after_maximum=0.1)
+"""Short delays between two tries, for the same reason."""
+
+LOOK_AGAIN = 0.002
+
+T = TypeVar("T")
+
+
+class PayrocGateway(Simulator):
+    """A `Simulator` in a thread and event loop of its own, for tests of any kind.
+
+    It serves synchronous tests and those of any event loop alike, and goes on when the test blocks
+    or stands at a breakpoint. All names of `Simulator` are here and may be used from any thread::
+
+        with PayrocGateway() as gateway:
+            gateway.device("1850010868").approves()
+            ...  # a session with gateway.environment and gateway.api_key
+            gateway.check()
+
+    Args:
+        hold: How long a status request is held while nothing changes, in seconds.
+    """
+
+    def __init__(self, *, hold: float = TIMEOUTS.hold) -> None:
+        super().__init__(hold=hold)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._may_stay: set[str] = set()
+        self._left: dict[str, SimInstruction] = {}
+
+    def __repr__(self) -> str:
+        where = self.url if self._loop is not None else "not running"
+        return f"<{type(self).__name__} {where}, {len(self.requests)} requests>"
+
+    # The thread ----------
+
+    def __enter__(self) -> Self:
+        started: Future[Callable[[], object]] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(started)), name="payroc gateway", daemon=True
+        )
+        self._thread.start()
+        self._end = started.result()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+        self._thread.join()
+
+    async def _serve(self, started: Future[Callable[[], object]]) -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await super().start()
+        except BaseException as error:
+            started.set_exception(error)
+            return
+        self._loop = loop
+        started.set_result(lambda: loop.call_soon_threadsafe(ended.set))
+        await ended.wait()
+        await super().stop()
+        self._loop = None
+
+    def _there(self, call: Callable[[], T]) -> T:
+        """What `call` returns or raises, called in the gateway's thread."""
+        if self._loop is None or threading.current_thread() is self._thread:
+            return call()
+        called: Future[T] = Future()
+
+        def act() -> None:
+            try:
+                called.set_result(call())
+            except Exception as error:
+                called.set_exception(error)
+
+        self._loop.call_soon_threadsafe(act)
+        return called.result()
+
+    async def _awaited(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the gateway is not running: use it in a with statement")
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def start(self) -> None:
+        """Listens again, on the same port, after `stop`.
+
+        Cancellation:
+            It may or may not listen.
+        """
+        await self._awaited(super().start())
+
+    async def stop(self) -> None:
+        """Goes away: stops listening and resets every connection. `start` brings it back.
+
+        Cancellation:
+            It may or may not listen.
+        """
+        await self._awaited(super().stop())
+
+    # What a Simulator does, from any thread ----------
+
+    def device(self, serial_number: str) -> Device:
+        """The device with this serial number, to be scripted. It is made on first use."""
+        return self._there(lambda: super(PayrocGateway, self).device(serial_number))
+
+    def close_batch(self, settlement_date: date | None = None) -> None:
+        """Settles every payment and refund that is ``ready``, as `Simulator.close_batch`."""
+        self._there(lambda: super(PayrocGateway, self).close_batch(settlement_date))
+
+    def add_closed_loop_read(
+        self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
+    ) -> str:
+        """Puts there what a device read from a closed-loop card; returns its id."""
+        return self._there(
+            lambda: super(PayrocGateway, self).add_closed_loop_read(
+                data, processing_terminal_id=processing_terminal_id
+            )
+        )
+
+    def revoke_tokens(self) -> None:
+        """Refuses every token issued so far."""
+        self._there(super().revoke_tokens)
+
+    def clear(self) -> None:
+        """Forgets what was seen and what has ended, as `Simulator.clear`."""
+        self._there(super().clear)
+
+    @property
+    def in_progress(self) -> list[SimInstruction]:
+        """The instructions that are ``inProgress``."""
+        return self._there(lambda: super(PayrocGateway, self).in_progress)
+
+    # What the gateway has seen ----------
+
+    def instructions_on(self, serial_number: str) -> list[SimInstruction]:
+        """What was submitted to this device and accepted, in order: each is one prompt there."""
+        known = self._there(lambda: list(self.instructions.values()))
+        return [one for one in known if one.serial_number == serial_number]
+
+    def amounts_on(self, serial_number: str) -> list[int]:
+        """The amount of each sale and refund on this device, in order, in the smallest unit."""
+        orders = (one.body.get("order") for one in self.instructions_on(serial_number))
+        return [order["amount"] for order in orders if order is not None]
+
+    def keys_on(self, serial_number: str) -> list[str]:
+        """The idempotency key of each request that submitted to this device, in order.
+
+        A submission that was repeated is there twice, under one key.
+        """
+        where = f"/devices/{serial_number}/"
+        return [
+            one.headers.get("idempotency-key", "")
+            for one in list(self.requests)
+            if one.kind == "submit" and where in one.path
+        ]
+
+    async def wait_for_instruction(
+        self, serial_number: str, *, timeout: float = 5.0
+    ) -> SimInstruction:
+        """The instruction in progress on this device, as soon as there is one.
+
+        Args:
+            serial_number: The device.
+            timeout: How long to wait, in seconds.
+
+        Raises:
+            AssertionError: There was none in that time.
+
+        Cancellation:
+            Nothing is changed.
+        """
+        device = self.device(serial_number)
+        deadline = asyncio.get_running_loop().time() + timeout
+        while (found := device.instruction) is None:
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(
+                    f"nothing was in progress on device {serial_number} for {timeout} seconds\n"
+                    + self.report()
+                )
+            await asyncio.sleep(LOOK_AGAIN)
+        return found
+
+    def may_stay_in_progress(self, serial_number: str) -> None:
+        """Has `check` accept that this device is left with an instruction in progress."""
+        self._may_stay.add(serial_number)
+
+    def note_left(self) -> None:
+        """Keeps for `check` what is in progress now, before closing a session cancels it."""
+        self._left.update({one.id: one for one in self.in_progress})
+
+    def verdict(self) -> str | None:
+        """What `check` has against what was seen, and every request; None if it is content."""
+        self.note_left()
+        wrong = [
+            *self.violations,
+            *(
+                f"Instruction {one.id} was left in progress on device {one.serial_number}."
+                for one in self._left.values()
+                if one.serial_number not in self._may_stay
+            ),
+            *(
+                f"The fault {fault.action.kind} on {fault.on} struck no request."
+                for fault in list(self.faults.waiting)
+                if not fault.hits
+            ),
+        ]
+        return "\n".join([*wrong, self.report()]) if wrong else None
+
+    def check(self) -> None:
+        """Checks that nothing forbidden was sent and nothing is left to go on with no one watching.
+
+        Raises:
+            AssertionError: The contract was violated; or an instruction is in progress on a device
+                that `may_stay_in_progress` does not name; or a fault has struck no request, so that
+                the test does not show what it is meant to.
+        """
+        wrong = self.verdict()
+        if wrong is not None:
+            raise AssertionError(wrong)
+
+    def report(self) -> str:
+        """Every request that came with its answer's status, a line each, without secrets."""
+        lines = ["The gateway saw:"]
+        for one in list(self.requests):
+            answer = "no answer" if one.status is None else str(one.status)
+            struck = f" (fault: {one.fault})" if one.fault else ""
+            key = one.headers.get("idempotency-key")
+            under = f" under {key}" if key else ""
+            lines.append(f"  {one.method} {one.path}{under}: {answer}{struck}")
+        return "\n".join(lines if lines[1:] else ["The gateway saw no request."])

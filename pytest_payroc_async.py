@@ -1,0 +1,145 @@
+"""The pytest plugin of payroc_async: a gateway, devices and sessions as fixtures.
+
+It stands beside the package because pytest loads it into every run wherever payroc_async is
+installed: until a test asks for one of its fixtures, nothing but this file is imported. See
+``docs/testing.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from payroc_async import PayrocSession, RetryPolicy, Timeouts
+    from payroc_async.simulator import Device
+    from payroc_async.testing import PayrocGateway
+
+GATEWAY: pytest.StashKey[PayrocGateway] = pytest.StashKey()
+PASSED: pytest.StashKey[bool] = pytest.StashKey()
+
+NO_LOOP = (
+    "payroc_session is open in the test's event loop, and this test has none that pytest-asyncio or"
+    " anyio runs. Mark it, or use payroc_gateway or payroc_env, which need no event loop."
+)
+NOT_ASYNCIO = (
+    "payroc_async runs on asyncio. Have a fixture anyio_backend of your own return 'asyncio'."
+)
+
+
+@pytest.fixture
+def payroc_timeouts() -> Timeouts:
+    """How long payroc_session waits and payroc_gateway holds: not long. To be overridden."""
+    from payroc_async.testing import TIMEOUTS
+
+    return TIMEOUTS
+
+
+@pytest.fixture
+def payroc_retries() -> RetryPolicy:
+    """How payroc_session repeats requests: soon. To be overridden."""
+    from payroc_async.testing import RETRIES
+
+    return RETRIES
+
+
+@pytest.fixture
+def payroc_gateway(
+    payroc_timeouts: Timeouts, request: pytest.FixtureRequest
+) -> Iterator[PayrocGateway]:
+    """A Payroc gateway on loopback, which after the test checks what it has seen."""
+    from payroc_async.testing import PayrocGateway
+
+    with PayrocGateway(hold=payroc_timeouts.hold) as gateway:
+        request.node.stash[GATEWAY] = gateway
+        yield gateway
+        # A test that has failed says already what is wrong.
+        wrong = gateway.verdict() if request.node.stash.get(PASSED, False) else None
+    if wrong is not None:
+        pytest.fail(wrong, pytrace=False)
+
+
+@pytest.fixture
+def payroc_device(payroc_gateway: PayrocGateway) -> Device:
+    """A payment device of that gateway, to be scripted. It approves at once until it is."""
+    return payroc_gateway.device("1850010868")
+
+
+@pytest.fixture
+def payroc_env(payroc_gateway: PayrocGateway, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment variables that lead PayrocSession.from_env() to that gateway, set."""
+    variables = {
+        "PAYROC_API_KEY": payroc_gateway.api_key,
+        "PAYROC_API_URL": payroc_gateway.environment.api_url,
+        "PAYROC_IDENTITY_URL": payroc_gateway.environment.identity_url,
+    }
+    for name in ("PAYROC_ENVIRONMENT", "PAYROC_JOURNAL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def payroc_session(payroc_gateway: PayrocGateway, request: pytest.FixtureRequest) -> Any:
+    """A PayrocSession with that gateway, open in the event loop of the test."""
+    marker = request.node.get_closest_marker("asyncio")
+    if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
+        return request.getfixturevalue(_session_in_loop_of(marker, request.config))
+    if "anyio_backend" not in request.fixturenames:
+        pytest.fail(NO_LOOP, pytrace=False)
+    backend = request.getfixturevalue("anyio_backend")
+    if (backend if isinstance(backend, str) else backend[0]) != "asyncio":
+        pytest.fail(NOT_ASYNCIO, pytrace=False)
+    return request.getfixturevalue("_payroc_session_in_anyio")
+
+
+def _session_fixture() -> Callable[..., AsyncIterator[PayrocSession]]:
+    """A function of its own each time: pytest-asyncio writes on it in which loop it runs."""
+
+    async def open_session(
+        payroc_gateway: PayrocGateway, payroc_timeouts: Timeouts, payroc_retries: RetryPolicy
+    ) -> AsyncIterator[PayrocSession]:
+        from payroc_async import PayrocSession
+
+        async with PayrocSession(
+            payroc_gateway.api_key,
+            environment=payroc_gateway.environment,
+            timeouts=payroc_timeouts,
+            retries=payroc_retries,
+        ) as session:
+            yield session
+            payroc_gateway.note_left()
+
+    return open_session
+
+
+_payroc_session_in_anyio = pytest.fixture(name="_payroc_session_in_anyio")(_session_fixture())
+
+
+def _session_in_loop_of(marker: pytest.Mark, config: pytest.Config) -> str:
+    """The name of a fixture that pytest-asyncio runs in the loop of a test that is marked so."""
+    import pytest_asyncio
+
+    scope = marker.kwargs.get("loop_scope") or config.getini("asyncio_default_test_loop_scope")
+    name = f"_payroc_session_in_{scope}_loop"
+    if not config.pluginmanager.has_plugin(name):
+        fixtures = ModuleType(name)
+        made: Callable[[Any], Any] = pytest_asyncio.fixture(name=name, loop_scope=scope)
+        setattr(fixtures, name, made(_session_fixture()))
+        config.pluginmanager.register(fixtures, name)
+    return name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    """Keeps how the test went, and adds to the report of a failure what the gateway saw."""
+    gateway = item.stash.get(GATEWAY, None)
+    if gateway is None or call.when != "call":
+        return
+    item.stash[PASSED] = call.excinfo is None
+    if call.excinfo is not None:
+        item.add_report_section("call", "payroc gateway", gateway.report())
