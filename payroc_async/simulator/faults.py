@@ -339,7 +339,7 @@ class Faults:
     """
 
     waiting: list[Fault] = field(factory=list)
-    note: Callable[[], None] | None = None
+    note: Callable[[], object] | None = None
 
     def add(
         self,

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
@@ -236,7 +237,8 @@ class Pages:
         feed = Feed(device)
         self._feeds[feed] = request
         self._state.note = self._records.note = self._note
-        self._faults.note = self.touch
+        # Faults may come from another thread.
+        self._faults.note = partial(asyncio.get_running_loop().call_soon_threadsafe, self.touch)
         if device is not None:
             take_hold(self._state, device)
         try:
