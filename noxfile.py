@@ -8,7 +8,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 # With the modules whose classes a session has, but nobody makes.
 REFERENCE = [
-    *("", ".runs", ".payments", ".resources", ".simulator"),
+    *("", ".runs", ".payments", ".resources", ".simulator", ".testing"),
     *(".journal.entries", ".journal.sqlite", ".journal.postgres"),
 ]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]

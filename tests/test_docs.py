@@ -106,7 +106,7 @@ async def test_program(page: str) -> None:
 def test_every_page_is_in_the_index() -> None:
     """README leads to every page, and each job has one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    names = {*JOBS, "endpoints", "performance", "postgres", "promises", "virtual-device"}
+    names = {*JOBS, "endpoints", "performance", "postgres", "promises", "testing", "virtual-device"}
     assert set(PAGES) == names
     assert all(f"](docs/{page}.md)" in readme for page in PAGES)
 

@@ -152,6 +152,24 @@ async def test_gateway_of_the_environment(name: str, gateway: Simulator) -> None
     assert gateway.in_progress == []
 
 
+async def test_till() -> None:
+    """A till's own suite, of under twenty lines, passes in its own folder with its own settings."""
+    till = ROOT / "examples" / "till"
+    lines = (till / "test_till.py").read_text(encoding="utf-8").splitlines()
+    assert sum(1 for line in lines if line.strip()) < 20
+    code, output, _ = await run_python(
+        *("-m", "pytest", "-c", str(till / "pyproject.toml"), "-p", "no:cacheprovider", str(till)),
+        *("-p", "asyncio", "-p", "payroc_async"),
+        extra={
+            "PYTEST_ADDOPTS": "",
+            "PYTEST_XDIST_WORKER": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+    )
+    assert code == 0, output
+    assert "3 passed" in output
+
+
 async def test_failure_shows_in_the_exit_code(gateway: Simulator) -> None:
     """A sale without a payment is no success."""
     gateway.device("1850010868").fails("Out of paper")

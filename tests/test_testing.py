@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 
 from payroc_async import PayrocSession, SignatureInstructionRequest
-from payroc_async.simulator import drop_after, drop_before, edit
+from payroc_async.simulator import Device, drop_after, drop_before, edit
 from payroc_async.testing import RETRIES, TIMEOUTS, PayrocGateway
 
 from .conftest import SERIAL, UNIT, sale
+from .programs import ROOT, marked_blocks
 
 # What the modules of the suites below have in common.
 PREAMBLE = """
@@ -47,6 +48,11 @@ def run_suite(
 ) -> pytest.RunResult:
     """How a module of tests ends, with every warning an error."""
     pytester.makepyfile(textwrap.dedent(PREAMBLE) + textwrap.dedent(source))
+    return run_pytest(pytester, *options, ini=ini)
+
+
+def run_pytest(pytester: pytest.Pytester, *options: str, ini: str = LOOPS) -> pytest.RunResult:
+    """How the modules that are there end, with every warning an error."""
     pytester.makeini("[pytest]\n" + ini)
     # Hypothesis imports itself whole at the end of each run.
     dull = ("-p", "no:randomly", "-p", "no:hypothesispytest")
@@ -218,6 +224,25 @@ def test_a_suites_own_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.Mo
         ini=LOOPS + "asyncio_default_test_loop_scope = session\n",
     )
     result.assert_outcomes(passed=4)
+
+
+def test_programs_of_the_page(pytester: pytest.Pytester) -> None:
+    """What docs/testing.md shows passes as it stands, in pytest-asyncio's strict mode."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    programs = marked_blocks(page)
+    assert len(programs) == page.count("```python")
+    for mark, program in programs.items():
+        pytester.makepyfile(**{mark.replace("program: ", "test_"): program})
+    result = run_pytest(pytester)
+    result.assert_outcomes(passed=9)
+
+
+async def test_the_fixtures_here(
+    payroc_session: PayrocSession, payroc_device: Device, payroc_gateway: PayrocGateway
+) -> None:
+    """They serve this suite too, on each of its workers."""
+    assert (await payroc_session.run_sale(payroc_device.serial_number, sale())).approved
+    assert payroc_gateway.amounts_on(payroc_device.serial_number) == [4999]
 
 
 LOADED = """
