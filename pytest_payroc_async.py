@@ -8,8 +8,9 @@ installed: until a test asks for one of its fixtures, nothing but this file is i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pytest
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from payroc_async.testing import PayrocGateway
 
 GATEWAY: pytest.StashKey[PayrocGateway] = pytest.StashKey()
+LoopScope = Literal["function", "class", "module", "package", "session"]
 PASSED: pytest.StashKey[bool] = pytest.StashKey()
 
 NO_LOOP = (
@@ -90,7 +92,10 @@ def payroc_session(payroc_gateway: PayrocGateway, request: pytest.FixtureRequest
     """A PayrocSession with that gateway, open in the event loop of the test."""
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
-        return request.getfixturevalue(_session_in_loop_of(marker, request.config))
+        scope = marker.kwargs.get("loop_scope") or request.config.getini(
+            "asyncio_default_test_loop_scope"
+        )
+        return request.getfixturevalue(f"_payroc_session_in_{scope}_loop")
     if "anyio_backend" not in request.fixturenames:
         pytest.fail(NO_LOOP, pytrace=False)
     backend = request.getfixturevalue("anyio_backend")
@@ -122,18 +127,22 @@ def _session_fixture() -> Callable[..., AsyncIterator[PayrocSession]]:
 _payroc_session_in_anyio = pytest.fixture(name="_payroc_session_in_anyio")(_session_fixture())
 
 
-def _session_in_loop_of(marker: pytest.Mark, config: pytest.Config) -> str:
-    """The name of a fixture that pytest-asyncio runs in the loop of a test that is marked so."""
-    import pytest_asyncio
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Adds the session's fixtures for pytest-asyncio, which some versions look for this early."""
+    if not config.pluginmanager.has_plugin("asyncio"):
+        return
+    fixtures = ModuleType("payroc_async sessions for pytest-asyncio")
+    # Whatever it is that is there: no run that does not ask for a session may fail for it.
+    with suppress(ImportError, TypeError):
+        import pytest_asyncio
 
-    scope = marker.kwargs.get("loop_scope") or config.getini("asyncio_default_test_loop_scope")
-    name = f"_payroc_session_in_{scope}_loop"
-    if not config.pluginmanager.has_plugin(name):
-        fixtures = ModuleType(name)
-        made: Callable[[Any], Any] = pytest_asyncio.fixture(name=name, loop_scope=scope)
-        setattr(fixtures, name, made(_session_fixture()))
-        config.pluginmanager.register(fixtures, name)
-    return name
+        scopes: tuple[LoopScope, ...] = get_args(LoopScope)
+        for scope in scopes:
+            name = f"_payroc_session_in_{scope}_loop"
+            made: Callable[[Any], Any] = pytest_asyncio.fixture(name=name, loop_scope=scope)
+            setattr(fixtures, name, made(_session_fixture()))
+        config.pluginmanager.register(fixtures, fixtures.__name__)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
