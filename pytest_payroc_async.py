@@ -62,6 +62,7 @@ def payroc_gateway(
         yield gateway
         # A test that has failed says already what is wrong.
         wrong = gateway.verdict() if request.node.stash.get(PASSED, False) else None
+    del request.node.stash[GATEWAY]  # tests are kept until the run ends
     if wrong is not None:
         pytest.fail(wrong, pytrace=False)
 
@@ -155,5 +156,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Resul
     report: pytest.TestReport = outcome.get_result()
     if report.when == "call":
         item.stash[PASSED] = report.passed
-        if report.failed:
-            report.sections.append(("Seen by payroc_gateway", gateway.report()))
+    if report.failed and report.when != "teardown":
+        report.sections.append(("Seen by payroc_gateway", gateway.report()))

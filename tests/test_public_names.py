@@ -18,6 +18,7 @@ from payroc_async import PayrocSession
 from payroc_async.payments import Payments
 from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
 from payroc_async.runs import Runs
+from payroc_async.testing import PayrocGateway
 
 PACKAGE = Path(__file__).parents[1] / "payroc_async"
 # __main__ does its work when it is imported.
@@ -181,6 +182,7 @@ REACHABLE: list[type[Any]] = [
     ClosedLoopReads,
     Devices,
     Instructions,
+    PayrocGateway,
     Payments,
     Refunds,
     Runs,

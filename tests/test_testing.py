@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from payroc_async import PayrocSession, SignatureInstructionRequest
 from payroc_async.simulator import Device, drop_after, drop_before, edit
@@ -152,6 +153,13 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
             payroc_gateway.faults.add("submit", drop_after())
             raise AssertionError("its own reason")
 
+        @pytest.fixture
+        def application(payroc_gateway):
+            urllib.request.urlopen(payroc_gateway.url + "/v1/payments/x")
+
+        def test_set_up_in_vain(application):
+            pass
+
         @pytest.mark.xfail
         def test_idle_and_expected_to_fail(payroc_gateway):
             payroc_gateway.faults.add("submit", drop_after())
@@ -160,7 +168,7 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
         "--asyncio-mode=auto",
     )
     # Left, left by another, forbidden and idle pass, and err at their end.
-    result.assert_outcomes(passed=5, errors=4, failed=1, xfailed=1)
+    result.assert_outcomes(passed=5, errors=4 + 1, failed=1, xfailed=1)
     lines = result.stdout.str()
     assert lines.count("was left in progress on device 1850010868.") == 2
     result.stdout.fnmatch_lines(
@@ -174,6 +182,9 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
             "GET /v1/payments/x carries the x-api-key header, *",
             "*ERROR at teardown of test_idle *",
             "The fault drop_after on submit struck no request. If it need not: remove() it.",
+            "*ERROR at setup of test_set_up_in_vain *",
+            "*- Seen by payroc_gateway -*",
+            "  GET /v1/payments/x: 401",
             "*_ test_idle_and_failed _*",
             "*AssertionError: its own reason",
             "*- Seen by payroc_gateway -*",
@@ -263,12 +274,26 @@ def test_a_run_without_the_fixtures_loads_nothing(
 ) -> None:
     """P10: The plugin is in every run of a user; without its fixtures it imports only itself."""
     pytester.makeconftest(textwrap.dedent(LOADED))
+    pytester.makeini("[pytest]\n" + LOOPS)
     pytester.makepyfile("def test_other():\n    pass\n")
-    others = ("asyncio", "anyio", "hypothesispytest", "xdist", "timeout", "randomly")
+    others = ("anyio", "hypothesispytest", "xdist", "timeout", "randomly")
     without = [option for name in others for option in ("-p", f"no:{name}")]
     result = pytester.runpytest_subprocess("-W", "error", "--strict-markers", *without, *options)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"loaded: [[]], plugin: {plugin}"])
+
+
+def test_a_pytest_asyncio_that_is_too_old_breaks_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its fixtures know of no loop_scope, all that needs none still works."""
+
+    def fixture(**options: object) -> object:
+        return pytest.fixture(**options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(pytest_asyncio, "fixture", fixture)
+    result = run_suite(pytester, "def test_other(payroc_env, payroc_device):\n    pass\n")
+    result.assert_outcomes(passed=1)
 
 
 async def sell(gateway: PayrocGateway, serial_number: str = SERIAL) -> bool:
@@ -344,6 +369,14 @@ def test_a_gateway_outside_of_its_with_statement() -> None:
     assert gateway.in_progress == []
     with pytest.raises(RuntimeError, match="with statement"):
         asyncio.run(gateway.stop())
+
+
+def test_a_gateway_that_cannot_listen(running: PayrocGateway) -> None:
+    """What goes wrong in the thread is raised where the gateway is entered."""
+    second = PayrocGateway()
+    second._port = running._port
+    with pytest.raises(OSError, match="address already in use"), second:
+        pass
 
 
 def test_check_raises_what_is_wrong(running: PayrocGateway) -> None:
