@@ -189,11 +189,8 @@ class PayrocGateway(Simulator):
         A submission that was repeated is there twice, under one key.
         """
         where = f"/devices/{serial_number}/"
-        return [
-            one.headers.get("idempotency-key", "")
-            for one in list(self.requests)
-            if one.kind == "submit" and where in one.path
-        ]
+        submitted = [one for one in self.requests_of("submit") if where in one.path]
+        return [one.headers.get("idempotency-key", "") for one in submitted]
 
     async def wait_for_instruction(
         self, serial_number: str, *, timeout: float = 5.0

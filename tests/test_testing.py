@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from payroc_async import PayrocSession, SignatureInstructionRequest
-from payroc_async.simulator import Device, drop_after, drop_before, edit
+from payroc_async.simulator import Device, delay, drop_after, drop_before, edit
 from payroc_async.testing import RETRIES, TIMEOUTS, PayrocGateway
 
 from .conftest import SERIAL, UNIT, sale
@@ -310,6 +310,7 @@ async def sell(gateway: PayrocGateway, serial_number: str = SERIAL) -> bool:
 async def test_what_a_device_was_given(running: PayrocGateway) -> None:
     """A repeated submission is one instruction, with two requests under one key."""
     running.faults.add("submit", drop_after())
+    running.faults.add("payment", delay(0), times=None)  # still there at the end, but not idle
     assert await sell(running)
     assert await sell(running, "77")
     (instruction,) = running.instructions_on(SERIAL)
@@ -391,17 +392,34 @@ async def test_a_page_hears_of_what_a_test_does(running: PayrocGateway) -> None:
     """While someone looks on at a page, devices and faults may come from the test's thread."""
     assert running._loop is not None
     running._loop.set_debug(True)  # then a call from a wrong thread is an error
+
+    async def until_the_page_waits() -> None:
+        (feed,) = running._pages._feeds
+        while not feed.wake._waiters:
+            await asyncio.sleep(UNIT / 4)
+
     async with (
         aiohttp.ClientSession() as client,
         client.ws_connect(f"{running.url}/gateway/socket", origin=running.url) as page,
     ):
         await page.receive_json()
+        await until_the_page_waits()
         running.device("77")
         assert [one["serial"] for one in (await page.receive_json())["devices"]] == ["77"]
+        await until_the_page_waits()
         fault = running.faults.add("status", drop_before())
         assert [one["on"] for one in (await page.receive_json())["faults"]] == ["status"]
         fault.remove()
         assert (await page.receive_json())["faults"] == []
+
+
+async def test_tokens_are_revoked(running: PayrocGateway) -> None:
+    """A session that is open gets another."""
+    async with PayrocSession(running.api_key, environment=running.environment) as session:
+        await session.run_sale(SERIAL, sale())
+        running.revoke_tokens()
+        await session.run_sale(SERIAL, sale())
+    assert [one.status for one in running.requests_of("submit")] == [202, 401, 202]
 
 
 def test_calls_into_the_gateways_thread(running: PayrocGateway) -> None:
@@ -422,5 +440,3 @@ def test_calls_into_the_gateways_thread(running: PayrocGateway) -> None:
     running.close_batch()
     (payment,) = running.payments.values()
     assert payment["transactionResult"]["status"] == "complete"
-    running.revoke_tokens()
-    assert asyncio.run(sell(running))
