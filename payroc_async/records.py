@@ -271,7 +271,8 @@ class Record:
 
     def ended(self, state: EntryState, resource_id: str | None = None) -> Awaitable[None]:
         """How it ended."""
-        return self._write(state, resource_id)
+        # Nobody drives what is unknown: who has found out its outcome may write that.
+        return self._write(state, resource_id, release=state is EntryState.UNKNOWN)
 
     def nothing_sent(self, *, wanted: bool) -> Awaitable[None]:
         """This session has sent nothing, or was refused; ``wanted`` if it is wanted still."""

@@ -155,7 +155,7 @@ class PayrocSession(Runs):
         journal = variables.get("PAYROC_JOURNAL")
         if journal and "journal" not in options:
             options["journal"] = journal_at(journal)
-        return cls(api_key, environment=_environment_of(variables), **options)
+        return cls(api_key, environment=environment_of(variables), **options)
 
     def __repr__(self) -> str:
         return (
@@ -376,7 +376,7 @@ def _check_proxy(value: object) -> None:
         raise ConfigurationError("proxy", "must be an http or https URL")
 
 
-def _environment_of(variables: Mapping[str, str]) -> Environment:
+def environment_of(variables: Mapping[str, str]) -> Environment:
     name = variables.get("PAYROC_ENVIRONMENT")
     api_url = variables.get("PAYROC_API_URL")
     identity_url = variables.get("PAYROC_IDENTITY_URL")

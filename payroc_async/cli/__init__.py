@@ -9,7 +9,7 @@ import sys
 
 __all__ = ["main"]
 
-NEEDED = frozenset({"click", "rich"})
+NEEDED = frozenset({"click", "dotenv", "rich"})
 
 
 def main() -> None:

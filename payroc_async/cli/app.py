@@ -3,64 +3,116 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+from pathlib import Path
 
 import click
-from rich.console import Console
 
 from payroc_async import __version__
 
 from .device_commands import refund, sale, signature
+from .group import CommandLine
 from .journal_commands import journal, recover
+from .options import JSON_OBJECT, epilog
 from .payment_commands import capture, devices, payments, void
+from .setup_commands import completion, doctor
 
 __all__ = ["cli"]
 
-EXAMPLES = """\b
-Examples:
-  payroc-async demo
-  payroc-async demo --devices 200 --seed 7
-  payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --simulator
-  payroc-async payments list --order-id OrderRef6543
-  payroc-async void E29U8OU8Q4 --description "wrong table"
-  payroc-async recover --journal sales.db
-  payroc-async simulate --port 8080 --device 1850010868=declines
-"""
+EPILOG = epilog(
+    "payroc-async demo",
+    "payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --simulator",
+    "payroc-async --env-file uat.env doctor",
+    "payroc-async --env-file uat.env payments list --order-id OrderRef6543",
+    'payroc-async void E29U8OU8Q4 --description "wrong table" --json',
+    "payroc-async recover --journal sales.db",
+    codes={
+        130: "any command: interrupted by Ctrl-C, where it says no more of what became of it",
+        141: "a command that only reads: whoever read its output has gone, as with `| head`",
+    },
+    more="""\
+Variables, of the process, or else of --env-file, or else of .env in this folder:
+  PAYROC_API_KEY       the API key
+  PAYROC_ENVIRONMENT   uat or production; or else both of
+  PAYROC_API_URL       the API's base, ending in /v1, and
+  PAYROC_IDENTITY_URL  the whole authorize URL
+  PAYROC_JOURNAL       the journal's file, or its postgresql:// URL""",
+)
 
-SIMULATE_EPILOG = """\b
+DEMO_EPILOG = epilog(
+    "payroc-async demo",
+    "payroc-async demo --devices 200 --seed 7",
+    "payroc-async demo --json 2>/dev/null",
+    codes={
+        0: "every sale came out as its cardholder had it",
+        1: "something did not, or was left running",
+        2: "usage: a wrong option",
+        130: "interrupted by Ctrl-C; nothing was left running",
+    },
+)
+
+SIMULATE_EPILOG = epilog(
+    "payroc-async simulate --port 8080 --device 1850010868=declines --device 1850010869=fails:1",
+    "payroc-async simulate --json",
+    codes={0: "ended by Ctrl-C", 2: "usage: a wrong option, a port that is taken"},
+    more="""\
 Scripts (a device without one: approves:2):
   approves[:SECONDS]            declines[:SECONDS]
   fails[:SECONDS]               cardholder_cancels[:SECONDS]
   approves_partially:CENTS[:SECONDS]
   approves_with_tip:CENTS[:SECONDS]
   never_finishes                completes_on_cancel
-  is_offline
-
-\b
-Example:
-  payroc-async simulate --port 8080 --device 1850010868=declines --device 1850010869=fails:1
-"""
+  is_offline""",
+)
 
 
-@click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandLine,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read the PAYROC_ variables that the process does not have from here, not from .env.",
+)
 @click.version_option(__version__, prog_name="payroc-async")
-def cli() -> None:
-    """Sell, refund, void and search on Payroc devices: for real, or on a simulated gateway."""
+@click.pass_context
+def cli(context: click.Context, env_file: Path | None) -> None:
+    """Sell, refund, void and search on Payroc devices: for real, or on a simulated gateway.
+
+    Results go to stdout, all else to stderr. Every command has --json.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
     # What they log is told here in other words; without a handler, Python prints it.
     for name in ("payroc_async", "stamina"):
         logging.getLogger(name).addHandler(logging.NullHandler())
 
 
-@cli.command()
-@click.option("--devices", type=click.IntRange(1, 500), default=12, show_default=True)
-@click.option("--seed", type=int, help="Repeat the mix of an earlier demo.")
+@cli.command(epilog=DEMO_EPILOG)
+@click.option(
+    "--devices",
+    type=click.IntRange(1, 500),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="How many devices, 1 to 500.",
+)
+@click.option("--seed", type=int, metavar="N", help="Repeat the mix of an earlier demo.")
 @click.option("--pace", type=click.FloatRange(0.05, 10), default=1.0, hidden=True)
-def demo(devices: int, seed: int | None, pace: float) -> None:
-    """Watch sales run on many devices at once, whatever goes wrong."""
+@JSON_OBJECT
+def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
+    """Watch sales run on many devices at once, whatever goes wrong.
+
+    On a simulated gateway: no variable is read. With --json, what it shows goes to stderr.
+    """
     from .demo import run_demo  # each command imports what it needs: --help is quick
 
     chosen = random.randrange(10_000) if seed is None else seed
-    raise SystemExit(run_demo(Console(), devices=devices, seed=chosen, pace=pace))
+    raise SystemExit(run_demo(devices=devices, seed=chosen, pace=pace, as_json=as_json))
 
 
 @cli.command(epilog=SIMULATE_EPILOG)
@@ -68,9 +120,16 @@ def demo(devices: int, seed: int | None, pace: float) -> None:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Whoever reaches this address can see and drive all of it.",
+    metavar="HOST",
+    help="Listen here. Whoever reaches this address can see and drive all of it.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Any that is free if 0.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    help="Listen on this port; on any that is free if left out.",
+)
 @click.option(
     "--hold",
     type=click.FloatRange(min=0),
@@ -79,7 +138,13 @@ def demo(devices: int, seed: int | None, pace: float) -> None:
     metavar="SECONDS",
     help="How long a status request is held while nothing changes.",
 )
-@click.option("--api-key", default="simulator-key", show_default=True)
+@click.option(
+    "--api-key",
+    default="simulator-key",
+    show_default=True,
+    metavar="KEY",
+    help="The API key that is accepted. PAYROC_API_KEY is not read.",
+)
 @click.option(
     "--device",
     "devices",
@@ -87,19 +152,27 @@ def demo(devices: int, seed: int | None, pace: float) -> None:
     metavar="SERIAL=SCRIPT",
     help="What a device does; may be repeated, also for the same device's next sales.",
 )
-def simulate(host: str, port: int, hold: float, api_key: str, devices: tuple[str, ...]) -> None:
+@JSON_OBJECT
+def simulate(
+    host: str, port: int, hold: float, api_key: str, devices: tuple[str, ...], as_json: bool
+) -> None:
     """Serve a simulated gateway until Ctrl-C.
 
-    Prints the variables to export on stdout, and a line for each request on stderr.
+    Prints the variables to export on stdout, or with --json one object with them, and a line for
+    each request on stderr.
 
     Open the address that it prints: each browser tab is a payment device, driven by hand. /gateway
     there shows devices, instructions and requests, and injects faults.
     """
     from .simulate import SimulateOptions, run_simulator
 
-    options = SimulateOptions(host=host, port=port, hold=hold, api_key=api_key, devices=devices)
+    options = SimulateOptions(
+        host=host, port=port, hold=hold, api_key=api_key, devices=devices, as_json=as_json
+    )
     raise SystemExit(run_simulator(options))
 
 
 for command in (sale, refund, signature, payments, devices, void, capture, recover, journal):
+    cli.add_command(command)
+for command in (doctor, completion):
     cli.add_command(command)

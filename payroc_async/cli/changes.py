@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, Literal
 
-import click
 from attrs import define, field, frozen
 
 from payroc_async import (
@@ -34,12 +32,12 @@ from .results import (
     NOT_DONE,
     UNKNOWN,
     USAGE,
-    error_members,
     in_option_names,
-    plain,
     show_details,
 )
 from .rows import payment_members
+from .say import error_members, note, plain, say, say_json
+from .settings import variables
 from .signals import on_signal
 
 __all__ = ["ChangeOptions", "run_change"]
@@ -135,7 +133,8 @@ def run_change(options: ChangeOptions) -> int:
     """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
     change = Change(options)
     try:
-        run_with_amounts(lambda: _main(change))
+        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
+        run_with_amounts(lambda: _main(change, session))
     except ConfigurationError as error:
         change.error = in_option_names(error)
     except PayrocError as error:
@@ -144,8 +143,8 @@ def run_change(options: ChangeOptions) -> int:
     return change.exit_code
 
 
-async def _main(change: Change) -> None:
-    async with PayrocSession.from_env(journal=None) as session:  # single calls are in none
+async def _main(change: Change, opening: PayrocSession) -> None:
+    async with opening as session:
         working = asyncio.create_task(
             _change(change, session.payments), name=f"payroc-async {change.options.command}"
         )
@@ -165,7 +164,7 @@ async def _change(change: Change, payments: Payments) -> None:
         raise ConfigurationError("currency", f"the payment is in {currency}")
     if options.amount is not None:
         change.amount = some_amount(options.amount, currency)
-    click.echo(f"idempotency key {options.idempotency_key}", err=True)
+    note(f"idempotency key {options.idempotency_key}")
     change.sent = True
     if options.command == "capture":
         change.after = await payments.capture(
@@ -235,7 +234,7 @@ def _show_json(change: Change) -> None:
     }
     if change.interrupted:
         members["error"] = {"type": "Interrupted", "message": _said(change)}
-    click.echo(json.dumps(members))
+    say_json(members)
 
 
 def _show(change: Change) -> None:
@@ -243,7 +242,7 @@ def _show(change: Change) -> None:
     if change.how is not None:
         word = f"NOT {change.how}" if change.declined else change.how
         color = "red" if change.declined else "green"
-        click.secho(f"{word.upper()}: {_amount_done(change)}", fg=color, bold=True)
+        say(f"{word.upper()}: {_amount_done(change)}", fg=color, bold=True)
         show_details(
             {
                 "payment": options.payment_id,
@@ -252,7 +251,7 @@ def _show(change: Change) -> None:
             }.items()
         )
     elif change.exit_code == UNKNOWN:
-        click.secho(
+        say(
             f"OUTCOME UNKNOWN: it may have been done ({_said(change)}; "
             f"idempotency key {options.idempotency_key}). To find out, do it again under its key:"
             f" {options.again()}",
@@ -260,7 +259,7 @@ def _show(change: Change) -> None:
             bold=True,
         )
     else:
-        click.echo(f"Error: {_said(change)}", err=True)
+        note(f"Error: {_said(change)}")
 
 
 def _said(change: Change) -> str:

@@ -21,37 +21,58 @@ from payroc_async import (
 )
 from payroc_async.simulator import Simulator, status
 
-from .audit import audit
+from .audit import Report, audit
 from .board import Board, LiveBoard, PlainBoard
 from .cardholders import Tour, Visit, plan
+from .group import INTERRUPTED
 from .records import Line, Sale
+from .say import SteadyConsole, say_json
 from .signals import on_signal
-from .summary import print_summary
+from .summary import print_summary, report_members
 
-__all__ = ["INTERRUPTED", "run_demo"]
+__all__ = ["run_demo"]
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
 LONGEST = 60.0
 """Seconds after which the demo is stopped at any pace: a sale that hangs is a lost one."""
 
 
-def run_demo(console: Console, *, devices: int, seed: int, pace: float = 1.0) -> int:
+def run_demo(*, devices: int, seed: int, pace: float, as_json: bool) -> int:
     """The demo from its beginning to its exit code.
 
     Args:
-        console: Where it is shown: live on a terminal, else line by line.
         devices: How many devices.
         seed: What the mix of cardholders and troubles follows from.
         pace: 1 for about ten seconds in all; less is faster.
+        as_json: One object on stdout; what it shows meanwhile goes to stderr.
 
     Returns:
         0; 1 if anything came out wrong; 130 if it was interrupted.
     """
-    return asyncio.run(_main(console, devices, seed, pace))
+    console = SteadyConsole(stderr=as_json)
+    report, took, interrupted = asyncio.run(_main(console, devices, seed, pace))
+    if as_json:
+        say_json(
+            {
+                "devices": devices,
+                "seed": seed,
+                "seconds": round(took, 1),
+                "interrupted": interrupted,
+                **report_members(report),
+            }
+        )
+    elif interrupted:
+        left = len(report.left_running)
+        console.print(f"Interrupted. Instructions left running: {left}", soft_wrap=True)
+    else:
+        print_summary(console, report, devices=devices, took=took, seed=seed)
+    if interrupted and not report.left_running:
+        return INTERRUPTED
+    return 1 if report.problems else 0
 
 
-async def _main(console: Console, devices: int, seed: int, pace: float) -> int:
+async def _main(
+    console: Console, devices: int, seed: int, pace: float
+) -> tuple[Report, float, bool]:
     # Shorter than the gateway's 60 s, so that there is a change of polls to be seen.
     hold = 1.5 * pace
     async with Simulator(hold=hold) as gateway:
@@ -75,12 +96,7 @@ async def _main(console: Console, devices: int, seed: int, pace: float) -> int:
             planned=0 if interrupted else demo.planned,
             outage=demo.outage,
         )
-    if interrupted:
-        left = len(report.left_running)
-        console.print(f"Interrupted. Instructions left running: {left}", soft_wrap=True)
-        return 1 if left else INTERRUPTED
-    print_summary(console, report, devices=devices, took=took, seed=seed)
-    return 1 if report.problems else 0
+    return report, took, interrupted
 
 
 async def _run_until_interrupted(demo: Demo, longest: float) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
-from rich.console import Console
 
 from payroc_async import (
     Canceled,
@@ -25,12 +24,15 @@ from payroc_async import (
     Settled,
     Signature,
 )
+from payroc_async.journal import Journal
 from payroc_async.simulator import Simulator
 
 from .jobs import JobOptions
 from .places import journal_named, new_or_existing_journal
 from .progress import Progress
 from .results import Result, in_option_names, show, show_json
+from .say import SteadyConsole
+from .settings import variables
 from .signals import on_signal
 from .troubles import journal_troubles
 
@@ -42,12 +44,12 @@ SIMULATED_SECONDS = 2.0
 
 def run_on_device(options: JobOptions) -> int:
     """The exit code; progress goes to stderr, the result to stdout."""
-    progress = Progress(Console(stderr=True), options)
+    progress = Progress(SteadyConsole(stderr=True), options)
     request: Any = None
     try:
         request = options.job.request(options)
         with progress, journal_troubles(progress.trouble):
-            result = asyncio.run(_main(options, request, progress))
+            result = asyncio.run(_main(options, request, progress, _session(options)))
     except ConfigurationError as error:
         result = Result(error=in_option_names(error))
     except JournalError as error:
@@ -70,15 +72,17 @@ def _save(signature: Signature, output: Path) -> str | None:
     return None
 
 
-@asynccontextmanager
-async def _session(options: JobOptions) -> AsyncIterator[PayrocSession]:
+def _session(options: JobOptions) -> AbstractAsyncContextManager[PayrocSession]:
     # What is tried on a simulator is entered only where that is asked for.
     place = options.journal if options.simulator else journal_named(options.journal)
     journal = None if place is None else new_or_existing_journal(place)
     if not options.simulator:
-        async with PayrocSession.from_env(journal=journal) as session:
-            yield session
-        return
+        return PayrocSession.from_env(variables(), journal=journal)
+    return _simulated(options, journal)
+
+
+@asynccontextmanager
+async def _simulated(options: JobOptions, journal: Journal | None) -> AsyncIterator[PayrocSession]:
     async with Simulator() as gateway:
         gateway.device(options.serial_number).approves(after=SIMULATED_SECONDS)
         async with PayrocSession(
@@ -87,8 +91,13 @@ async def _session(options: JobOptions) -> AsyncIterator[PayrocSession]:
             yield session
 
 
-async def _main(options: JobOptions, request: Any, progress: Progress) -> Result:
-    async with _session(options) as session:
+async def _main(
+    options: JobOptions,
+    request: Any,
+    progress: Progress,
+    opening: AbstractAsyncContextManager[PayrocSession],
+) -> Result:
+    async with opening as session:
         running = asyncio.create_task(
             options.job.runner(session)(
                 options.serial_number,

@@ -9,74 +9,47 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import JOURNAL, JSON_OBJECT, KEY, epilog, fresh_or_given_key
+
 if TYPE_CHECKING:
     from .jobs import Job
 
-__all__ = ["JOURNAL_OPTION", "KEY_OPTION", "fresh_or_given_key", "refund", "sale", "signature"]
+__all__ = ["refund", "sale", "signature"]
 
 Command = Callable[..., Any]
 
 
-EXIT_CODES = """\b
-Exit codes:
-  0  approved
-  2  usage: a wrong option, a missing variable; nothing was sent
-  3  answered otherwise: declined, or only a part was {done}
-  4  no {noun}: canceled, timed out, failed, or refused by the gateway
-  5  the outcome is unknown: what is printed says how to find out
-
-"""
-
-SALE_EPILOG = (
-    EXIT_CODES.format(done="paid", noun="payment")
-    + """\b
-Examples:
-  payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --simulator
-  payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --json
-"""
-)
-
-REFUND_EPILOG = (
-    EXIT_CODES.format(done="refunded", noun="refund")
-    + """\b
-Example (one line):
-  payroc-async refund 1850010868 --terminal 1234001 --amount 10.00 --currency USD
-    --description "cold pizza" --simulator
-"""
-)
-
-SIGNATURE_EPILOG = """\b
-Exit codes:
-  0  signed
-  2  usage: a wrong option, a missing variable; nothing was sent
-  3  signed, but the image could not be saved: the same command with the same key tries again
-  4  no signature: canceled, timed out, failed, or refused by the gateway
-  5  the outcome is unknown: what is printed says how to find out
-
-\b
-Example:
-  payroc-async signature 1850010868 --terminal 1234001 --output signature.png --simulator
-"""
-
-KEY_OPTION = click.option(
-    "--idempotency-key",
-    metavar="UUID",
-    help="The key of an earlier try, to learn what became of it. Made up if left out.",
-)
-JOURNAL_OPTION = click.option(
-    "--journal",
-    metavar="PLACE",
-    help="The journal: an SQLite file, or a postgresql:// URL. PAYROC_JOURNAL if left out.",
-)
-
-
-def fresh_or_given_key(idempotency_key: str | None) -> dict[str, Any]:
-    """The key, and whether it was made a moment ago."""
-    fresh = idempotency_key is None
+def _codes(noun: str, done: str) -> dict[int, str]:
     return {
-        "idempotency_key": str(uuid.uuid4()) if fresh else idempotency_key,
-        "key_is_fresh": fresh,
+        0: "approved",
+        2: "usage: a wrong option, a missing variable; nothing was sent",
+        3: f"answered otherwise: declined, or only a part was {done}",
+        4: f"no {noun}: canceled, timed out, failed, or refused by the gateway",
+        5: "the outcome is unknown: what is printed says how to find out",
     }
+
+
+SALE_EPILOG = epilog(
+    "payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --simulator",
+    "payroc-async sale 1850010868 --terminal 1234001 --amount 49.99 --currency USD --json",
+    codes=_codes("payment", "paid"),
+)
+
+REFUND_EPILOG = epilog(
+    "payroc-async refund 1850010868 --terminal 1234001 --amount 10.00 --currency USD \\",
+    '  --description "cold pizza" --simulator',
+    codes=_codes("refund", "refunded"),
+)
+
+SIGNATURE_EPILOG = epilog(
+    "payroc-async signature 1850010868 --terminal 1234001 --output signature.png --simulator",
+    codes={
+        **_codes("signature", "signed"),
+        0: "signed",
+        3: "signed, but the image could not be saved: the same command with the same key tries "
+        "again",
+    },
+)
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -110,11 +83,9 @@ _as_it_runs = _together(
         metavar="SECONDS",
         help="Cancel it if the cardholder takes longer.",
     ),
-    KEY_OPTION,
-    click.option(
-        "--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else."
-    ),
-    JOURNAL_OPTION,
+    KEY,
+    JSON_OBJECT,
+    JOURNAL,
     click.option(
         "--simulator",
         is_flag=True,

@@ -23,6 +23,7 @@ from payroc_async import (
 from payroc_async.models.amount import digits_after_point
 
 from .places import is_path
+from .settings import env_file
 
 __all__ = [
     "REFUND",
@@ -47,7 +48,9 @@ def run_with_amounts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def command_line(*words: str, options: Mapping[str, str | None]) -> str:
     """A command of ours as it is typed, with the options that are not None."""
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
-    return shlex.join(["payroc-async", *words, *given])
+    file = env_file()  # without it the same command might go to another gateway
+    before = [] if file is None else ["--env-file", str(file)]
+    return shlex.join(["payroc-async", *before, *words, *given])
 
 
 def some_amount(text: str, currency: str) -> Amount:

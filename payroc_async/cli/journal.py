@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from payroc_async import ConfigurationError
-from payroc_async.journal import Entry, EntryState, Journal
+from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 
 from .places import existing_journal
-from .results import DONE, NOT_DONE, exit_code_of, plain, show_details
+from .results import DONE, NOT_DONE, exit_code_of, show_details
 from .rows import Summary, print_table
+from .say import note, plain, say, say_error, say_json
 
-__all__ = ["age_in_words", "list_entries", "purge_entries", "show_entry"]
+if TYPE_CHECKING:
+    from .places import AnyJournal
+
+__all__ = ["age_in_words", "ask", "close_entry", "list_entries", "purge_entries", "show_entry"]
 
 T = TypeVar("T")
 
@@ -34,13 +38,20 @@ def show_entry(place: str | None, key: str, *, as_json: bool) -> int:
     return exit_code_of(lambda: _show(place, key, as_json))
 
 
-def purge_entries(place: str | None, *, days: float) -> int:
+def close_entry(
+    place: str | None, key: str, outcome: str, resource_id: str | None, *, as_json: bool
+) -> int:
+    """Write what became of an unknown entry, and print it; the exit code."""
+    return exit_code_of(lambda: _close(place, key, EntryState(outcome), resource_id, as_json))
+
+
+def purge_entries(place: str | None, *, days: float, as_json: bool) -> int:
     """Delete what ended longer ago; the exit code."""
-    return exit_code_of(lambda: _purge(place, days))
+    return exit_code_of(lambda: _purge(place, days, as_json))
 
 
 def _list(place: str | None, everything: bool, as_json: bool) -> int:
-    found = _ask(
+    found = ask(
         existing_journal(place),
         lambda journal: journal.entries(states=None if everything else OPEN),
     )
@@ -51,44 +62,64 @@ def _list(place: str | None, everything: bool, as_json: bool) -> int:
     elif shown:
         print_table([ENTRIES.row(entry) for entry in shown])
     if not shown:
-        click.echo(
-            "the journal is empty" if everything else "nothing in the journal is unfinished",
-            err=True,
-        )
+        note("the journal is empty" if everything else "nothing in the journal is unfinished")
     stray = sum(entry.unfinished and not entry.running for entry in found)
     if stray:
-        click.echo(f"nobody drives {stray} of them: `payroc-async recover` does", err=True)
+        note(f"nobody drives {stray} of them: `payroc-async recover` does")
     unknown = sum(entry.state is EntryState.UNKNOWN for entry in found)
     if unknown:
-        more = f"{unknown} of unknown outcome: a person has to look at the device's payments"
+        more = (
+            f"{unknown} of unknown outcome: a person has to look at the device's payments, and "
+            "then `payroc-async journal close` it"
+        )
         click.echo(more if everything else f"{more}; --all shows what is known", err=True)
     return DONE
 
 
 def _show(place: str | None, key: str, as_json: bool) -> int:
-    entry = _ask(existing_journal(place), lambda journal: journal.get(key))
+    entry = ask(existing_journal(place), lambda journal: journal.get(key))
     if entry is None:
-        click.echo(f"Error: there is no entry {plain(key)} in the journal", err=True)
+        say_error(f"there is no entry {plain(key)} in the journal", "NotFound")
         return NOT_DONE
-    if as_json:
-        click.echo(json.dumps(ENTRIES.members(entry)))
-    else:
-        show_details({**ENTRIES.row(entry), **_more(entry)}.items())
+    _print(entry, as_json)
     return DONE
 
 
-def _purge(place: str | None, days: float) -> int:
+def _close(
+    place: str | None, key: str, outcome: EntryState, resource_id: str | None, as_json: bool
+) -> int:
+    entry = ask(
+        existing_journal(place),
+        lambda journal: journal.resolve(key, outcome, resource_id=resource_id),
+    )
+    _print(entry, as_json)
+    return DONE
+
+
+def _print(entry: Entry, as_json: bool) -> None:
+    if as_json:
+        say_json(ENTRIES.members(entry))
+    else:
+        show_details({**ENTRIES.row(entry), **_more(entry)}.items())
+
+
+def _purge(place: str | None, days: float, as_json: bool) -> int:
     try:
-        gone = _ask(existing_journal(place), lambda journal: journal.purge(days * DAY))
+        gone = ask(existing_journal(place), lambda journal: journal.purge(days * DAY))
     except ConfigurationError as error:
         if error.field != "older_than":
             raise
         raise ConfigurationError("older_than", "must be a number of days, 0 or more") from error
-    click.echo(f"{gone} deleted that ended more than {days:g} days ago")
+    if as_json:
+        say_json({"deleted": gone, "older_than_days": days})
+    else:
+        say(f"{gone} deleted that ended more than {days:g} days ago")
     return DONE
 
 
-def _ask(journal: Journal, question: Callable[[Journal], Awaitable[T]]) -> T:
+def ask(journal: AnyJournal, question: Callable[[AnyJournal], Awaitable[T]]) -> T:
+    """What a question to a journal gives, which is open meanwhile."""
+
     async def main() -> T:
         await journal.open()
         try:

@@ -7,52 +7,51 @@ from __future__ import annotations
 
 import click
 
-from .device_commands import JOURNAL_OPTION
-from .payment_commands import JSON_LINES, JSON_OBJECT
+from .options import JOURNAL, JSON_LINES, JSON_OBJECT, epilog
 
 __all__ = ["journal", "recover"]
 
-RECOVER_EPILOG = """\b
-Exit codes:
-  0  nothing that was found is left open: it was approved, declined, canceled, or failed
-  2  usage: a wrong option, a missing variable; nothing was sent
-  4  not begun, or stopped: the journal refused, or could not be reached
-  5  the outcome of something is still unknown, also where the gateway refused or was not reached
+RECOVER_EPILOG = epilog(
+    "payroc-async recover --journal sales.db",
+    "payroc-async recover --journal sales.db --cancel --json",
+    codes={
+        0: "nothing that was found is left open: it was approved, declined, canceled, or failed",
+        2: "usage: a wrong option, a missing variable; nothing was sent",
+        4: "not begun, or stopped: the journal refused, or could not be reached",
+        5: "the outcome of something is still unknown, also where the gateway refused or was not "
+        "reached",
+    },
+)
 
-\b
-Examples:
-  payroc-async recover --journal sales.db
-  payroc-async recover --journal sales.db --cancel --json
-"""
 
-ENTRY_EPILOG = """\b
-Exit codes:
-  0  done, also where nothing was found
-  2  usage: a wrong option, no journal named
-  4  {not_done}
+def _epilog(*examples: str, done: str, not_done: str) -> str:
+    codes = {0: done, 2: "usage: a wrong option, no journal named", 4: not_done}
+    return epilog(*examples, codes=codes)
 
-\b
-Example{s}:
-{examples}
-"""
 
-LIST_EPILOG = ENTRY_EPILOG.format(
+LIST_EPILOG = _epilog(
+    "payroc-async journal list --journal sales.db",
+    "payroc-async journal list --all --json",
+    done="done, also where nothing was found",
     not_done="the journal is not there, or could not be read",
-    s="s",
-    examples="""  payroc-async journal list --journal sales.db
-  payroc-async journal list --all --json""",
 )
-
-SHOW_EPILOG = ENTRY_EPILOG.replace("done, also where nothing was found", "found").format(
+SHOW_EPILOG = _epilog(
+    "payroc-async journal show 7f3c5a9e-2d41-4b6f-9a0c-1e8d2b3c4d5e",
+    done="found",
     not_done="there is no such entry, or the journal is not there or could not be read",
-    s="",
-    examples="  payroc-async journal show 7f3c5a9e-2d41-4b6f-9a0c-1e8d2b3c4d5e",
 )
-
-PURGE_EPILOG = ENTRY_EPILOG.format(
+CLOSE_EPILOG = _epilog(
+    "payroc-async journal close 7f3c5a9e-2d41-4b6f-9a0c-1e8d2b3c4d5e \\",
+    "  --as completed --resource-id M2MJOG6O2Y",
+    "payroc-async journal close 7f3c5a9e-2d41-4b6f-9a0c-1e8d2b3c4d5e --as failed",
+    done="closed",
+    not_done="not closed: there is no such entry, it is not unknown, or a living process drives "
+    "it; or the journal is not there or could not be written",
+)
+PURGE_EPILOG = _epilog(
+    "payroc-async journal purge --journal sales.db --older-than 30",
+    done="done, also where nothing was found",
     not_done="the journal is not there, or could not be written",
-    s="",
-    examples="  payroc-async journal purge --journal sales.db --older-than 30",
 )
 
 
@@ -65,7 +64,7 @@ PURGE_EPILOG = ENTRY_EPILOG.format(
     "start a prompt before a customer who has left.",
 )
 @JSON_LINES
-@JOURNAL_OPTION
+@JOURNAL
 def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) -> None:
     """End what processes that died have left unfinished.
 
@@ -80,15 +79,21 @@ def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) ->
     raise SystemExit(run_recovery(options))
 
 
-@click.group()
+@click.group(
+    short_help="See, close and purge what the journal holds.",
+    epilog=epilog("payroc-async journal list --journal sales.db"),
+)
 def journal() -> None:
-    """See what the journal holds, and delete what is old. Needs no API key."""
+    """See what the journal holds, close what is unknown, delete what is old.
+
+    Needs no API key.
+    """
 
 
 @journal.command("list", epilog=LIST_EPILOG)
 @click.option("--all", "everything", is_flag=True, help="Print what has ended, too.")
 @JSON_LINES
-@JOURNAL_OPTION
+@JOURNAL
 def list_journal(journal: str | None, everything: bool, as_json: bool) -> None:
     """Print what is unfinished, the oldest first.
 
@@ -104,12 +109,44 @@ def list_journal(journal: str | None, everything: bool, as_json: bool) -> None:
 @journal.command("show", epilog=SHOW_EPILOG)
 @click.argument("key", metavar="KEY")
 @JSON_OBJECT
-@JOURNAL_OPTION
+@JOURNAL
 def show_journal(journal: str | None, key: str, as_json: bool) -> None:
     """Print the entry with the idempotency key KEY."""
     from .journal import show_entry
 
     raise SystemExit(show_entry(journal, key, as_json=as_json))
+
+
+@journal.command("close", epilog=CLOSE_EPILOG)
+@click.argument("key", metavar="KEY")
+@click.option(
+    "--as",
+    "outcome",
+    type=click.Choice(["completed", "failed", "canceled"]),
+    required=True,
+    help="What became of it. The last two: nothing came of it, no money moved.",
+)
+@click.option(
+    "--resource-id",
+    metavar="ID",
+    help="The id of the payment, refund or signature; needed with completed, and with it alone.",
+)
+@JSON_OBJECT
+@JOURNAL
+def close_journal(
+    journal: str | None, key: str, outcome: str, resource_id: str | None, as_json: bool
+) -> None:
+    """Close the entry with the idempotency key KEY, whose outcome is unknown.
+
+    For a person who has found out, at the device or with Payroc: nothing is asked of the gateway,
+    and what is written here is believed from then on. What may end by itself is refused: only an
+    entry in state unknown is closed, and only if no living process drives it.
+    """
+    from .journal import close_entry
+
+    if (resource_id is None) == (outcome == "completed"):
+        raise click.UsageError("--resource-id goes with --as completed, and with it alone")
+    raise SystemExit(close_entry(journal, key, outcome, resource_id, as_json=as_json))
 
 
 @journal.command("purge", epilog=PURGE_EPILOG)
@@ -121,12 +158,13 @@ def show_journal(journal: str | None, key: str, as_json: bool) -> None:
     metavar="DAYS",
     help="Only what ended longer ago.",
 )
-@JOURNAL_OPTION
-def purge_journal(journal: str | None, older_than: float) -> None:
+@JSON_OBJECT
+@JOURNAL
+def purge_journal(journal: str | None, older_than: float, as_json: bool) -> None:
     """Delete what ended long ago.
 
     What has no outcome stays, however old.
     """
     from .journal import purge_entries
 
-    raise SystemExit(purge_entries(journal, days=older_than))
+    raise SystemExit(purge_entries(journal, days=older_than, as_json=as_json))

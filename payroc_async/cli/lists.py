@@ -13,6 +13,8 @@ from payroc_async import Device, Payment, PayrocSession
 from .jobs import run_with_amounts
 from .results import DONE, NOT_DONE, exit_code_of, show_details
 from .rows import DEVICES, PAYMENTS, Summary, print_table
+from .say import note, say_error
+from .settings import variables
 
 __all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
 
@@ -51,19 +53,23 @@ def show_device(serial_number: str, *, as_json: bool) -> int:
         async for device in session.devices.search(serial_number=serial_number):
             _show(DEVICES, device, as_json)
             return DONE
-        click.echo(f"Error: there is no device {serial_number}", err=True)
+        say_error(f"there is no device {serial_number}", "NotFound")
         return NOT_DONE
 
     return _run(show)
 
 
 def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
-    async def main() -> int:
-        # Nothing is sold: the journal of those who sell is not opened, nor made.
-        async with PayrocSession.from_env(journal=None) as session:
+    async def main(opening: PayrocSession) -> int:
+        async with opening as session:
             return await work(session)
 
-    return exit_code_of(lambda: run_with_amounts(main))
+    def run() -> int:
+        # Nothing is sold: the journal of those who sell is not opened, nor made.
+        session = PayrocSession.from_env(variables(), journal=None)
+        return run_with_amounts(lambda: main(session))
+
+    return exit_code_of(run)
 
 
 async def _list(
@@ -81,9 +87,9 @@ async def _list(
     if rows and not as_json:
         print_table(rows)
     if not rows:
-        click.echo(f"no {summary.noun} fits", err=True)
+        note(f"no {summary.noun} fits")
     if more:
-        click.echo(f"there are more than {limit}: see --limit and --all", err=True)
+        note(f"there are more than {limit}: see --limit and --all")
     return DONE
 
 

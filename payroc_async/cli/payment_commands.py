@@ -11,39 +11,31 @@ from typing import Any
 
 import click
 
-from .device_commands import KEY_OPTION, fresh_or_given_key
+from .options import JSON_LINES, JSON_OBJECT, KEY, epilog, fresh_or_given_key
 
 __all__ = ["capture", "devices", "payments", "void"]
 
-LIST_EPILOG = """\b
-Exit codes:
-  0  done, also where nothing was found
-  2  usage: a wrong option, a missing variable; nothing was sent
-  4  refused by the gateway, or it could not be reached
-"""
-
-SHOW_EPILOG = """\b
-Exit codes:
-  0  found
-  2  usage: a wrong option, a missing variable; nothing was sent
-  4  not found, refused by the gateway, or it could not be reached
-"""
-
-CHANGE_EPILOG = """\b
-Exit codes:
-  0  done
-  2  usage: a wrong option, a missing variable; nothing was changed
-  3  the gateway made the refund, but it was not approved
-  4  not done: the payment does not allow it, the gateway refused or could not be reached
-  5  it may have been done: what is printed says how to find out
-"""
-
-JSON_LINES = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else."
+USAGE = "usage: a wrong option, a missing variable; nothing was sent"
+LIST_CODES = {
+    0: "done, also where nothing was found",
+    2: USAGE,
+    4: "refused by the gateway, or it could not be reached",
+}
+SHOW_CODES = {
+    0: "found",
+    2: USAGE,
+    4: "not found, refused by the gateway, or it could not be reached",
+}
+CHANGE_CODES = {
+    0: "done",
+    2: "usage: a wrong option, a missing variable; nothing was changed",
+    4: "not done: the payment does not allow it, the gateway refused or could not be reached",
+    5: "it may have been done: what is printed says how to find out",
+}
+VOID_CODES = dict(
+    sorted({**CHANGE_CODES, 3: "the gateway made the refund, but it was not approved"}.items())
 )
-JSON_OBJECT = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else."
-)
+
 AMOUNT = click.option(
     "--amount", metavar="DECIMAL", help="In major units, as 49.99; all of it if left out."
 )
@@ -103,12 +95,19 @@ def _moments(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(epilog=epilog("payroc-async payments list --from 2026-05-01 --last4 1234"))
 def payments() -> None:
     """Find payments, show one, print its receipt."""
 
 
-@payments.command("list", epilog=LIST_EPILOG)
+@payments.command(
+    "list",
+    epilog=epilog(
+        "payroc-async payments list --order-id OrderRef6543",
+        "payroc-async payments list --from 2026-05-01 --to 2026-05-02 --all --json",
+        codes=LIST_CODES,
+    ),
+)
 @_moments
 @_filters(
     ("--terminal", "processing_terminal_id", "ID", "Only of this processing terminal."),
@@ -133,7 +132,14 @@ def list_payments(limit: int, everything: bool, **given: Any) -> None:
     raise SystemExit(lists.list_payments(limit=None if everything else limit, **given))
 
 
-@payments.command("show", epilog=SHOW_EPILOG)
+@payments.command(
+    "show",
+    epilog=epilog(
+        "payroc-async payments show M2MJOG6O2Y",
+        "payroc-async payments show M2MJOG6O2Y --receipt 42",
+        codes=SHOW_CODES,
+    ),
+)
 @click.argument("payment_id", metavar="PAYMENT_ID")
 @click.option(
     "--receipt",
@@ -151,12 +157,14 @@ def show_payment(payment_id: str, receipt: str | None, as_json: bool) -> None:
     raise SystemExit(lists.show_payment(payment_id, receipt=width, as_json=as_json))
 
 
-@click.group()
+@click.group(epilog=epilog("payroc-async devices list --active"))
 def devices() -> None:
     """Find devices, show one."""
 
 
-@devices.command("list", epilog=LIST_EPILOG)
+@devices.command(
+    "list", epilog=epilog("payroc-async devices list --active --all --json", codes=LIST_CODES)
+)
 @_filters(
     ("--ksi", "ksi", "ID", "Only with this key serial identifier."),
     ("--model", "model", "NAME", "Only of this model."),
@@ -171,7 +179,9 @@ def list_devices(limit: int, everything: bool, **given: Any) -> None:
     raise SystemExit(lists.list_devices(limit=None if everything else limit, **given))
 
 
-@devices.command("show", epilog=SHOW_EPILOG)
+@devices.command(
+    "show", epilog=epilog("payroc-async devices show 1850010868 --json", codes=SHOW_CODES)
+)
 @click.argument("serial_number", metavar="SERIAL")
 @JSON_OBJECT
 def show_device(serial_number: str, as_json: bool) -> None:
@@ -181,12 +191,19 @@ def show_device(serial_number: str, as_json: bool) -> None:
     raise SystemExit(lists.show_device(serial_number, as_json=as_json))
 
 
-@click.command(epilog=CHANGE_EPILOG)
+@click.command(
+    short_help="Undo a payment: reverse it, or refund it.",
+    epilog=epilog(
+        'payroc-async void M2MJOG6O2Y --description "wrong table"',
+        'payroc-async void M2MJOG6O2Y --amount 9.99 --currency USD --description "no dessert"',
+        codes=VOID_CODES,
+    ),
+)
 @click.argument("payment_id", metavar="PAYMENT_ID")
 @AMOUNT
 @CURRENCY
 @click.option("--description", required=True, metavar="TEXT", help="Why; a refund carries it.")
-@KEY_OPTION
+@KEY
 @JSON_OBJECT
 def void(**given: Any) -> None:
     """Undo the payment PAYMENT_ID: reverse it while its batch is open, refund it after.
@@ -196,11 +213,17 @@ def void(**given: Any) -> None:
     _change("void", **given)
 
 
-@click.command(epilog=CHANGE_EPILOG)
+@click.command(
+    epilog=epilog(
+        "payroc-async capture M2MJOG6O2Y",
+        "payroc-async capture M2MJOG6O2Y --amount 30.00 --json",
+        codes=CHANGE_CODES,
+    )
+)
 @click.argument("payment_id", metavar="PAYMENT_ID")
 @AMOUNT
 @CURRENCY
-@KEY_OPTION
+@KEY
 @JSON_OBJECT
 def capture(**given: Any) -> None:
     """Capture the pre-authorization PAYMENT_ID: take its money."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from payroc_async import ConfigurationError, JournalError
-from payroc_async.journal import Journal, journal_at
+from payroc_async.journal import journal_at
+
+from .settings import variables
+
+if TYPE_CHECKING:
+    from payroc_async.journal import PostgresJournal, SQLiteJournal
+
+    AnyJournal = SQLiteJournal | PostgresJournal
 
 __all__ = ["existing_journal", "is_path", "journal_named", "new_or_existing_journal"]
 
@@ -17,7 +25,7 @@ NO_PATH = re.compile(r"[a-z][a-z0-9+.-]+:/|.*\bpassword\s*=", re.IGNORECASE | re
 
 def journal_named(given: str | None) -> str | None:
     """What ``--journal`` or else the variable says; None if neither is there."""
-    return os.environ.get("PAYROC_JOURNAL") or None if given is None else given
+    return variables().get("PAYROC_JOURNAL") or None if given is None else given
 
 
 def is_path(place: str) -> bool:
@@ -25,7 +33,7 @@ def is_path(place: str) -> bool:
     return not place.startswith(SERVER) and not NO_PATH.match(place)
 
 
-def new_or_existing_journal(place: str) -> Journal:
+def new_or_existing_journal(place: str) -> AnyJournal:
     """The journal at that place, not yet opened.
 
     Raises:
@@ -41,7 +49,7 @@ def new_or_existing_journal(place: str) -> Journal:
         raise ConfigurationError("journal", error.reason) from error
 
 
-def existing_journal(given: str | None) -> Journal:
+def existing_journal(given: str | None) -> AnyJournal:
     """The journal that is named, not yet opened; a file must be there, for opening would make it.
 
     Raises:

@@ -25,7 +25,7 @@ from payroc_async.models.amount import in_words
 
 from .jobs import JobOptions
 from .records import reason_in_words
-from .results import plain
+from .say import plain
 
 __all__ = ["Progress"]
 

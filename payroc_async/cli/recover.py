@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 from typing import Any
 
-import click
 from attrs import define, field, frozen
 
 from payroc_async import (
@@ -38,13 +36,13 @@ from .results import (
     UNKNOWN,
     Result,
     answer_members,
-    error_members,
     exit_code_of,
     headline,
-    plain,
     resource_id,
     show_details,
 )
+from .say import error_members, note, plain, say, say_error, say_json
+from .settings import variables
 from .signals import on_signal
 from .troubles import journal_troubles
 
@@ -120,23 +118,24 @@ def run_recovery(options: RecoverOptions) -> int:
 
 def _run(options: RecoverOptions) -> int:
     journal = existing_journal(options.journal)
+    session = PayrocSession.from_env(variables(), journal=journal)
     search = Search(options)
-    with journal_troubles(lambda what: click.echo(plain(what), err=True)):
-        run_with_amounts(lambda: _main(search, journal))
+    with journal_troubles(lambda what: note(plain(what))):
+        run_with_amounts(lambda: _main(search, session, journal))
     _conclude(search)
     return search.exit_code
 
 
-async def _main(search: Search, journal: Journal) -> None:
-    async with PayrocSession.from_env(journal=journal) as session:
+async def _main(search: Search, opening: PayrocSession, journal: Journal) -> None:
+    async with opening as session:
         working = asyncio.create_task(_recover(search, session), name="payroc-async recover")
 
         def interrupt() -> None:
             if working.cancel():
                 search.interrupted = True
-                click.echo("letting go of what has not ended", err=True)
+                note("letting go of what has not ended")
 
-        with on_signal(interrupt, lambda: click.echo("already letting go", err=True)):
+        with on_signal(interrupt, lambda: note("already letting go")):
             await asyncio.wait((working,))
             error = None if working.cancelled() else working.exception()
             if error is not None and not isinstance(error, PayrocError):
@@ -157,7 +156,7 @@ async def _recover(search: Search, session: PayrocSession) -> None:
     waiting = sum(not entry.running for entry in search.before.values())
     if waiting:
         verb = "cancelling" if search.options.cancel else "asking what became of"
-        click.echo(f"{waiting} unfinished: {verb} {'it' if waiting == 1 else 'them'}", err=True)
+        note(f"{waiting} unfinished: {verb} {'it' if waiting == 1 else 'them'}")
     recovery = session.recover(
         "cancel" if search.options.cancel else "finish",
         resubmit=search.options.resubmit,
@@ -229,7 +228,7 @@ def _show(found: Recovered) -> None:
             resource=found.resource, error=error, interrupted=found.action == "canceled"
         )
         said, color = headline(job, getattr(found.resource, "order", None), result)
-    click.secho(plain(said), fg=color, bold=True)
+    say(plain(said), fg=color, bold=True)
     because = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
     show_details(
         {
@@ -264,7 +263,7 @@ def _show_json(found: Recovered) -> None:
         **answer_members(transaction),
         "error": error_members(found.error if isinstance(found.error, PayrocError) else None),
     }
-    click.echo(json.dumps(members))
+    say_json(members)
 
 
 def _instruction_id(found: Recovered) -> str | None:
@@ -274,25 +273,19 @@ def _instruction_id(found: Recovered) -> str | None:
 def _conclude(search: Search) -> None:
     """What is to be said beside what was found, on stderr."""
     if search.error is not None:
-        click.echo(f"Error: {plain(search.error)}", err=True)
+        say_error(search.error)
     elif not search.found and not search.stray:
-        click.echo("nothing was left unfinished", err=True)
+        note("nothing was left unfinished")
     if search.stray:
         said = "interrupted: " if search.interrupted else ""
         stays = f"{said}{search.stray} still unfinished, in the journal for the next `recover`"
-        click.echo(stays, err=True)
+        note(stays)
     if any(map(_may_be_sent_again, search.found.values())) and not search.options.resubmit:
-        click.echo(
-            "--resubmit sends again what may never have arrived: a prompt may start on the device",
-            err=True,
-        )
+        note("--resubmit sends again what may never have arrived: a prompt may start on the device")
     if search.driven:
-        click.echo(f"{search.driven} more under way, which other processes drive", err=True)
+        note(f"{search.driven} more under way, which other processes drive")
     if search.elsewhere:
-        click.echo(
-            f"{search.elsewhere} more unfinished at another gateway, see `journal list --json`",
-            err=True,
-        )
+        note(f"{search.elsewhere} more unfinished at another gateway, see `journal list --json`")
 
 
 def _may_be_sent_again(found: Recovered) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,6 +29,7 @@ from payroc_async import (
 from payroc_async.models.amount import in_words
 
 from .jobs import Job, JobOptions
+from .say import error_members, note, plain, say, say_error, say_json
 
 __all__ = [
     "DONE",
@@ -39,11 +39,9 @@ __all__ = [
     "USAGE",
     "Result",
     "answer_members",
-    "error_members",
     "exit_code_of",
     "headline",
     "in_option_names",
-    "plain",
     "show",
     "show_details",
     "show_json",
@@ -89,14 +87,14 @@ class Result:
 
 
 def exit_code_of(work: Callable[[], int]) -> int:
-    """What ``work`` returns; an error that it raises is told in one line, and has a code too."""
+    """What ``work`` returns; an error that it raises is told, and has a code too."""
     try:
         return work()
     except ConfigurationError as error:
-        click.echo(f"Error: {plain(in_option_names(error))}", err=True)
+        say_error(in_option_names(error))
         return USAGE
     except PayrocError as error:
-        click.echo(f"Error: {plain(error)}", err=True)
+        say_error(error)
         return NOT_DONE
 
 
@@ -133,7 +131,7 @@ def show_json(options: JobOptions, order: Order | RefundOrder | None, result: Re
     members["error"] = error_members(result.error)
     if result.unsaved:
         members["error"] = {"type": "OSError", "message": result.unsaved}
-    click.echo(json.dumps(members))
+    say_json(members)
 
 
 def resource_id(resource: Payment | Refund | Signature | None) -> str | None:
@@ -161,41 +159,23 @@ def answer_members(transaction: Transaction | None) -> dict[str, Any]:
     }
 
 
-def error_members(error: PayrocError | None) -> dict[str, Any] | None:
-    """An error, for JSON."""
-    if error is None:
-        return None
-    members: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, APIError):
-        members["status"] = error.status
-    if isinstance(error, InstructionFailedError):
-        members["error_message"] = error.error_message
-    return members
-
-
 def show(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
     """Print the result in words: a headline, then what is known line by line."""
     if isinstance(result.error, ConfigurationError):
-        click.echo(f"Error: {plain(result.error)}", err=True)
+        note(f"Error: {plain(result.error)}")
         return
     said, color = headline(options.job, order, result)
-    click.secho(plain(said), fg=color, bold=True)
+    say(plain(said), fg=color, bold=True)
     show_details(_details(options, result))
     if isinstance(result.error, OutcomeUnknownError):
         _say_how_to_find_out(options, result)
-
-
-def plain(text: object) -> str:
-    """What others wrote as one line, without what would command a terminal."""
-    line = " ".join(str(text).split())
-    return "".join(one if one.isprintable() else "?" for one in line)
 
 
 def show_details(details: Iterable[tuple[str, str | None]]) -> None:
     """Print what is known, line by line."""
     for name, value in details:
         if value:
-            click.echo(f"  {name + ':':<17} {plain(value)}")
+            say(f"  {name + ':':<17} {plain(value)}")
 
 
 def headline(job: Job, order: AnyOrder | None, result: Result) -> tuple[str, str]:
@@ -274,17 +254,11 @@ def _details(options: JobOptions, result: Result) -> Iterator[tuple[str, str | N
 
 def _say_how_to_find_out(options: JobOptions, result: Result) -> None:
     command = options.job.command
-    click.echo(
-        f"\nDo not start a new {command} before you know. Run the same one under the same key:\n"
-    )
-    click.echo(f"  {options.again()}\n")
-    click.echo(
-        "That makes no second instruction; the gateway answers with what became of the first."
-    )
+    say(f"\nDo not start a new {command} before you know. Run the same one under the same key:\n")
+    say(f"  {options.again()}\n")
+    say("That makes no second instruction; the gateway answers with what became of the first.")
     if result.instruction_id:
-        click.echo("Or in Python, by the instruction's id:\n")
-        click.echo(f"  await session.resume_{command}({result.instruction_id!r}).result()\n")
+        say("Or in Python, by the instruction's id:\n")
+        say(f"  await session.resume_{command}({result.instruction_id!r}).result()\n")
     else:
-        click.echo(
-            f"If the first never arrived, it starts the {command} now: have the cardholder there."
-        )
+        say(f"If the first never arrived, it starts the {command} now: have the cardholder there.")

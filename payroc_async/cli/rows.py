@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+import click
 from attrs import frozen
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,8 @@ from rich.text import Text
 from payroc_async import Device, Payment
 from payroc_async.models.amount import in_words
 
-from .results import answer_members, plain
+from .results import answer_members
+from .say import plain
 
 __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "print_table"]
 
@@ -121,4 +123,7 @@ def print_table(rows: Sequence[dict[str, str | None]]) -> None:
         made.add_column(heading, overflow="fold")
     for row in rows:
         made.add_row(*(Text(plain(value or "")) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(made)
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    with console.capture() as captured:
+        console.print(made)
+    click.echo(captured.get(), nl=False)

@@ -6,13 +6,13 @@ import asyncio
 import shlex
 from datetime import datetime
 
-import click
 from attrs import field, frozen
 
 from payroc_async import ConfigurationError
 from payroc_async.config import is_loopback
 from payroc_async.simulator import Observed, Simulator
 
+from .say import note, say, say_error, say_json
 from .scripts import add_script
 from .signals import on_signal
 
@@ -42,6 +42,7 @@ class SimulateOptions:
     hold: float
     api_key: str = field(repr=False)
     devices: tuple[str, ...]
+    as_json: bool
 
 
 def run_simulator(options: SimulateOptions) -> int:
@@ -56,21 +57,21 @@ def run_simulator(options: SimulateOptions) -> int:
     try:
         for text in options.devices:
             add_script(gateway, text)
-        asyncio.run(_serve(gateway, options.host))
+        asyncio.run(_serve(gateway, options))
     except ConfigurationError as error:
-        click.echo(f"Error: {error}", err=True)
+        say_error(error)
         return 2
     except OSError as error:
-        click.echo(f"Error: --port: cannot listen there: {error}", err=True)
+        say_error(f"--port: cannot listen there: {error}", "OSError")
         return 2
     return 0
 
 
-async def _serve(gateway: Simulator, host: str) -> None:
+async def _serve(gateway: Simulator, options: SimulateOptions) -> None:
     over = asyncio.Event()
     async with gateway:
-        _print_variables(gateway)
-        _print_pages(gateway, host)
+        _say_variables(gateway, options.as_json)
+        _say_pages(gateway, options.host)
         with on_signal(over.set):
             watching = asyncio.create_task(_watch(gateway), name="payroc-async requests")
             stopping = asyncio.create_task(over.wait(), name="payroc-async stop")
@@ -81,26 +82,29 @@ async def _serve(gateway: Simulator, host: str) -> None:
         await asyncio.wait((watching, stopping))
     if not watching.cancelled():
         watching.result()
-    click.echo("stopped", err=True)
+    note("stopped")
 
 
-def _print_variables(gateway: Simulator) -> None:
+def _say_variables(gateway: Simulator, as_json: bool) -> None:
     variables = {
         # Not from its environment, which has no plain HTTP to other hosts than loopback.
         "PAYROC_API_URL": f"{gateway.url}/v1",
         "PAYROC_IDENTITY_URL": f"{gateway.url}/authorize",
         "PAYROC_API_KEY": gateway.api_key,
     }
-    click.echo("A simulated gateway is up; Ctrl-C ends it. To use it:", err=True)
+    if as_json:
+        say_json({"url": gateway.url, "variables": variables})
+        return
+    note("A simulated gateway is up; Ctrl-C ends it. To use it:")
     for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")
 
 
-def _print_pages(gateway: Simulator, host: str) -> None:
-    click.echo("Open in a browser, once for each device that you want to drive by hand:", err=True)
-    click.echo(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway", err=True)
+def _say_pages(gateway: Simulator, host: str) -> None:
+    note("Open in a browser, once for each device that you want to drive by hand:")
+    note(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway")
     if not is_loopback(host):
-        click.secho(OPEN_TO_OTHERS.format(host=host), fg="yellow", err=True, nl=False)
+        note(OPEN_TO_OTHERS.format(host=host), fg="yellow", nl=False)
 
 
 async def _watch(gateway: Simulator) -> None:
@@ -110,13 +114,13 @@ async def _watch(gateway: Simulator) -> None:
         nonlocal told
         ended = [one for one in gateway.requests if one.ended is not None and one not in known]
         for one in sorted(ended, key=lambda one: one.ended or 0.0):
-            click.echo(_line(one), err=True)
+            note(_line(one))
         known.update(ended)
         for one in [one for one in gateway.requests if one in known][:-KEPT]:
             gateway.requests.remove(one)
             known.discard(one)
         for violation in gateway.violations[told:]:
-            click.secho(f"contract violated: {violation}", fg="red", err=True)
+            note(f"contract violated: {violation}", fg="red")
         told = len(gateway.violations)
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +14,7 @@ from rich.text import Text
 from .audit import Report
 from .board import STYLES
 
-__all__ = ["print_summary"]
+__all__ = ["print_summary", "report_members"]
 
 MOST_OF_A_KIND = 6
 """How many problems of one kind are told one by one."""
@@ -39,6 +40,24 @@ def print_summary(
         for name, value in rows:
             console.print(f"  {name}: {value.plain}", soft_wrap=True, markup=False)
     _verdict(console, report, seed)
+
+
+def report_members(report: Report) -> dict[str, Any]:
+    """The same for JSON: the counts, and each problem in words."""
+    return {
+        "outcomes": {ending.value: times for ending, times in report.endings.most_common()},
+        "retries_survived": dict(report.failures.most_common()),
+        "submitted": report.submitted,
+        "submissions_sent": report.submissions,
+        "instructions_made": report.made,
+        "doubled": report.doubled,
+        "lost": report.lost,
+        "wrong": report.wrong,
+        "left_running": report.left_running,
+        "contract_violations": report.violations,
+        "added_seconds_p50": report.added_at(0.5),
+        "added_seconds_p99": report.added_at(0.99),
+    }
 
 
 def _verdict(console: Console, report: Report, seed: int) -> None:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-def journal_at(place: str) -> Journal:
+def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
     """The journal that a setting names, not yet opened.
 
     Args:

@@ -16,6 +16,7 @@ __all__ = [
     "LOCK_WORK",
     "NEXT_OWNER",
     "PURGE",
+    "RESOLVE",
     "SCHEMA",
     "SELECT",
     "STILL_OWN",
@@ -104,6 +105,11 @@ UPDATE payroc_journal SET state = %s, instruction_id = coalesce(%s, instruction_
     owner = %s, changed = clock_timestamp()
 WHERE idempotency_key = %s AND fence = %s AND owner IN (%s, 0) RETURNING 1
 """
+RESOLVE = f"""
+UPDATE payroc_journal SET state = %s, resource_id = %s, body = NULL, owner = 0, fence = fence + 1,
+    changed = clock_timestamp()
+WHERE idempotency_key = %s RETURNING {COLUMNS}
+""".encode()
 FOREIGN_OWNERS = f"""
 SELECT DISTINCT owner FROM payroc_journal
 WHERE {IN_UNFINISHED} AND gateway = %s AND owner NOT IN (%s, 0)

@@ -27,12 +27,21 @@ from .pg_schema import (
     INSERT,
     KNOWN,
     PURGE,
+    RESOLVE,
     SELECT,
     STILL_OWN,
     TAKE,
     WRITE,
 )
-from .rules import check_older_than, check_same_request, check_window, forgets_body, listed
+from .rules import (
+    check_older_than,
+    check_outcome,
+    check_same_request,
+    check_window,
+    forgets_body,
+    listed,
+    to_be_resolved,
+)
 
 if TYPE_CHECKING:
     from .pg_server import Connection, Row
@@ -186,6 +195,26 @@ class PostgresJournal:
     ) -> None:
         """As ``Journal.write``."""
         await self._open_worker().do(_write(entry, state, instruction_id, resource_id, release))
+
+    async def resolve(
+        self, idempotency_key: str, state: EntryState, *, resource_id: str | None = None
+    ) -> Entry:
+        """As ``SQLiteJournal.resolve``."""
+        check_outcome(state, resource_id)
+        lock, worker = await self._owning()
+
+        async def close(connection: Connection) -> Entry:
+            rows = await _rows(connection, KNOWN, idempotency_key)
+            if not rows:
+                raise JournalError(f"there is no entry {idempotency_key}")
+            (known,) = await self._read(connection, rows)
+            owner = rows[0][11]
+            driven = owner == lock.owner or bool(await _alive(connection, {owner} - {0}))
+            if to_be_resolved(known, state, resource_id, driven=driven):
+                rows = await _rows(connection, RESOLVE, state.value, resource_id, idempotency_key)
+            return _entry(rows[0], alive=False)
+
+        return await worker.do(Job(work=close))
 
     async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
         """As ``Journal.claim``."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from payroc_async.errors import ConfigurationError
+from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
 
 from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
 
-__all__ = ["check_older_than", "check_same_request", "check_window", "forgets_body", "listed"]
+__all__ = [
+    "check_older_than",
+    "check_outcome",
+    "check_same_request",
+    "check_window",
+    "forgets_body",
+    "listed",
+    "to_be_resolved",
+]
 
 
 def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None:
@@ -53,6 +61,41 @@ def check_older_than(older_than: float) -> None:
     number = isinstance(older_than, int | float) and not isinstance(older_than, bool)
     if not number or not older_than >= 0:
         raise ConfigurationError("older_than", "must be a number of seconds, 0 or more")
+
+
+def check_outcome(state: EntryState, resource_id: str | None) -> None:
+    """Refuse what is no outcome that a person can have found out.
+
+    Raises:
+        ConfigurationError: The state is not one, or the resource's id does not go with it.
+    """
+    if state in OPEN:
+        raise ConfigurationError("state", "must be completed, failed or canceled")
+    if bool(resource_id) != (state is EntryState.COMPLETED):
+        raise ConfigurationError(
+            "resource_id", "is needed where something came of it, and is of no use elsewhere"
+        )
+
+
+def to_be_resolved(
+    known: Entry, state: EntryState, resource_id: str | None, *, driven: bool
+) -> bool:
+    """Whether the outcome is to be written; not if it was already.
+
+    Raises:
+        JournalError: It has another outcome, or may have one yet.
+        LeaseLost: It is driven by a process that lives.
+    """
+    if (known.state, known.resource_id) == (state, resource_id):
+        return False
+    if known.state is not EntryState.UNKNOWN:
+        raise JournalError(
+            f"the entry {known.idempotency_key} is {known.state.value}: only one whose outcome is "
+            "unknown can be closed by hand"
+        )
+    if driven:
+        raise LeaseLost(known.idempotency_key)
+    return True
 
 
 def listed(states: frozenset[EntryState] | set[EntryState]) -> str:

@@ -34,10 +34,12 @@ from .rules import (
     IN_OPEN,
     IN_UNFINISHED,
     check_older_than,
+    check_outcome,
     check_same_request,
     check_window,
     forgets_body,
     listed,
+    to_be_resolved,
 )
 
 __all__ = ["SQLiteJournal"]
@@ -237,6 +239,46 @@ class SQLiteJournal:
             *(entry.idempotency_key, entry.fence, entry.owner),
         )
         await self._do(_Job(partial(_write, values), WRITE_ALL, entry.idempotency_key, values))
+
+    async def resolve(
+        self, idempotency_key: str, state: EntryState, *, resource_id: str | None = None
+    ) -> Entry:
+        """The entry whose outcome was unknown, with the one that a person has found out.
+
+        Whoever drove it last is fenced off. Doing it again changes nothing.
+
+        Args:
+            idempotency_key: The entry's key.
+            state: ``COMPLETED``, ``FAILED`` or ``CANCELED``.
+            resource_id: The id of what came of it, with ``COMPLETED``.
+
+        Raises:
+            ConfigurationError: The state is no outcome, or the id does not go with it.
+            JournalError: There is no such entry, or it is not unknown. LeaseLost if a process that
+                lives has taken it up again.
+
+        Cancellation:
+            It may be written or not.
+        """
+        check_outcome(state, resource_id)
+
+        def work(db: sqlite3.Connection) -> Entry:
+            now = time.time()
+            known = self._find(db, idempotency_key, now)
+            if known is None:
+                raise JournalError(f"there is no entry {idempotency_key}")
+            driven = known.owner != NOBODY and (
+                known.owner == self._owner or is_alive(self._owners, known.owner)
+            )
+            if to_be_resolved(known, state, resource_id, driven=driven):
+                db.execute(
+                    "UPDATE entries SET state = ?, resource_id = ?, body = NULL, owner = '', "
+                    "fence = fence + 1, changed = ? WHERE idempotency_key = ?",
+                    (state.value, resource_id, now, idempotency_key),
+                )
+            return self._found(db, idempotency_key, now)
+
+        return await self._do(_Job(work))
 
     async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
         """As ``Journal.claim``."""

@@ -133,7 +133,7 @@ async def journals(path: Path) -> None:
         SQLiteJournal(path),
         PostgresJournal("postgresql://host.example.com/tills", schema="till", patience=2),
     ]
-    assert_type(journal_at("till.journal"), Journal)
+    assert_type(journal_at("till.journal"), SQLiteJournal | PostgresJournal)
     PayrocSession.from_env(journal=None)
     for journal in stores:
         assert_type(await journal.get("a key"), Entry | None)

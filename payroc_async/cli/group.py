@@ -1,0 +1,56 @@
+"""The command itself, above its subcommands: how it ends where they do not say how."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from .say import mute, note, say_json
+
+__all__ = ["INTERRUPTED", "NOBODY_READS", "CommandLine"]
+
+INTERRUPTED = 130
+"""After Ctrl-C, as shells have it, where the command has no better word for what became of it."""
+NOBODY_READS = 141
+"""After stdout was closed by its reader, as shells have it, for what does nothing but print."""
+
+
+class CommandLine(click.Group):
+    """A group of commands, whose errors are JSON on stdout where ``--json`` is given."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
+        """Run the command with these arguments, and exit with its code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in arguments  # before they are parsed, for that may be what fails
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(arguments, *more, **extra)
+        except click.ClickException as error:
+            if as_json:
+                say_error_json("UsageError", error.format_message())
+            else:
+                error.show()
+            code = error.exit_code
+        except click.Abort:
+            if as_json:
+                say_error_json("Interrupted", "interrupted")
+            else:
+                note("interrupted")
+            code = INTERRUPTED
+        sys.exit(code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            mute(sys.stdout)
+            return ctx.exit(NOBODY_READS)
+
+
+def say_error_json(type: str, message: str) -> None:
+    """An error that no command told."""
+    say_json({"error": {"type": type, "message": message}})
