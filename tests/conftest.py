@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -64,6 +65,12 @@ def nothing_blocks() -> Iterator[None]:
     """A call by the SDK that would block the loop is an error."""
     with blockbuster_ctx("payroc_async"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a developer has in `.env` is nothing to a test."""
+    monkeypatch.setattr("payroc_async.cli.settings.ENV_FILE", Path("no-such.env"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import pty
 import re
@@ -55,6 +56,19 @@ def test_it_ends_well_and_says_so_line_by_line() -> None:
     assert "\x1b" not in done.stdout
     for ending in cardholders.MANNERS:
         assert ending.ending.value in done.stdout
+
+
+def test_json() -> None:
+    """--json prints one object on stdout, what was counted and what is wrong; no more there."""
+    done = run_here("--json", "--devices", "2")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert (said["devices"], said["seed"], said["interrupted"]) == (2, 7, False)
+    assert sum(said["outcomes"].values()) == said["submitted"] == said["instructions_made"]
+    problems = ("doubled", "lost", "wrong", "left_running", "contract_violations")
+    assert [said[name] for name in problems] == [[]] * 5
+    assert 0 < said["added_seconds_p50"] <= said["added_seconds_p99"]
+    assert "identity service down" in done.stderr
 
 
 def test_it_shows_a_live_table_on_a_terminal() -> None:

@@ -392,6 +392,67 @@ class TestJournal:
         assert (done.exit_code, done.stdout[:2]) == (0, "1 ")
         assert list(kept(path)) == [open_]
 
+        done = journal(path, "purge", "--json")
+        assert json.loads(done.stdout) == {"deleted": 0, "older_than_days": 90.0}
+
+    def test_close(self, served: Simulator, path: Path) -> None:
+        """What a person found out about an unknown one is written and shown, and stays so."""
+        keys = [left(served, path, EntryState.UNKNOWN) for _ in range(2)]
+        done = journal(path, "close", keys[0], "--as", "completed", "--resource-id", "M2MJOG6O2Y")
+        assert done.exit_code == 0, done.output
+        assert "completed" in done.stdout
+        assert "M2MJOG6O2Y" in done.stdout
+        done = journal(path, "close", keys[1], "--as", "failed", "--json")
+        said = json.loads(done.stdout)
+        assert said.keys() == ENTRY
+        assert (said["state"], said["resource_id"], said["running"]) == ("failed", None, False)
+        assert kept(path)[keys[0]].resource_id == "M2MJOG6O2Y"
+        again = journal(path, "close", keys[1], "--as", "canceled", "--json")
+        assert again.exit_code == 4
+        assert json.loads(again.stdout)["error"]["type"] == "JournalError"
+        assert kept(path)[keys[1]].state is EntryState.FAILED
+
+    def test_close_leaves_alone_what_may_end(self, served: Simulator, path: Path) -> None:
+        """Neither what recovery would end, nor what is driven again by a process that lives."""
+        unfinished = left(served, path)
+        driven = left(served, path, EntryState.UNKNOWN, instruction_id="I1")
+
+        async def hold() -> Result:
+            holder = SQLiteJournal(path)
+            await holder.open()
+            try:
+                gateway = served.environment.api_url
+                assert await holder.adopt("payment", gateway, "I1") is not None
+                return await asyncio.to_thread(journal, path, "close", driven, "--as", "failed")
+            finally:
+                await holder.aclose()
+
+        done = asyncio.run(hold())
+        assert done.exit_code == 4
+        assert "another process" in done.stderr
+        done = journal(path, "close", unfinished, "--as", "failed")
+        assert done.exit_code == 4
+        assert "is intent" in done.stderr
+        states = {key: entry.state for key, entry in kept(path).items()}
+        assert states == {unfinished: EntryState.INTENT, driven: EntryState.UNKNOWN}
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            [],
+            ["--as", "unknown"],
+            ["--as", "completed"],
+            ["--as", "failed", "--resource-id", "M2MJOG6O2Y"],
+        ],
+    )
+    def test_close_usage(self, served: Simulator, path: Path, options: list[str]) -> None:
+        """An outcome that is none, or that the id does not go with, exits with 2."""
+        key = left(served, path, EntryState.UNKNOWN)
+        done = journal(path, "close", key, *options)
+        assert done.exit_code == 2, done.output
+        assert "--resource-id" in done.stderr or "--as" in done.stderr
+        assert kept(path)[key].state is EntryState.UNKNOWN
+
     @pytest.mark.parametrize("days", ["-1", "nan", "soon"])
     def test_purge_usage(self, served: Simulator, path: Path, days: str) -> None:
         """An age that is none exits with 2, by the option's name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import signal
 import socket
@@ -90,6 +91,23 @@ async def test_ctrl_c_ends_it_with_0() -> None:
             _, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert err.decode().endswith("stopped\n")
+
+
+async def test_json() -> None:
+    """With --json the variables and the address are one object on stdout, and nothing else is."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "payroc_async", "simulate", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = json.loads(await process.stdout.readline())
+    async with PayrocSession.from_env(said["variables"]) as session:
+        assert [device async for device in session.devices.search()] == []
+    assert said["variables"]["PAYROC_API_URL"] == f"{said['url']}/v1"
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (0, b""), err
 
 
 async def test_it_says_what_listening_everywhere_means() -> None:

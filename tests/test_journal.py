@@ -470,6 +470,77 @@ async def test_adopt_leaves_alone_what_somebody_alive_drives(store: Store, opene
     await one.write(entry, EntryState.CANCELING)
 
 
+# Closing what is unknown ----------
+
+
+async def resolve(journal: Any, *args: Any, **options: Any) -> Entry:
+    """Beyond what a session asks of any journal: both stores can."""
+    entry: Entry = await journal.resolve("k", *args, **options)
+    return entry
+
+
+@pytest.mark.parametrize("state", ENDED)
+async def test_resolve_writes_what_a_person_found_out(
+    store: Store, opened: Factory, state: EntryState
+) -> None:
+    """It ends as was said, keeps no body, and whoever drove it last can write nothing any more."""
+    journal = await opened(store)
+    entry = await journal.begin(intent("k"), window=DAY)
+    await journal.write(entry, EntryState.UNKNOWN, release=True)
+    resource_id = "r" if state is EntryState.COMPLETED else None
+    other = await opened(store)
+    ended = await resolve(other, state, resource_id=resource_id)
+    assert ended == evolve(await found(journal), age=ended.age)
+    assert (ended.state, ended.resource_id, ended.body) == (state, resource_id, None)
+    assert (ended.owner, ended.fence) == ("", 2)
+    with pytest.raises(LeaseLost):
+        await journal.write(entry, EntryState.UNKNOWN)
+    again = await resolve(other, state, resource_id=resource_id)
+    assert again == evolve(ended, age=again.age)
+    contrary = EntryState.FAILED if state is EntryState.CANCELED else EntryState.CANCELED
+    with pytest.raises(JournalError, match=f"is {state.value}: only one whose outcome is unknown"):
+        await resolve(other, contrary)
+
+
+async def test_resolve_leaves_alone_what_may_end_by_itself(store: Store, opened: Factory) -> None:
+    """Neither what is unfinished, nor what is unknown and driven anew by somebody who lives."""
+    journal, other = await opened(store), await opened(store)
+    with pytest.raises(JournalError, match="there is no entry k"):
+        await resolve(other, EntryState.FAILED)
+    entry = await journal.begin(intent("k"), window=DAY)
+    await journal.write(entry, EntryState.SUBMITTED, instruction_id="i", release=True)
+    with pytest.raises(JournalError, match="is submitted"):
+        await resolve(other, EntryState.FAILED)
+    await journal.write(entry, EntryState.UNKNOWN, release=True)
+    assert await journal.adopt("payment", GATEWAY, "i") is not None
+    for stranger in (other, journal):
+        with pytest.raises(LeaseLost):
+            await resolve(stranger, EntryState.FAILED)
+    assert (await found(journal)).state is EntryState.UNKNOWN
+    await journal.aclose()
+    assert (await resolve(other, EntryState.FAILED)).state is EntryState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("state", "resource_id", "field"),
+    [
+        (EntryState.UNKNOWN, None, "state"),
+        (EntryState.SUBMITTED, None, "state"),
+        (EntryState.COMPLETED, None, "resource_id"),
+        (EntryState.COMPLETED, "", "resource_id"),
+        (EntryState.FAILED, "r", "resource_id"),
+    ],
+)
+async def test_resolve_refuses_what_is_no_outcome(
+    store: Store, opened: Factory, state: EntryState, resource_id: str | None, field: str
+) -> None:
+    """What a person says is an end, with the id of what came of it, or without one."""
+    journal = await opened(store)
+    with pytest.raises(ConfigurationError) as caught:
+        await resolve(journal, state, resource_id=resource_id)
+    assert caught.value.field == field
+
+
 # Reading and purging ----------
 
 

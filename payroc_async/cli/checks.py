@@ -21,7 +21,7 @@ from payroc_async.token import check_api_key
 
 from .journal import ask
 from .places import existing_journal, is_path, journal_named
-from .settings import env_file, from_file
+from .settings import ENV_FILE, env_file, from_file
 
 __all__ = [
     "Check",
@@ -70,20 +70,25 @@ class Gateway:
 def check_variables() -> tuple[Check, Gateway | None]:
     """Whether the variables name a gateway, and a key that can be sent."""
     name = "variables"
+    problems: list[str] = []
+    file: Mapping[str, str] = {}
+    api_key, environment = "", None
     try:
         file = from_file()
-        variables = {**file, **os.environ}
-        environment = environment_of(variables)
-        api_key = variables.get("PAYROC_API_KEY", "")
-        if not api_key:
-            raise ConfigurationError("PAYROC_API_KEY", "is not set")
-        try:
-            check_api_key(api_key)
-        except ConfigurationError as error:
-            raise ConfigurationError("PAYROC_API_KEY", error.reason) from None
     except ConfigurationError as error:
-        advice = "export it, or write it to a file named .env here or named by --env-file"
-        return Check(name, "failed", str(error), advice), None
+        problems.append(str(error))
+    variables = {**file, **os.environ}
+    try:
+        environment = environment_of(variables)
+    except ConfigurationError as error:
+        problems.append(str(error))
+    try:
+        api_key = check_api_key(variables.get("PAYROC_API_KEY", ""))
+    except ConfigurationError as error:
+        problems.append(f"PAYROC_API_KEY: {error.reason}")
+    if environment is None or problems:
+        advice = "export them, or write them to a file named .env here or named by --env-file"
+        return Check(name, "failed", "; ".join(problems), advice), None
     where = {
         Environment.UAT: "UAT",
         Environment.PRODUCTION: "production: real cards, real money",
@@ -99,7 +104,7 @@ def _sources(variables: Mapping[str, str], file: Mapping[str, str]) -> str:
     own = [one for one in known if one not in file]
     parts = [f"{', '.join(own)} of the process"] if own else []
     if read:
-        parts.append(f"{', '.join(read)} from {env_file() or '.env'}")
+        parts.append(f"{', '.join(read)} from {env_file() or ENV_FILE}")
     return "; ".join(parts)
 
 

@@ -144,8 +144,6 @@ def close_journal(
     """
     from .journal import close_entry
 
-    if (resource_id is None) == (outcome == "completed"):
-        raise click.UsageError("--resource-id goes with --as completed, and with it alone")
     raise SystemExit(close_entry(journal, key, outcome, resource_id, as_json=as_json))
 
 

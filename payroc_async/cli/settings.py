@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from payroc_async import ConfigurationError
 
 __all__ = ["env_file", "from_file", "variables"]
 
+ENV_FILE = Path(".env")
 PREFIX = "PAYROC_"
 GATEWAY = frozenset({"PAYROC_ENVIRONMENT", "PAYROC_API_URL", "PAYROC_IDENTITY_URL"})
 """What says together where the gateway is."""
@@ -48,7 +50,7 @@ def from_file() -> Mapping[str, str]:
     """
     path = env_file()
     if path is None:
-        path = Path(".env")
+        path = ENV_FILE
         if not path.is_file():
             return {}
     read = _read(path)
@@ -69,7 +71,8 @@ def _read(path: Path) -> dict[str, str]:
         raise ConfigurationError("--env-file", f"{path} can't be read: {reason}") from None
     for binding in parse_stream(io.StringIO(text)):
         if binding.error and PREFIX in binding.original.string:  # other lines are others' business
-            line = binding.original.line
+            blank = re.match(r"\s*", binding.original.string)
+            line = binding.original.line + (blank[0].count("\n") if blank else 0)
             raise ConfigurationError("--env-file", f"{path}: line {line} can't be read")
     found = dotenv_values(stream=io.StringIO(text))
     return {
