@@ -7,14 +7,24 @@ import re
 from pathlib import Path
 from typing import get_origin, get_type_hints
 
+import click
 import pytest
+from attrs import fields
+from click.testing import CliRunner
 
 from payroc_async import PayrocSession
+from payroc_async.cli.app import cli
+from payroc_async.cli.audit import Report
+from payroc_async.cli.checks import Check
+from payroc_async.cli.rows import payment_members
+from payroc_async.cli.summary import report_members
 from payroc_async.simulator.kinds import KINDS
 from payroc_async.simulator.ledger import CHANGES
 from payroc_async.simulator.routes import READS, SEARCHES, find_route
 
 from .programs import ROOT, marked_blocks, run_python
+from .test_cli import COMMANDS, LEAVES
+from .test_cli_journal import ENTRY
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -106,9 +116,59 @@ async def test_program(page: str) -> None:
 def test_every_page_is_in_the_index() -> None:
     """README leads to every page, and each job has one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    names = {*JOBS, "endpoints", "performance", "postgres", "promises", "testing", "virtual-device"}
+    names = {
+        *JOBS,
+        "command-line",
+        "endpoints",
+        "performance",
+        "postgres",
+        "promises",
+        "testing",
+        "virtual-device",
+    }
     assert set(PAGES) == names
     assert all(f"](docs/{page}.md)" in readme for page in PAGES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_on_its_page(name: str) -> None:
+    """The page has each command, its options, exit codes and JSON; the changelog its options."""
+    page, changelog = PAGES["command-line"], (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for option in COMMANDS[name].params:
+        if isinstance(option, click.Option) and not option.hidden:
+            for word in (*option.opts, *option.secondary_opts):
+                assert word in page
+                assert f"`{word}`" in changelog
+    if name not in LEAVES:
+        return
+    assert f"`payroc-async {name}" in page
+    section = page[page.index("## Exit codes") : page.index("## JSON")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines()]
+    tables = {row[0].strip("`"): row[1:] for row in rows if row}
+    shown = {code for code, cell in zip(tables["command"], tables[name], strict=True) if cell}
+    help_ = CliRunner().invoke(cli, [*name.split(), "--help"]).output
+    assert shown == set(re.findall(r"^    (\d+) +\S", help_, re.MULTILINE))
+    assert name in members_of_json()
+
+
+def members_of_json() -> dict[str, str]:
+    """What the page says of the members of each command's JSON."""
+    section = PAGES["command-line"].partition("## JSON")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
+    return {name: said for names, said in rows for name in re.findall(r"`([^`]+)`", names)}
+
+
+def test_members_of_json_are_on_the_page() -> None:
+    """What is printed is what the page names, no more and no less."""
+    counted = {"devices", "seed", "seconds", "interrupted", *report_members(Report())}
+    for command, printed in (
+        ("payments show", {*payment_members(None), "refund_id"}),
+        ("journal close", ENTRY),
+        ("doctor", {"ok", "version", "checks", *(one.name for one in fields(Check))}),
+        ("demo", counted),
+    ):
+        named = set(re.findall(r"`(\w+)`", members_of_json()[command]))
+        assert named == printed, command
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -116,7 +176,16 @@ def test_links_lead_somewhere(page: str) -> None:
     """Each relative link of a page names a file that exists."""
     for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
         if not target.startswith("http"):
-            assert (DOCS / target.partition("#")[0]).exists(), target
+            path, _, heading = target.partition("#")
+            assert (DOCS / path).exists(), target
+            if heading and path.removesuffix(".md") in (*PAGES, ""):
+                assert heading in headings(path.removesuffix(".md") or page), target
+
+
+def headings(page: str) -> set[str]:
+    """What a link to a part of a page can name."""
+    found = re.findall("^#+ (.+)$", PAGES[page], re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in found}
 
 
 @pytest.mark.parametrize(

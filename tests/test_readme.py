@@ -6,18 +6,16 @@ import ast
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import attrs
-import click
 import pytest
 
 import payroc_async
 from payroc_async import PayrocError, PayrocSession, RetryPolicy, Timeouts, errors
-from payroc_async.cli.app import cli
 from payroc_async.journal import SQLiteJournal
 from payroc_async.simulator import Device, Simulator, faults
 from payroc_async.simulator.cards import CARDS
@@ -202,27 +200,6 @@ def test_every_option_is_in_its_table(function: Callable[..., Any], heading: str
     options = set(inspect.signature(function).parameters) - positional
     assert set(rows(heading)) == options
     assert all(f"`{name}`" in CHANGELOG for name in options)
-
-
-def commands(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command, in groups too, with its name after a space."""
-    for word, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{name} {word}")
-        else:
-            yield f"{name} {word}", command
-
-
-def test_every_command_and_its_options_are_named() -> None:
-    """What the command line can do is documented, and in the changelog."""
-    section = README[README.index("## Command line") : README.index("## Logs")]
-    for name, command in commands(cli):
-        assert f"`payroc-async{name}" in section
-        for option in command.params:
-            if isinstance(option, click.Option) and not option.hidden:
-                for word in (*option.opts, *option.secondary_opts):
-                    assert word in section
-                    assert f"`{word}`" in CHANGELOG
 
 
 def test_every_script_and_fault_is_named() -> None:
