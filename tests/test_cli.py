@@ -276,13 +276,13 @@ class TestEnvFile:
 
     def test_the_process_wins(self, served: Simulator) -> None:
         """A variable that the process has counts, and for where the gateway is all of them."""
-        self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "production"})
+        self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "nowhere"})
         done = CliRunner().invoke(cli, ["devices", "list"], env=variables(served))
         assert done.exit_code == 0, done.output
 
     def test_the_one_that_is_named(self, served: Simulator) -> None:
         """--env-file goes before `.env`; a command that is told to be run again has it too."""
-        self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "production"})
+        self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "nowhere"})
         self.write(variables(served), "my uat.env")
         lost = served.faults.add("payment", problem(404, "not-found"), times=None)
         done = CliRunner().invoke(cli, ["--env-file", "my uat.env", "sale", SERIAL, *SALE])

@@ -135,6 +135,16 @@ async def test_a_certificate_that_nobody_vouches_for(gateway: Simulator) -> None
     assert gateway.requests == []
 
 
+def test_authorities_that_are_not_there(
+    served: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of authorities that is not there has nobody believed, which is told as such."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    check = checks_of(doctor(variables(served), "--json"))["tls authorities"]
+    assert check["status"] == "failed"
+    assert str(path) in check["message"]
+
+
 def test_p7_a_key_that_is_refused(served: Simulator) -> None:
     """P7: It is told in words, with 1 and what to do, and the key is not shown."""
     done = doctor({**variables(served), "PAYROC_API_KEY": "s3cret-key"})

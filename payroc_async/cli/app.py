@@ -29,7 +29,7 @@ EPILOG = epilog(
     "payroc-async recover --journal sales.db",
     codes={
         130: "any command: interrupted by Ctrl-C, where it says no more of what became of it",
-        141: "a command that only reads: whoever read its output has gone, as with `| head`",
+        141: "a list whose reader has gone, as with `| head`",
     },
     more="""\
 Variables, of the process, or else of --env-file, or else of .env in this folder:

@@ -13,7 +13,7 @@ from payroc_async import Device, Payment, PayrocSession
 from .jobs import run_with_amounts
 from .results import DONE, NOT_DONE, exit_code_of, show_details
 from .rows import DEVICES, PAYMENTS, Summary, print_table
-from .say import note, say_error
+from .say import note, say, say_error, say_json
 from .settings import variables
 
 __all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
@@ -39,7 +39,7 @@ def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
         if receipt is None:
             _show(PAYMENTS, payment, as_json)
         else:
-            click.echo(payment.receipt().text(receipt))
+            say(payment.receipt().text(receipt))
         return DONE
 
     return _run(show)
@@ -95,6 +95,6 @@ async def _list(
 
 def _show(summary: Summary[T], one: T, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(summary.members(one)))
+        say_json(summary.members(one))
     else:
         show_details(summary.row(one).items())

@@ -1,7 +1,7 @@
 """The variables that configure a command: those of the process, then those of a file.
 
-Of a file only the variables named ``PAYROC_`` are read, and only by the command line: never when
-the package is imported, nor by a session.
+A file is read by the command line alone: never when the package is imported, nor by a session. What
+it says is not put into the process's environment, so that others' variables in it change nothing.
 """
 
 from __future__ import annotations
@@ -75,8 +75,4 @@ def _read(path: Path) -> dict[str, str]:
             line = binding.original.line + (blank[0].count("\n") if blank else 0)
             raise ConfigurationError("--env-file", f"{path}: line {line} can't be read")
     found = dotenv_values(stream=io.StringIO(text))
-    return {
-        name: value
-        for name, value in found.items()
-        if name.startswith(PREFIX) and value is not None
-    }
+    return {name: value for name, value in found.items() if value is not None}
