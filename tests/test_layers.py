@@ -43,7 +43,7 @@ ORDER = [
 PURE = {"version", "errors", "config", "models", "events", "codec", "retry", "kinds", "protocol"}
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"transport", "simulator"}
-OPTIONAL = {"click", "rich", "psycopg", "pytest"}
+OPTIONAL = {"click", "dotenv", "rich", "psycopg", "pytest"}
 FACES = {"cli", "testing", "simulator", "__main__"}
 
 
