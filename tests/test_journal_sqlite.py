@@ -255,8 +255,8 @@ async def test_a_journal_that_nobody_closes_is_no_hang(path: Path) -> None:
 
     entry = await asyncio.to_thread(asyncio.run, main())
     assert entry.fence == 1
-    journal._queue.put(None)
-    assert journal._thread is not None
-    await asyncio.to_thread(journal._thread.join, 5)
+    assert journal._worker is not None
+    journal._worker._queue.put(None)
+    await asyncio.to_thread(journal._worker._thread.join, 5)
     async with journal_at(path) as other:
         assert len(await other.claim(GATEWAY)) == 1

@@ -222,7 +222,7 @@ def _opened(place: str) -> Check:
             "journal", "ok", f"in PostgreSQL, version {VERSION_THERE}; its owner's lock was taken"
         )
     from payroc_async.journal.locks import is_alive
-    from payroc_async.journal.sqlite import VERSION
+    from payroc_async.journal.sqlite_schema import VERSION
 
     owners = _owners(Path(place).resolve())
     alive = sum(is_alive(owners, one.name) for one in owners.iterdir())
