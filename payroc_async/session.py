@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from .errors import ConfigurationError, SessionClosedError
 from .instructions import InstructionRun, OnEvent
 from .journal import Entry, Journal, journal_at
 from .kinds import PAYMENT, REFUND, SIGNATURE
+from .logs import get_logger
 from .models import PaymentInstruction, RefundInstruction, SignatureInstruction
 from .payments import Payments
 from .records import Records
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PayrocSession"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class PayrocSession(Runs):
@@ -253,7 +253,7 @@ class PayrocSession(Runs):
                     run.kind.noun,
                     run.instruction_id,
                     run.serial_number,
-                    extra=run.identity(),
+                    extra=run.log_fields(),
                 )
                 run.abort()
             await settle([run.task for run in late], self._timeouts.cancel_grace)

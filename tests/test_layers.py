@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "payroc_async"
 # A folder counts as one layer. A module that is missing here has no place: find it one.
 ORDER = [
     "version",
+    "logs",
     "errors",
     "config",
     "models",
@@ -40,7 +41,18 @@ ORDER = [
     "testing",
     "__main__",
 ]
-PURE = {"version", "errors", "config", "models", "events", "codec", "retry", "kinds", "protocol"}
+PURE = {
+    "version",
+    "logs",
+    "errors",
+    "config",
+    "models",
+    "events",
+    "codec",
+    "retry",
+    "kinds",
+    "protocol",
+}
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"transport", "simulator"}
 OPTIONAL = {"click", "dotenv", "rich", "psycopg", "pytest"}
