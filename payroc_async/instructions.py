@@ -128,6 +128,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._records = records
         self._record = record
         """Its line in the journal, from the moment that it has one."""
+        self.recovered = record is not None
+        """Whether another process has begun it."""
         self._may_exist = instruction_id is not None or record is not None
         """Whether the gateway may know the instruction: then its outcome must be told."""
         self._ambiguous = self._may_exist
@@ -154,6 +156,17 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._steps.belong_to(self.task)
         # Also when the task is cancelled before its first step, in which it never runs.
         self.task.add_done_callback(self._ended)
+
+    def listen(self, listener: OnEvent) -> None:
+        """Have a listener, which never raises, told of each event before the caller's own is."""
+        callers = self._on_event
+
+        def tell(event: Event) -> None:
+            listener(event)
+            if callers is not None:
+                callers(event)
+
+        self._on_event = tell
 
     def request_cancel(self, reason: CancelReason) -> None:
         """Have it cancelled at the gateway, unless it has ended. The first reason stays."""
@@ -438,6 +451,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         assert self.instruction_id is not None
         await self._record.submitted(self.instruction_id)
 
+    @property
+    def left_running(self) -> bool:
+        """Whether it has no end here because it was left to another process, on purpose."""
+        return self._detaching and isinstance(self.error, OutcomeUnknownError)
+
     def _is_under_way(self) -> bool:
         """Whether the gateway has accepted it, and has not been heard to have ended it."""
         ended = self.instruction is not None and self.instruction.status in ENDED
@@ -571,7 +589,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             logger.info("ended in %s %s", self.kind.noun, self.kind.resource_id(self.resource))
             if self.unwatched:
                 self.log_unheard()
-        elif self._detaching and self._may_exist:
+        elif self.left_running:
             logger.info("left running on purpose: %s", self.error)
         elif isinstance(self.error, OutcomeUnknownError):
             logger.error("%s", self.error)

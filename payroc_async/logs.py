@@ -35,10 +35,12 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
     def process(
         self, msg: object, kwargs: MutableMapping[str, Any]
     ) -> tuple[object, MutableMapping[str, Any]]:
-        about = ABOUT.get()
-        subject = about() if about is not None else None
-        known = subject.log_fields() if subject is not None else {}
-        kwargs["extra"] = dict.fromkeys(FIELDS) | known | dict(kwargs.get("extra") or {})
+        known = kwargs.get("extra")
+        if known is None:  # or else it may be about another one than this task's
+            about = ABOUT.get()
+            subject = about() if about is not None else None
+            known = subject.log_fields() if subject is not None else {}
+        kwargs["extra"] = dict.fromkeys(FIELDS) | known
         return msg, kwargs
 
 

@@ -32,9 +32,11 @@ ORDER = [
     "records",
     "instructions",
     "handles",
+    "telemetry",
     "runs",
     "recovery",
     "session",
+    "otel",
     "__init__",
     "simulator",
     "cli",
@@ -55,7 +57,7 @@ PURE = {
 }
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"transport", "simulator"}
-OPTIONAL = {"click", "dotenv", "rich", "psycopg", "pytest"}
+OPTIONAL = {"click", "dotenv", "opentelemetry", "rich", "psycopg", "pytest"}
 FACES = {"cli", "testing", "simulator", "__main__"}
 
 
@@ -154,7 +156,7 @@ def test_only_the_transport_and_the_simulator_know_aiohttp() -> None:
 
 def test_the_sdk_needs_no_optional_package() -> None:
     """What comes with an extra is imported by its own face alone."""
-    allowed = {*FACES, "journal"}
+    allowed = {*FACES, "journal", "otel"}
     users = {layer_of(path) for path in modules() if foreign(path) & OPTIONAL}
     assert users <= allowed
 
