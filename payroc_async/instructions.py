@@ -548,6 +548,13 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         """The caller's id of the order, where its request is known and has one."""
         return order_id_in(self._body)
 
+    def is_current(self) -> bool:
+        """Whether this is its task: the caller's ``on_event`` may have started others."""
+        try:
+            return asyncio.current_task() is self.task
+        except RuntimeError:  # in a thread
+            return False
+
     def log_fields(self) -> dict[str, str | None]:
         """What every log record about it says of it."""
         return {**self.identity(), "order_id": self.order_id}

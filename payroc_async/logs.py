@@ -20,6 +20,10 @@ FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 class Subject(Protocol):
     """An instruction that records may be about."""
 
+    def is_current(self) -> bool:
+        """Whether it is its own task that runs, and not one that was started from within."""
+        ...
+
     def log_fields(self) -> dict[str, str | None]:
         """Its names, by ``FIELDS``."""
         ...
@@ -39,7 +43,7 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
         if known is None:  # or else it may be about another one than this task's
             about = ABOUT.get()
             subject = about() if about is not None else None
-            known = subject.log_fields() if subject is not None else {}
+            known = subject.log_fields() if subject is not None and subject.is_current() else {}
         kwargs["extra"] = dict.fromkeys(FIELDS) | known
         return msg, kwargs
 

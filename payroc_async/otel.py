@@ -130,6 +130,7 @@ class OpenTelemetry(Telemetry):
         sale = context.run(self._begin, run)
         context.run(run.start)
         if sale is not None:
+            sale.task = run.task
             run.task.add_done_callback(partial(self._end, run, sale), context=context)
 
     def _begin(self, run: InstructionRun[Any, Any]) -> _Sale | None:
@@ -154,6 +155,7 @@ class OpenTelemetry(Telemetry):
     def _end(self, run: InstructionRun[Any, Any], sale: _Sale, _: asyncio.Task[None]) -> None:
         with _harmless:
             now = perf_counter()
+            sale.task = None  # whose context holds the sale
             self._in_flight.add(-1, sale.attributes)
             if sale.changed is not None:
                 self._added.record(now - sale.changed, sale.attributes)
@@ -176,6 +178,7 @@ class _Sale:
 
     def __init__(self, noun: str, span: Span, retries: metrics.Counter) -> None:
         self.span = span
+        self.task: asyncio.Task[None] | None = None
         self.attributes: dict[str, Any] = {"payroc.kind": noun}
         self.started = perf_counter()
         self.answered: float | None = None
@@ -249,7 +252,7 @@ class _Exchange:
             now = perf_counter()
             otel_context.detach(self._before)
             sale = _SALE.get()
-            if sale is not None and not self._own_trace:
+            if sale is not None and sale.task is asyncio.current_task():
                 sale.answered, sale.request = now, self._request
             result: dict[str, Any] = {}
             if self.status is not None:
