@@ -128,8 +128,6 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._records = records
         self._record = record
         """Its line in the journal, from the moment that it has one."""
-        self.recovered = record is not None
-        """Whether another process has begun it."""
         self._may_exist = instruction_id is not None or record is not None
         """Whether the gateway may know the instruction: then its outcome must be told."""
         self._ambiguous = self._may_exist
@@ -542,6 +540,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             "idempotency_key": self.idempotency_key,
             "instruction_id": self.instruction_id,
         }
+
+    @property
+    def recovered(self) -> bool:
+        """Before its start: whether another process has begun it."""
+        return self._record is not None
 
     @property
     def order_id(self) -> str | None:
