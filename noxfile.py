@@ -8,7 +8,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 # With the modules whose classes a session has, but nobody makes.
 REFERENCE = [
-    *("", ".runs", ".payments", ".resources", ".simulator", ".testing"),
+    *("", ".runs", ".payments", ".resources", ".simulator", ".testing", ".otel"),
     *(".journal.entries", ".journal.sqlite", ".journal.postgres"),
 ]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -40,7 +40,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The reference from the docstrings, as HTML in build/reference."""
-    session.install("-e", ".[postgres]", "pdoc>=15")
+    session.install("-e", ".[otel,postgres]", "pdoc>=15")
     session.run(
         *("python", "-W", "error"),
         # pdoc reads a constructor's annotations where the class is, not where attrs has them from,

@@ -20,7 +20,7 @@ TERMINAL = os.environ.get("PAYROC_TERMINAL", "1234001")
 @asynccontextmanager
 async def sessions(
     script: Callable[[Simulator], object],
-) -> AsyncIterator[Callable[[], PayrocSession]]:
+) -> AsyncIterator[Callable[..., PayrocSession]]:
     """What builds a session: from ``PAYROC_API_KEY`` and its like, or with a simulator.
 
     Args:

@@ -6,7 +6,6 @@ a payment's outcome must not be lost because of a detail. No error and no log li
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
@@ -19,12 +18,14 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from .errors import ResponseFormatError
+from .logs import get_logger
 from .models import ClosedLoopOptions, OpenEnum, Page
 
 __all__ = [
     "decode",
     "encode",
     "encode_query",
+    "order_id_in",
     "prepare",
     "structure",
     "structure_page",
@@ -34,7 +35,7 @@ __all__ = [
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def structure(data: object, cls: type[T]) -> T:
@@ -124,6 +125,13 @@ def decode(body: bytes) -> object:
     except orjson.JSONDecodeError:
         pass  # it holds the body
     raise ResponseFormatError("not JSON")
+
+
+def order_id_in(body: bytes | None) -> str | None:
+    """The caller's id of the order that a request's bytes hold; None where there is none."""
+    request = orjson.loads(body) if body else {}
+    order_id: str | None = request.get("order", {}).get("orderId")
+    return order_id
 
 
 def encode_query(filters: object) -> dict[str, str]:

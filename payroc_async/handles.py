@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Generic, NoReturn, TypeVar
 
 from .instructions import ENDED, InstructionRun
+from .logs import get_logger
 from .models import Instruction, InstructionStatus
 from .tasks import outlast
 
 __all__ = ["InstructionHandle"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 ResourceT = TypeVar("ResourceT")
@@ -122,7 +122,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
                     run.kind.noun,
                     run.instruction_id,
                     run.serial_number,
-                    extra=run.identity(),
+                    extra=run.log_fields(),
                 )
             elif run.resource is not None and not run.unwatched:
                 run.log_unheard()

@@ -8,13 +8,14 @@ must not be left half done. Callers wait for that task from outside (``handles.p
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, TypeVar
+from weakref import ref
 
 from attrs import evolve
 
+from .codec import order_id_in
 from .config import RetryPolicy, Timeouts
 from .errors import (
     APIError,
@@ -43,6 +44,7 @@ from .events import (
 )
 from .journal import EntryState
 from .kinds import Kind
+from .logs import ABOUT, get_logger
 from .models import Instruction, InstructionStatus
 from .protocol import (
     cancel_request,
@@ -60,7 +62,7 @@ from .transport import Transport
 
 __all__ = ["ENDED", "InstructionRun", "OnCancel", "OnEvent"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 ResourceT = TypeVar("ResourceT")
@@ -153,6 +155,17 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         # Also when the task is cancelled before its first step, in which it never runs.
         self.task.add_done_callback(self._ended)
 
+    def listen(self, listener: OnEvent) -> None:
+        """Have a listener, which never raises, told of each event before the caller's own is."""
+        callers = self._on_event
+
+        def tell(event: Event) -> None:
+            listener(event)
+            if callers is not None:
+                callers(event)
+
+        self._on_event = tell
+
     def request_cancel(self, reason: CancelReason) -> None:
         """Have it cancelled at the gateway, unless it has ended. The first reason stays."""
         if self._cancel_reason is None:
@@ -184,6 +197,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     # The life of an instruction ----------
 
     async def _drive(self) -> None:
+        ABOUT.set(ref(self))
         timer = None
         if self._timeout is not None:
             timer = self._loop.call_later(self._timeout, self.request_cancel, "timeout")
@@ -260,6 +274,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
 
     def _accepted(self) -> None:
         self._emit(Submitted)
+        logger.debug("accepted by the gateway")
         self.accepted.set_result(None)
 
     def _keep_submitting(self, error: Exception, failures: int) -> bool:
@@ -334,12 +349,12 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         If the cancellation tells how it ended, so much the better.
         """
         if self._on_cancel == "cancel":
-            logger.warning("no status to be had, cancelling: %s", failure, extra=self.identity())
+            logger.warning("no status to be had, cancelling: %s", failure)
             self.request_cancel("gave up")
             try:
                 return await self._cancel(self._timeouts.cancel_grace)
             except PayrocError as error:
-                logger.warning("nor by cancelling: %s", error, extra=self.identity())
+                logger.warning("nor by cancelling: %s", error)
         raise failure
 
     async def _cancel(self, patience: float) -> InstructionT:
@@ -347,6 +362,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         assert self._cancel_reason is not None
         if self._record is not None:
             await self._steps.insist(self._record.canceling)
+        logger.info("cancelling it at the gateway: %s", self._cancel_reason)
         self._emit(CancelRequested, reason=self._cancel_reason)
         self._give_up_after(patience)
         deleted = False
@@ -433,6 +449,11 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         assert self.instruction_id is not None
         await self._record.submitted(self.instruction_id)
 
+    @property
+    def left_running(self) -> bool:
+        """Whether it has no end here because it was left to another process, on purpose."""
+        return self._detaching and isinstance(self.error, OutcomeUnknownError)
+
     def _is_under_way(self) -> bool:
         """Whether the gateway has accepted it, and has not been heard to have ended it."""
         ended = self.instruction is not None and self.instruction.status in ENDED
@@ -504,20 +525,42 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         return Backoff(self._retries, keep_trying=keep_trying, on_retry=self._retrying)
 
     def _retrying(self, error: Exception, attempt: int, delay: float) -> None:
+        logger.info("attempt %d failed, the next is in %.2f s: %s", attempt, delay, error)
         self._emit(Retrying, error=error, attempt=attempt, delay=delay)
 
     def _note_unknown_status(self, status: InstructionStatus) -> None:
         if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
             self._unknown_status_logged = True
-            logger.warning("unknown status %r: asking on", str(status), extra=self.identity())
+            logger.warning("unknown status %r: asking on", str(status))
 
     def identity(self) -> dict[str, str | None]:
-        """What names the instruction, also in every log record."""
+        """What names the instruction."""
         return {
             "serial_number": self.serial_number,
             "idempotency_key": self.idempotency_key,
             "instruction_id": self.instruction_id,
         }
+
+    @property
+    def recovered(self) -> bool:
+        """Before its start: whether another process has begun it."""
+        return self._record is not None
+
+    @property
+    def order_id(self) -> str | None:
+        """The caller's id of the order, where its request is known and has one."""
+        return order_id_in(self._body)
+
+    def is_current(self) -> bool:
+        """Whether this is its task: the caller's ``on_event`` may have started others."""
+        try:
+            return asyncio.current_task() is self.task
+        except RuntimeError:  # in a thread
+            return False
+
+    def log_fields(self) -> dict[str, str | None]:
+        """What every log record about it says of it."""
+        return {**self.identity(), "order_id": self.order_id}
 
     def _known(self) -> dict[str, Any]:
         return {**self.identity(), "request": self.request, "kind": self.kind.noun}
@@ -549,16 +592,19 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         try:
             self._on_event(event_type(**self.identity(), kind=self.kind.noun, **details))
         except (Exception, asyncio.CancelledError):
-            logger.exception("on_event failed", extra=self.identity())
+            logger.exception("on_event failed", extra=self.log_fields())
 
     def _log_end(self) -> None:
         if self.resource is not None:
+            logger.info("ended in %s %s", self.kind.noun, self.kind.resource_id(self.resource))
             if self.unwatched:
                 self.log_unheard()
-        elif self._detaching and self._may_exist:
-            logger.info("left running on purpose: %s", self.error, extra=self.identity())
+        elif self.left_running:
+            logger.info("left running on purpose: %s", self.error)
         elif isinstance(self.error, OutcomeUnknownError):
-            logger.error("%s", self.error, extra=self.identity())
+            logger.error("%s", self.error)
+        else:
+            logger.info("ended without a %s: %s", self.kind.noun, self.error)
 
     def log_unheard(self) -> None:
         """Say that a payment exists which no caller was given."""
@@ -569,7 +615,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self.kind.resource_id(self.resource),
             self.serial_number,
             self.instruction_id,
-            extra=self.identity(),
+            extra=self.log_fields(),
         )
 
 

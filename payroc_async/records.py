@@ -6,19 +6,20 @@ on, an error is logged, and what could not be written is owed and written when i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from .codec import order_id_in
 from .config import RetryPolicy, Timeouts
 from .errors import ConfigurationError, JournalError, LeaseLost
 from .journal import Entry, EntryKind, EntryState, Intent, Journal
 from .journal.entries import UNFINISHED
+from .logs import get_logger
 from .tasks import Patience
 
 __all__ = ["Record", "Records"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DEFINITE = (LeaseLost, ConfigurationError)
 """What a journal raises that was written to no effect, and would raise again."""
@@ -150,7 +151,8 @@ class Records:
                 with self._patience:
                     await write()
             except _DEFINITE as error:
-                logger.warning("not written any more: %s", error)
+                fields = {"idempotency_key": key}
+                logger.warning("not written any more: %s", error, extra=fields)
             except TimeoutError as error:
                 raise self._too_slow() from error
             except JournalError:
@@ -201,6 +203,7 @@ class Records:
                     "serial_number": entry.serial_number,
                     "idempotency_key": entry.idempotency_key,
                     "instruction_id": instruction_id,
+                    "order_id": order_id_in(entry.body),
                 },
             )
         else:
@@ -295,12 +298,13 @@ class Record:
     def _owe(self, state: EntryState, *, release: bool) -> None:
         self._records.owe(self.entry, state, self._instruction_id, release=release)
 
-    def identity(self) -> dict[str, str | None]:
+    def log_fields(self) -> dict[str, str | None]:
         """What names the instruction in a log record."""
         return {
             "serial_number": self.entry.serial_number,
             "idempotency_key": self.entry.idempotency_key,
             "instruction_id": self._instruction_id,
+            "order_id": order_id_in(self.entry.body),
         }
 
     def unsent(self, *, wanted: bool) -> tuple[EntryState, bool]:

@@ -7,7 +7,6 @@ after a while a repeated one would start a prompt before a customer who has left
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
 from .handles import InstructionHandle
 from .journal import Entry, EntryState
+from .logs import get_logger
 from .models import Order, Payment, PaymentInstructionRequest, Refund, Signature
 from .models.orders import RetrievedOrder
 from .payments import Payments
@@ -27,7 +27,7 @@ from .tasks import settle
 
 __all__ = ["OnFound", "Recovered", "Recovery", "RecoveryAction"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 OnFound = Literal["finish", "cancel"]
 """What is done with an unfinished instruction: see it to its end, or cancel it."""
@@ -184,7 +184,7 @@ class Recovery:
             return await self._drive(entry, record)
         await record.let_go()
         error = _unknown(entry, reason)
-        logger.warning("not submitted again: %s", error, extra=record.identity())
+        logger.warning("not submitted again: %s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
     async def _drive(self, entry: Entry, record: Record) -> Recovered:
@@ -208,7 +208,7 @@ class Recovery:
     async def _give_up(self, entry: Entry, record: Record, reason: str) -> Recovered:
         await record.ended(EntryState.UNKNOWN)
         error = _unknown(entry, reason)
-        logger.error("%s", error, extra=record.identity())
+        logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
     async def _search(self, entry: Entry) -> list[Payment]:

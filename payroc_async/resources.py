@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 from .codec import encode, encode_query
 from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
 from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
+from .logs import get_logger
 from .models import (
     ClosedLoopRead,
     Device,
@@ -54,7 +54,7 @@ __all__ = [
     "given_or_new_key",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 T = TypeVar("T")

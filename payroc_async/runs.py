@@ -27,6 +27,7 @@ from .models import (
 from .protocol import check_identifier
 from .records import Record, Records
 from .resources import check_request, given_or_new_key
+from .telemetry import Telemetry
 from .transport import Transport
 
 __all__ = ["RefundHandle", "Runs", "SaleHandle", "SignatureHandle", "check_on_event"]
@@ -49,6 +50,7 @@ class Runs:
         self._timeouts = timeouts
         self._retries = retries
         self._records: Records | None = None
+        self._telemetry: Telemetry | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
 
@@ -493,7 +495,10 @@ class Runs:
     def _own(
         self, run: InstructionRun[InstructionT, ResourceT]
     ) -> InstructionHandle[InstructionT, ResourceT]:
-        run.start()
+        if self._telemetry is None:
+            run.start()
+        else:
+            self._telemetry.start(run)
         self._runs.add(run)
         run.task.add_done_callback(lambda _: self._disown(run))
         return InstructionHandle(run, self._timeouts.cancel_grace)

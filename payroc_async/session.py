@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from .errors import ConfigurationError, SessionClosedError
 from .instructions import InstructionRun, OnEvent
 from .journal import Entry, Journal, journal_at
 from .kinds import PAYMENT, REFUND, SIGNATURE
+from .logs import get_logger
 from .models import PaymentInstruction, RefundInstruction, SignatureInstruction
 from .payments import Payments
 from .records import Records
@@ -25,6 +25,7 @@ from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
 from .runs import Runs, check_on_event
 from .tasks import outlast, settle
+from .telemetry import Telemetry
 from .token import APIKey, TokenKeeper, check_api_key
 from .transport import Transport
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PayrocSession"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class PayrocSession(Runs):
@@ -59,6 +60,8 @@ class PayrocSession(Runs):
             its connector's limit (aiohttp's default is 100) holds in place of ``max_connections``.
         ssl: A TLS context in place of the default one.
         proxy: The URL of an HTTP proxy.
+        telemetry: ``OpenTelemetry()`` of ``payroc_async.otel`` for spans and metrics. Without it
+            nothing is measured, and nothing of OpenTelemetry imported.
 
     Raises:
         ConfigurationError: An argument is wrong; it is named, and a secret is never shown.
@@ -93,6 +96,7 @@ class PayrocSession(Runs):
         http_session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | None = None,
         proxy: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not callable(api_key):
             check_api_key(api_key)
@@ -101,6 +105,7 @@ class PayrocSession(Runs):
         _check_type("retries", retries, RetryPolicy)
         if journal is not None and not isinstance(journal, Journal):
             raise ConfigurationError("journal", f"must be a journal, not {type(journal).__name__}")
+        _check_telemetry(telemetry)
         _check_max_connections(max_connections)
         _check_proxy(proxy)
         self._environment = environment
@@ -108,7 +113,8 @@ class PayrocSession(Runs):
         if journal is not None:
             self._records = Records(journal, environment.api_url, timeouts, retries)
         self._recoveries: set[Recovery] = set()
-        self._transport = Transport(
+        self._telemetry = telemetry
+        self._transport = (Transport if telemetry is None else telemetry.transport)(
             environment,
             timeouts=timeouts,
             retries=retries,
@@ -253,7 +259,7 @@ class PayrocSession(Runs):
                     run.kind.noun,
                     run.instruction_id,
                     run.serial_number,
-                    extra=run.identity(),
+                    extra=run.log_fields(),
                 )
                 run.abort()
             await settle([run.task for run in late], self._timeouts.cancel_grace)
@@ -361,6 +367,12 @@ def _check_type(name: str, value: object, expected: type) -> None:
         raise ConfigurationError(
             name, f"must be of type {expected.__name__}, not {type(value).__name__}"
         )
+
+
+def _check_telemetry(value: object) -> None:
+    if value is not None and not isinstance(value, Telemetry):
+        expected = "must be an OpenTelemetry of payroc_async.otel"
+        raise ConfigurationError("telemetry", f"{expected}, not {type(value).__name__}")
 
 
 def _check_max_connections(value: object) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,12 +19,13 @@ from .errors import (
     SessionClosedError,
     TransportError,
 )
+from .logs import get_logger
 from .protocol import Token
 from .retry import backoff_delay, worth_retrying
 
 __all__ = ["APIKey", "TokenKeeper", "check_api_key"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 APIKey = str | Callable[[], Awaitable[str]]
 """An API key, or an async callable that returns one, asked at each token fetch."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -26,16 +28,21 @@ from .errors import (
     SessionClosedError,
     TransportError,
 )
+from .logs import get_logger
 from .protocol import Answer, Request, Token, decipher_token
 from .retry import Backoff, may_have_taken_effect
 from .version import __version__
 
 __all__ = ["Bearer", "Transport"]
 
-# stamina logs every retry at WARNING, which Python prints where nobody has set logging up.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
+logger = get_logger(__name__)
 
 T = TypeVar("T")
+
+_RETRYING: ContextVar[bool] = ContextVar("payroc retry", default=False)
+# stamina logs every retry at WARNING, as of a "<context block>". Ours say what they are about; an
+# application's own go on as they were.
+logging.getLogger("stamina").addFilter(lambda _: not _RETRYING.get())
 
 USER_AGENT = f"payroc-async/{__version__}"
 LARGEST_BODY = 8 * 1024 * 1024
@@ -109,6 +116,9 @@ class Transport:
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
+        # At its first retry stamina imports what it tells of retries with, be it structlog or
+        # prometheus_client. That must not be in the midst of a sale: it takes a while, and files.
+        stamina.instrumentation.get_on_retry_hooks()
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
@@ -173,8 +183,8 @@ class Transport:
             except PayrocError as error:
                 failure = error
             lost = may_have_taken_effect(failure)
-            hook = backoff or Backoff(self._retries)
-            async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+            hook = backoff or Backoff(self._retries, on_retry=partial(_log_retry, request))
+            async for attempt in _Attempts(hook):
                 token = await self.bearer.get()
                 with attempt:
                     if attempt.num == 1:
@@ -245,6 +255,8 @@ class Transport:
             )
             # Read to its end, it has given its connection back; if not, that is closed.
             answer = Answer(response.status, response.headers, await _read(response))
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%s %s: %d", method, url.raw_path, answer.status)
             return _without_secret(answer, secret)
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
@@ -261,6 +273,36 @@ class Transport:
         # and this is raised outside of the handler.
         reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
         raise TransportError(reason, request_sent=not proxy_refused)
+
+
+class _Attempts:
+    """stamina's attempts, without what it would log of them."""
+
+    def __init__(self, hook: Backoff) -> None:
+        self._attempts = aiter(stamina.retry_context(on=hook, attempts=None, timeout=None))
+
+    def __aiter__(self) -> AsyncIterator[stamina.Attempt]:
+        return self
+
+    async def __anext__(self) -> stamina.Attempt:
+        before = _RETRYING.set(True)
+        try:
+            return await anext(self._attempts)
+        finally:
+            _RETRYING.reset(before)
+
+
+def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
+    """Of a call that is not a sale's: those say more, and themselves."""
+    logger.info(
+        "%s %s failed %d times, the next try is in %.2f s: %s",
+        request.method,
+        request.path.partition("?")[0],
+        failures,
+        delay,
+        error,
+        extra={"idempotency_key": request.idempotency_key},
+    )
 
 
 class _Response(aiohttp.ClientResponse):

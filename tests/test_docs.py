@@ -120,6 +120,7 @@ def test_every_page_is_in_the_index() -> None:
         *JOBS,
         "command-line",
         "endpoints",
+        "observability",
         "performance",
         "postgres",
         "promises",

@@ -82,6 +82,21 @@ def receipts_in(output: str) -> list[list[str]]:
     return [[" ".join(line.split()) for line in block.splitlines()] for block in blocks]
 
 
+async def test_traced_sale() -> None:
+    """The trace is a tree: the till's span, the sale's, and its four requests in order."""
+    code, output, errors = await run_example("traced_sale.py")
+    assert (code, errors) == (0, "")
+    _, _, *lines = output.splitlines()
+    assert [re.sub(r"^ *[\d.]+ s +[\d.]+ s  ", "", line) for line in lines] == [
+        "checkout: ok",
+        "  payroc sale order OrderRef6543: approved",
+        "    POST /v1/devices/{id}/payment-instructions: 503",
+        "    POST /v1/devices/{id}/payment-instructions (retry 1): 202",
+        "    GET /v1/payment-instructions/{id}: 200",
+        "    GET /v1/payments/{id}: 200",
+    ]
+
+
 async def test_day_at_the_till() -> None:
     """The morning's receipts say what a merchant and a card scheme want, and the sums agree."""
     code, output, errors = await run_example("day_at_the_till.py")

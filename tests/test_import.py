@@ -90,6 +90,7 @@ def test_p10_importing_loads_no_face() -> None:
     loaded = set(ended.stdout.split())
     assert "payroc_async.session" in loaded
     faces = {"rich", "click", "pytest", "aioresponses", "psycopg", "sqlite3", "aiohttp.web"}
+    faces |= {"opentelemetry", "payroc_async.otel"}
     ours = {"payroc_async.simulator", "payroc_async.cli", "payroc_async.testing"}
     assert not loaded & {*faces, *ours}
 
@@ -108,16 +109,17 @@ def test_p10_importing_prints_and_configures_nothing() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_p4_a_cancellation_imports_nothing() -> None:
+def test_p4_a_retry_and_a_cancellation_import_nothing() -> None:
     """Once a session is open, no sale needs a file of Python's: there may be none left to open."""
     program = """
         import asyncio, sys
         from payroc_async import Order, PaymentInstructionRequest, PayrocSession
-        from payroc_async.simulator import Simulator
+        from payroc_async.simulator import Simulator, status
 
         async def main():
             async with Simulator() as gateway:
                 gateway.device("1").never_finishes()
+                gateway.faults.add("submit", status(503))
                 request = PaymentInstructionRequest(
                     processing_terminal_id="1234001",
                     order=Order(order_id="1", amount=1, currency="USD"),

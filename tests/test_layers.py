@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "payroc_async"
 # A folder counts as one layer. A module that is missing here has no place: find it one.
 ORDER = [
     "version",
+    "logs",
     "errors",
     "config",
     "models",
@@ -31,19 +32,32 @@ ORDER = [
     "records",
     "instructions",
     "handles",
+    "telemetry",
     "runs",
     "recovery",
     "session",
+    "otel",
     "__init__",
     "simulator",
     "cli",
     "testing",
     "__main__",
 ]
-PURE = {"version", "errors", "config", "models", "events", "codec", "retry", "kinds", "protocol"}
+PURE = {
+    "version",
+    "logs",
+    "errors",
+    "config",
+    "models",
+    "events",
+    "codec",
+    "retry",
+    "kinds",
+    "protocol",
+}
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"transport", "simulator"}
-OPTIONAL = {"click", "dotenv", "rich", "psycopg", "pytest"}
+OPTIONAL = {"click", "dotenv", "opentelemetry", "rich", "psycopg", "pytest"}
 FACES = {"cli", "testing", "simulator", "__main__"}
 
 
@@ -142,7 +156,7 @@ def test_only_the_transport_and_the_simulator_know_aiohttp() -> None:
 
 def test_the_sdk_needs_no_optional_package() -> None:
     """What comes with an extra is imported by its own face alone."""
-    allowed = {*FACES, "journal"}
+    allowed = {*FACES, "journal", "otel"}
     users = {layer_of(path) for path in modules() if foreign(path) & OPTIONAL}
     assert users <= allowed
 

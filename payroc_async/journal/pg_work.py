@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from payroc_async.errors import JournalError, PayrocError
+from payroc_async.logs import get_logger
 
 from .pg_jobs import Job
 from .pg_schema import END_SESSION, LOCK, LOCK_WORK, NEXT_OWNER, TRY_LOCK
@@ -18,7 +18,7 @@ from .pg_server import Connection, Row, Server, bring_about, close_and_wait, cut
 
 __all__ = ["OwnerLock", "Worker"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -1,0 +1,356 @@
+"""OpenTelemetry spans and metrics of what a session runs. Comes with the extra ``otel``.
+
+``PayrocSession(..., telemetry=OpenTelemetry())`` switches it on. The spans, their attributes and
+the metrics are in ``docs/observability.md``.
+
+Source: OpenTelemetry's semantic conventions for HTTP clients, and for the names of metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar, copy_context
+from functools import partial
+from itertools import count
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+from yarl import URL
+
+from .config import Environment
+from .errors import (
+    APIError,
+    InstructionCanceledError,
+    InstructionFailedError,
+    InstructionTimeoutError,
+    OutcomeUnknownError,
+)
+from .events import (
+    Canceled,
+    CancelRequested,
+    Completed,
+    Event,
+    Failed,
+    Retrying,
+    Settled,
+    Submitted,
+)
+from .instructions import InstructionRun
+from .logs import get_logger
+from .models import Outcome
+from .protocol import Answer, Request
+from .retry import Backoff
+from .telemetry import Telemetry
+from .transport import Transport
+from .version import __version__
+
+__all__ = ["OpenTelemetry"]
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+SALE_SECONDS = (0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+ADDED_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+# As the conventions advise, and up to where a status request is held.
+HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
+
+SPAN_NAMES = {"payment": "payroc sale", "refund": "payroc refund", "signature": "payroc signature"}
+SPAN_EVENTS: dict[type[Event], str] = {
+    Submitted: "payroc.submitted",
+    Retrying: "payroc.retrying",
+    CancelRequested: "payroc.cancel_requested",
+    Canceled: "payroc.canceled",
+    Failed: "payroc.failed",
+    Completed: "payroc.completed",
+    Settled: "payroc.settled",
+}
+TROUBLE = frozenset(("failed", "not accepted", "outcome unknown"))
+"""The outcomes after which a span is an error."""
+
+
+class OpenTelemetry(Telemetry):
+    """Spans and metrics of a session, or of several, for ``PayrocSession(..., telemetry=...)``.
+
+    Args:
+        tracer_provider: Where the spans go; the global provider by default.
+        meter_provider: Where the metrics go; the global provider by default.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self.tracer = trace.get_tracer("payroc_async", __version__, tracer_provider)
+        meter = metrics.get_meter("payroc_async", __version__, meter_provider)
+        self._in_flight = meter.create_up_down_counter(
+            "payroc.sale.in_flight", "{sale}", "Sales, refunds and signatures that run now"
+        )
+        self._outcomes = meter.create_counter(
+            "payroc.sale.outcomes", "{sale}", "Sales, refunds and signatures by how they ended"
+        )
+        self._retries = meter.create_counter(
+            "payroc.sale.retries", "{retry}", "Requests of sales that were repeated"
+        )
+        self._duration = meter.create_histogram(
+            "payroc.sale.duration",
+            "s",
+            "From the call to the end, the cardholder's time included",
+            explicit_bucket_boundaries_advisory=SALE_SECONDS,
+        )
+        self._added = meter.create_histogram(
+            "payroc.sale.added_latency",
+            "s",
+            "From the gateway's answer that says how it ended to the caller's result",
+            explicit_bucket_boundaries_advisory=ADDED_SECONDS,
+        )
+        self.requests = meter.create_histogram(
+            "http.client.request.duration",
+            "s",
+            "Duration of HTTP client requests",
+            explicit_bucket_boundaries_advisory=HTTP_SECONDS,
+        )
+
+    def transport(self, environment: Environment, **options: Any) -> Transport:
+        """The transport of a session, which makes a span of each HTTP exchange."""
+        return _TracedTransport(self, environment, **options)
+
+    def start(self, run: InstructionRun[Any, Any]) -> None:
+        """Start an instruction's task, with a span of its own, until it is done."""
+        # The task runs in a copy of the caller's context: so the span is the parent of its
+        # requests, and the caller's current span stays what it was.
+        context = copy_context()
+        sale = context.run(self._begin, run)
+        context.run(run.start)
+        if sale is not None:
+            sale.task = run.task
+            run.task.add_done_callback(partial(self._end, run, sale), context=context)
+
+    def _begin(self, run: InstructionRun[Any, Any]) -> _Sale | None:
+        sale = None
+        with _harmless:
+            # What another process has left belongs to a trace of its own, not to the one that finds
+            # it together with all the others.
+            caller = trace.get_current_span().get_span_context()
+            span = self.tracer.start_span(
+                SPAN_NAMES[run.kind.noun],
+                context=Context() if run.recovered else None,
+                links=[Link(caller)] if run.recovered and caller.is_valid else None,
+                attributes={"payroc.kind": run.kind.noun, **_names(run)},
+            )
+            sale = _Sale(run.kind.noun, span, self._retries)
+            otel_context.attach(trace.set_span_in_context(span))
+            _SALE.set(sale)
+            run.listen(sale.hear)
+            self._in_flight.add(1, sale.attributes)
+        return sale
+
+    def _end(self, run: InstructionRun[Any, Any], sale: _Sale, _: asyncio.Task[None]) -> None:
+        with _harmless:
+            now = perf_counter()
+            sale.task = None  # whose context holds the sale
+            self._in_flight.add(-1, sale.attributes)
+            if sale.changed is not None:
+                self._added.record(now - sale.changed, sale.attributes)
+            outcome = _outcome(run)
+            attributes = {**sale.attributes, "payroc.outcome": outcome}
+            if outcome in TROUBLE:
+                attributes["error.type"] = type(run.error).__qualname__
+                sale.span.set_status(StatusCode.ERROR, str(run.error))
+            self._outcomes.add(1, attributes)
+            self._duration.record(now - sale.started, attributes)
+            resource_id = run.kind.resource_id(run.resource) if run.resource is not None else None
+            if resource_id is not None:
+                attributes[f"payroc.{run.kind.noun}_id"] = resource_id
+            sale.span.set_attributes({**attributes, **_names(run)})
+            sale.span.end()
+
+
+class _Sale:
+    """One instruction's run, as far as it is measured."""
+
+    def __init__(self, noun: str, span: Span, retries: metrics.Counter) -> None:
+        self.span = span
+        self.task: asyncio.Task[None] | None = None
+        self.attributes: dict[str, Any] = {"payroc.kind": noun}
+        self.started = perf_counter()
+        self.answered: float | None = None
+        """When the last answer to one of its requests was read."""
+        self.changed: float | None = None
+        """When the answer was read that says how it ended."""
+        self.request: dict[str, Any] = {}
+        """Which request was the last."""
+        self._retries = retries
+
+    def hear(self, event: Event) -> None:
+        with _harmless:
+            details: dict[str, Any] = {}
+            if isinstance(event, Retrying):
+                details = {"error.type": _error_type(event.error)}
+                self._retries.add(1, self.attributes | self.request | details)
+                details |= {"payroc.attempt": event.attempt, "payroc.delay": event.delay}
+            elif isinstance(event, CancelRequested):
+                details = {"payroc.reason": event.reason}
+            elif isinstance(event, Completed | Failed | Canceled):
+                self.changed = self.answered
+            if name := SPAN_EVENTS.get(type(event)):
+                self.span.add_event(name, details)
+
+
+class _Exchange:
+    """A span around one HTTP exchange, current meanwhile, and its duration."""
+
+    def __init__(
+        self, telemetry: OpenTelemetry, method: str, url: URL, template: str, *, own_trace: bool
+    ) -> None:
+        self.status: int | None = None
+        """The answer's, once there is one."""
+        self._telemetry = telemetry
+        self._url = url
+        self._request = {"http.request.method": method, "url.template": template}
+        self._own_trace = own_trace
+        self._started = perf_counter()
+        self._span: Span | None = None
+
+    def __enter__(self) -> Self:
+        with _harmless:
+            self._server = {"server.address": self._url.host, "server.port": self._url.port}
+            # A search's query may hold a cardholder's name.
+            attributes: dict[str, Any] = {
+                "url.full": str(self._url.with_query(None)),
+                **self._server,
+            }
+            tries = _TRIES.get()
+            if tries is not None and (resent := next(tries)):
+                attributes["http.request.resend_count"] = resent
+            span = self._telemetry.tracer.start_span(
+                " ".join(self._request.values()),
+                context=Context() if self._own_trace else None,
+                kind=SpanKind.CLIENT,
+                attributes=self._request | attributes,
+            )
+            self._before = otel_context.attach(trace.set_span_in_context(span))
+            self._span = span
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._span is None:
+            return
+        with _harmless:
+            now = perf_counter()
+            otel_context.detach(self._before)
+            sale = _SALE.get()
+            if sale is not None and sale.task is asyncio.current_task():
+                sale.answered, sale.request = now, self._request
+            result: dict[str, Any] = {}
+            if self.status is not None:
+                result["http.response.status_code"] = self.status
+            # One that was broken off, because its sale is cancelled, is no failure.
+            failed = error if isinstance(error, Exception) else None
+            if failed is not None or (self.status or 0) >= 400:
+                result["error.type"] = str(self.status) if failed is None else _error_type(failed)
+                self._span.set_status(StatusCode.ERROR)
+            self._telemetry.requests.record(
+                now - self._started, self._request | self._server | result
+            )
+            self._span.set_attributes(result)
+            self._span.end()
+
+
+class _TracedTransport(Transport):
+    def __init__(self, telemetry: OpenTelemetry, environment: Environment, **options: Any) -> None:
+        super().__init__(environment, **options)
+        self._telemetry = telemetry
+        self._base = URL(environment.api_url).raw_path
+
+    async def call(
+        self,
+        request: Request,
+        decipher: Callable[[Answer], T],
+        *,
+        held: bool = False,
+        backoff: Backoff | None = None,
+    ) -> T:
+        before = _TRIES.set(count())
+        try:
+            return await super().call(request, decipher, held=held, backoff=backoff)
+        finally:
+            _TRIES.reset(before)
+
+    async def _exchange(self, method: str, url: URL, *args: Any, **kwargs: Any) -> Answer:
+        is_token = url is self._identity_url
+        template = url.raw_path if is_token else self._base + _template(url, self._base)
+        with _Exchange(self._telemetry, method, url, template, own_trace=is_token) as exchange:
+            answer = await super()._exchange(method, url, *args, **kwargs)
+            exchange.status = answer.status
+        return answer
+
+
+_SALE: ContextVar[_Sale | None] = ContextVar("payroc sale", default=None)
+"""Whose task this is."""
+_TRIES: ContextVar[Iterator[int] | None] = ContextVar("payroc tries", default=None)
+"""Counts the exchanges of one call."""
+
+
+class _Harmless:
+    """An application's span processor may fail. That is never to be a sale's failure."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        logger.error("telemetry failed", exc_info=error)
+        return True
+
+
+_harmless = _Harmless()
+
+
+def _template(url: URL, base: str) -> str:
+    """The path below the API's, without what differs: a collection, an id, a collection or action.
+
+    Source: contract section 2.
+    """
+    segments = url.raw_path.removeprefix(base).split("/")[1:]
+    return "".join("/{id}" if place % 2 else f"/{each}" for place, each in enumerate(segments))
+
+
+def _names(run: InstructionRun[Any, Any]) -> dict[str, str]:
+    """What names the instruction, as in its log records."""
+    return {f"payroc.{name}": value for name, value in run.log_fields().items() if value}
+
+
+def _error_type(error: Exception) -> str:
+    return str(error.status) if isinstance(error, APIError) else type(error).__qualname__
+
+
+def _outcome(run: InstructionRun[Any, Any]) -> str:
+    if run.resource is not None:
+        outcome: Outcome | None = getattr(run.resource, "outcome", None)
+        return "signed" if outcome is None else outcome.value
+    if run.left_running:
+        return "left running"
+    match run.error:
+        case InstructionFailedError():
+            return "failed"
+        case InstructionTimeoutError():
+            return "timed out"
+        case InstructionCanceledError():
+            return "canceled"
+        case OutcomeUnknownError():
+            return "outcome unknown"
+    return "not accepted"
