@@ -1,0 +1,107 @@
+"""The till on the web, with FastAPI: ``python examples/pos/fastapi_backend.py``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.sse import EventSourceResponse
+from pydantic import BaseModel
+from till import Refused, Till, new_order_id, open_till
+
+from payroc_async import ConfigurationError, DeviceBusyError, SessionClosedError
+
+PAGE = Path(__file__).with_name("page.html")
+
+
+class NewSale(BaseModel):
+    """What a page sends: the device, and the price as it was typed."""
+
+    serial_number: str
+    price: str
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """The till lives as long as the server."""
+    async with open_till() as till:
+        app.state.till = till
+        yield
+
+
+def the_till(request: Request) -> Till:
+    """The till of this server."""
+    till: Till = request.app.state.till
+    return till
+
+
+TheTill = Annotated[Till, Depends(the_till)]
+app = FastAPI(title="Till", lifespan=lifespan)
+
+
+@app.get("/")
+async def page(order: str | None = None) -> Response:
+    """The page of an order. It is in the address, so that a reload shows the same one."""
+    if not order:
+        return RedirectResponse(f"/?order={new_order_id()}", status_code=303)
+    return FileResponse(PAGE)
+
+
+@app.get("/orders/{order_id}")
+async def show(order_id: str, till: TheTill) -> dict[str, Any]:
+    """All that is known of an order."""
+    return await till.show(order_id)
+
+
+@app.get("/orders/{order_id}/events", response_class=EventSourceResponse)
+async def events(order_id: str, till: TheTill) -> AsyncIterator[dict[str, Any]]:
+    """The same at once, and whenever it has changed. To go away and come back does no harm."""
+    async for shown in till.watch(order_id):
+        yield shown
+
+
+@app.put("/orders/{order_id}/sales/{attempt}", status_code=202)
+async def sell(order_id: str, attempt: int, sale: NewSale, till: TheTill) -> dict[str, Any]:
+    """Start an attempt to sell the order, or find it started. PUT: twice is once."""
+    await till.sell(order_id, attempt, sale.serial_number, sale.price)
+    return await till.show(order_id)
+
+
+@app.delete("/orders/{order_id}/sales/{attempt}", status_code=202)
+async def cancel(order_id: str, attempt: int, till: TheTill) -> dict[str, Any]:
+    """Have it cancelled. Its outcome tells whether that came in time."""
+    await till.cancel(order_id, attempt)
+    return await till.show(order_id)
+
+
+@app.exception_handler(ConfigurationError)
+@app.exception_handler(Refused)
+@app.exception_handler(DeviceBusyError)
+@app.exception_handler(SessionClosedError)
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """Nothing was started, and why."""
+    statuses = {ConfigurationError: 400, SessionClosedError: 503}
+    return JSONResponse({"detail": str(error)}, statuses.get(type(error), 409))
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM, ends the pages' streams; uvicorn would wait for them, and they have no end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up, and shut down as ever."""
+        app.state.till.hang_up()
+        await super().shutdown(sockets)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
+    Server(uvicorn.Config(app, host=host, port=port, access_log=False)).run()

@@ -1,0 +1,478 @@
+"""The till: it owns the session, the sales that run, and whoever looks on.
+
+It knows nothing of HTTP. ``fastapi_backend.py`` and ``aiohttp_backend.py`` put it on the web, and
+are thin. What it is built on:
+
+* An order is sold in attempts, numbered from 1. An attempt has one idempotency key, which is on
+  disk before the sale starts. Asking for an attempt that exists shows it, and starts nothing: so a
+  double click, a reload and a second tab are one sale.
+* The next attempt is let through only when the last one has ended for certain, and only for what is
+  not paid yet.
+* A sale belongs to the till, and not to the request that started it. A browser that goes away takes
+  nothing with it; one that comes back is shown everything.
+* What is not known stays open, and is asked for until it is known. Nobody can sell the order again
+  meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from attrs import define, field
+from orders import NOTHING, Orders, Sale, opened_orders
+
+from payroc_async import (
+    Amount,
+    CancelRequested,
+    Completed,
+    ConfigurationError,
+    DeviceBusyError,
+    Event,
+    JournalError,
+    Order,
+    Outcome,
+    OutcomeUnknownError,
+    Payment,
+    PaymentInstructionRequest,
+    PayrocError,
+    PayrocSession,
+    Recovered,
+    Retrying,
+    SessionClosedError,
+    StillInProgress,
+    Submitted,
+)
+from payroc_async.journal import EntryState, Journal, journal_at
+
+__all__ = ["Refused", "Till", "new_order_id", "open_till"]
+
+logger = logging.getLogger("till")
+
+CURRENCY = "USD"
+TERMINAL = os.environ.get("PAYROC_TERMINAL", "1234001")
+MERCHANT = ["HOPPER'S COFFEE", "12 Main Street", "Springfield, IL 62701"]
+PAPER = 42
+"""Columns of the receipt."""
+PATIENCE = 120.0
+"""Seconds that a cardholder may take."""
+ASK_EVERY = 10.0
+"""Seconds between two looks at what has no outcome."""
+HEARTBEAT = 15.0
+"""Seconds after which a page is told again that nothing has changed: a connection that is lost
+without a word shows by that, on both sides."""
+
+SELL_AGAIN_AFTER = {
+    NOTHING,
+    *(Outcome.DECLINED.value, Outcome.REFERRED.value, Outcome.PICK_UP.value),
+    Outcome.PARTIALLY_APPROVED.value,
+}
+"""What is not paid after one of these outcomes may be charged anew. After any other it may not."""
+
+NOT_SETTLED = {Outcome.DEFERRED.value, Outcome.UNKNOWN.value}
+"""A payment exists, and whether it takes money is for Payroc to say."""
+
+STEPS: dict[type[Event], str] = {
+    Submitted: "The device asks for a card",
+    StillInProgress: "Still waiting for the cardholder",
+    Retrying: "No answer from the gateway, asking again",
+    CancelRequested: "Cancelling",
+    Completed: "Done at the device, reading the payment",
+}
+
+
+class Refused(Exception):
+    """What was asked for contradicts what is known of the order; nothing was started."""
+
+
+@define(eq=False)
+class Live:
+    """What is known of a sale while it runs, and is of no use afterwards."""
+
+    order_id: str
+    serial_number: str
+    instruction_id: str | None = None
+    canceling: bool = False
+    cancel_sent: bool = False
+    steps: deque[tuple[str, str]] = field(factory=lambda: deque(maxlen=20))
+
+    def note(self, text: str) -> None:
+        """Add a step, with the time of day."""
+        if not self.steps or self.steps[-1][1] != text:
+            self.steps.append((datetime.now().strftime("%H:%M:%S"), text))
+
+
+class Till:
+    """Sells orders, and shows how that goes. ``open_till`` makes one."""
+
+    def __init__(self, session: PayrocSession, journal: Journal, orders: Orders) -> None:
+        self._session = session
+        self._journal = journal
+        self._orders = orders
+        self._live: dict[str, Live] = {}
+        """By idempotency key: the sales that this process drives."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._selling = asyncio.Lock()
+        self._stopping = False
+
+    # What browsers ask for ----------
+
+    async def sell(self, order_id: str, attempt: int, serial_number: str, price: str) -> None:
+        """Start this attempt to sell an order, unless it was started before.
+
+        Args:
+            order_id: The order.
+            attempt: 1, or one more than the last attempt's.
+            serial_number: The device that is to ask for the card.
+            price: What the whole order comes to, such as ``49.99``.
+
+        Raises:
+            ConfigurationError: A value is wrong.
+            Refused: The order is sold, may be sold, or is another than this.
+            DeviceBusyError: The device runs another order's sale.
+            SessionClosedError: The till is closing.
+        """
+        amount = Amount.parse(price, CURRENCY).minor_units
+        if amount == 0:
+            raise ConfigurationError("price", "must be more than nothing")
+        if not isinstance(serial_number, str) or not serial_number:
+            raise ConfigurationError("serial_number", "must be that of a device")
+        async with self._selling:  # two clicks come one after the other
+            if self._stopping:
+                raise SessionClosedError("the till is closing")
+            sales = await self._orders.sales(order_id)
+            if any(sale.order_amount != amount for sale in sales):
+                raise Refused(f"order {order_id} comes to {_money(sales[0].order_amount)}")
+            if 1 <= attempt <= len(sales):
+                if sales[attempt - 1].serial_number != serial_number:
+                    raise Refused(f"attempt {attempt} is on another device")
+                return
+            if attempt != len(sales) + 1 or not _may_be_sold(sales):
+                raise Refused(f"order {order_id} can't be charged now")
+            left = amount - _taken(sales)
+            request = _request(order_id, left)
+            if any(live.serial_number == serial_number for live in self._live.values()):
+                raise DeviceBusyError(serial_number)
+            sale = Sale(
+                order_id=order_id,
+                attempt=attempt,
+                serial_number=serial_number,
+                order_amount=amount,
+                amount=left,
+            )
+            live = self._alive(sale)  # before it is kept, lest it pass for one that was lost
+            try:
+                await self._orders.add(sale)
+            except BaseException:
+                self._forget(sale.idempotency_key, live)
+                raise
+            self._start(f"sale of {order_id}", self._drive(sale, request, live))
+
+    async def cancel(self, order_id: str, attempt: int) -> None:
+        """Have a sale cancelled, if it is not over. The outcome tells whether that came too late.
+
+        Raises:
+            Refused: There is no such sale, or no process drives it now.
+        """
+        sales = await self._orders.sales(order_id)
+        if not 1 <= attempt <= len(sales):
+            raise Refused(f"order {order_id} has no attempt {attempt}")
+        sale = sales[attempt - 1]
+        if sale.outcome is not None:
+            return
+        live = self._live.get(sale.idempotency_key)
+        if live is None:
+            raise Refused("its outcome is being asked for, it can't be cancelled now")
+        await self._orders.cancel(sale)
+        live.canceling = True
+        live.note("Cancelling")
+        self._tell(order_id)
+        self._cancel_if_wanted(live)
+
+    async def show(self, order_id: str) -> dict[str, Any]:
+        """All that a page has to say of an order. An order that nobody has sold is ``new``."""
+        sales = await self._orders.sales(order_id)
+        may_be_sold = _may_be_sold(sales)
+        return {
+            "order_id": order_id,
+            "state": self._state(sales),
+            "price": str(Amount(sales[0].order_amount, CURRENCY)).split()[0] if sales else None,
+            "serial_number": sales[-1].serial_number if sales else None,
+            "left": _money(sales[0].order_amount - _taken(sales)) if sales else None,
+            "next_attempt": len(sales) + 1 if may_be_sold else None,
+            "sales": [self._show_sale(sale) for sale in sales],
+        }
+
+    async def watch(self, order_id: str) -> AsyncGenerator[dict[str, Any], None]:
+        """What ``show`` gives: at once, and again whenever it has changed, till the till closes.
+
+        Whoever was away has missed nothing, and who is slow is shown the newest alone.
+        """
+        changed = asyncio.Event()
+        watchers = self._watchers.setdefault(order_id, set())
+        watchers.add(changed)
+        try:
+            while not self._stopping:
+                changed.clear()
+                yield await self.show(order_id)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT):
+                        await changed.wait()
+        finally:
+            watchers.discard(changed)
+            if not watchers and self._watchers.get(order_id) is watchers:
+                del self._watchers[order_id]
+
+    # A sale ----------
+
+    async def _drive(self, sale: Sale, request: PaymentInstructionRequest, live: Live) -> None:
+        """One sale, from its start to its outcome."""
+        key = sale.idempotency_key
+        live.note("Sending to the device")
+        self._tell(sale.order_id)
+        try:
+            payment = await self._session.run_sale(
+                sale.serial_number,
+                request,
+                idempotency_key=key,
+                timeout=PATIENCE,
+                on_cancel="detach",
+                on_event=self._on_event,
+            )
+        except (OutcomeUnknownError, JournalError) as error:
+            await self._orders.doubt(key, str(error))
+        except PayrocError as error:  # after every other one, no money has moved
+            await self._orders.end(key, NOTHING, note=str(error))
+        else:
+            await self._keep(key, payment)
+        finally:
+            self._forget(key, live)
+
+    async def _keep(self, key: str, payment: Payment) -> None:
+        """Keep a payment, be it a decline."""
+        receipt = payment.receipt(merchant=MERCHANT)
+        result = payment.transaction_result
+        await self._orders.end(
+            key,
+            payment.outcome.value,
+            authorized=(result.authorized_amount or 0) if receipt.approved else 0,
+            payment_id=payment.payment_id,
+            note=result.response_message,
+            receipt=receipt.text(PAPER),
+        )
+
+    def _on_event(self, event: Event) -> None:
+        """Called by the session as things happen, also of what it has recovered."""
+        live = self._live.get(event.idempotency_key or "")
+        if live is None:
+            return
+        live.instruction_id = event.instruction_id
+        if type(event) in STEPS:
+            live.note(STEPS[type(event)])
+        self._tell(live.order_id)
+        self._cancel_if_wanted(live)
+
+    def _cancel_if_wanted(self, live: Live) -> None:
+        """Once the gateway's id is known, a sale can be cancelled."""
+        if live.canceling and not live.cancel_sent and live.instruction_id is not None:
+            live.cancel_sent = True
+            self._start("cancellation", self._cancel(live.instruction_id))
+
+    async def _cancel(self, instruction_id: str) -> None:
+        """Cancel it at the gateway. Whoever drives it is told what became of that."""
+        try:
+            await self._session.resume_sale(instruction_id, on_cancel="detach").cancel()
+        except PayrocError as error:
+            logger.warning("the cancellation is in doubt: %s", error)
+
+    # What has no outcome ----------
+
+    async def keep_asking(self) -> None:
+        """See to what was left running, or in doubt, by this process or the last; for ever."""
+        while True:
+            self._start("recovery", self._ask())
+            await asyncio.sleep(ASK_EVERY)
+
+    async def _ask(self) -> None:
+        """One look. What it finds running it goes on with; others are not waited for."""
+        try:
+            await self._recover()
+        except PayrocError as error:
+            if not self._stopping:
+                logger.error("nothing is recovered now: %s", error)
+            return
+        for sale in await self._orders.open():
+            if sale.idempotency_key in self._live:
+                continue
+            try:
+                await self._look_up(sale)
+            except PayrocError as error:
+                logger.warning("order %s stays open: %s", sale.order_id, error)
+
+    async def _recover(self) -> None:
+        found_here = {}
+        for entry in await self._session.unfinished():
+            sale = await self._orders.sale(entry.idempotency_key)
+            if sale is None or entry.running or sale.idempotency_key in self._live:
+                continue
+            live = found_here[sale.idempotency_key] = self._alive(sale)
+            live.instruction_id = entry.instruction_id
+            live.note("Found again, asking what became of it")
+            self._tell(sale.order_id)
+        try:
+            async for found in self._session.recover(on_event=self._on_event):
+                await self._keep_recovered(found)
+                key = found.entry.idempotency_key
+                if key in found_here:
+                    self._forget(key, found_here.pop(key))
+        finally:
+            for key, live in found_here.items():
+                self._forget(key, live)
+
+    async def _keep_recovered(self, found: Recovered) -> None:
+        key = found.entry.idempotency_key
+        if isinstance(found.resource, Payment):
+            await self._keep(key, found.resource)
+        elif found.state in (EntryState.FAILED, EntryState.CANCELED):
+            await self._orders.end(key, NOTHING, note=str(found.error))
+        else:
+            await self._orders.doubt(key, str(found.error))
+
+    async def _look_up(self, sale: Sale) -> None:
+        """What the journal has of a sale that nobody drives: its process died too soon to say."""
+        key = sale.idempotency_key
+        entry = await self._journal.get(key)
+        if entry is None:
+            # Nobody else starts a sale of this till, and nothing is sent before it is entered.
+            await self._orders.end(key, NOTHING, note="it was never sent")
+        elif entry.resource_id is not None:
+            await self._keep(key, await self._session.payments.retrieve(entry.resource_id))
+        elif entry.state is EntryState.UNKNOWN:
+            await self._orders.doubt(key, "the gateway can't tell any more: ask Payroc")
+        elif not entry.unfinished:
+            await self._orders.end(key, NOTHING, note=f"the sale is {entry.state.value}")
+        self._tell(sale.order_id)
+
+    # Small things ----------
+
+    def hang_up(self) -> None:
+        """Take no new sale, and end what ``watch`` gives: a server is about to wait for that."""
+        self._stopping = True
+        for order_id in self._watchers:
+            self._tell(order_id)
+
+    async def aclose(self) -> None:
+        """Leave what runs to the next process, which finds it in the journal."""
+        self.hang_up()
+        await self._session.aclose()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _start(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"till, {what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Such as a full disk. A sale whose outcome was not kept stays open, and is looked up.
+            logger.error("%s failed", task.get_name(), exc_info=error)
+
+    def _alive(self, sale: Sale) -> Live:
+        live = Live(sale.order_id, sale.serial_number, canceling=sale.canceling)
+        self._live[sale.idempotency_key] = live
+        return live
+
+    def _forget(self, key: str, live: Live) -> None:
+        if self._live.get(key) is live:
+            del self._live[key]
+        self._tell(live.order_id)
+
+    def _tell(self, order_id: str) -> None:
+        for changed in self._watchers.get(order_id, ()):
+            changed.set()
+
+    def _state(self, sales: Sequence[Sale]) -> str:
+        if not sales:
+            return "new"
+        last = sales[-1]
+        if last.outcome is None:
+            return "running" if last.idempotency_key in self._live else "unknown"
+        if _may_be_sold(sales):
+            return "unpaid"
+        return last.outcome if last.outcome in NOT_SETTLED else "paid"
+
+    def _show_sale(self, sale: Sale) -> dict[str, Any]:
+        live = self._live.get(sale.idempotency_key)
+        return {
+            "attempt": sale.attempt,
+            "serial_number": sale.serial_number,
+            "amount": _money(sale.amount),
+            "canceling": sale.canceling,
+            "outcome": sale.outcome,
+            "authorized": _money(sale.authorized) if sale.authorized else None,
+            "payment_id": sale.payment_id,
+            "note": sale.note,
+            "receipt": sale.receipt,
+            "steps": [{"at": at, "text": text} for at, text in live.steps] if live else [],
+        }
+
+
+def _request(order_id: str, amount: int) -> PaymentInstructionRequest:
+    now = datetime.now().astimezone()
+    return PaymentInstructionRequest(
+        processing_terminal_id=TERMINAL,
+        order=Order(order_id=order_id, amount=amount, currency=CURRENCY, date_time=now),
+    )
+
+
+def _taken(sales: Sequence[Sale]) -> int:
+    return sum(sale.authorized for sale in sales)
+
+
+def _may_be_sold(sales: Sequence[Sale]) -> bool:
+    """Whether something is left to pay, and it is certain that nothing else is under way."""
+    known = all(sale.outcome in SELL_AGAIN_AFTER for sale in sales)
+    return known and (not sales or _taken(sales) < sales[0].order_amount)
+
+
+def _money(amount: int) -> str:
+    return str(Amount(max(amount, 0), CURRENCY))
+
+
+def new_order_id() -> str:
+    """An id for an order that comes from nowhere else. Yours come from your orders."""
+    return f"T-{uuid4().hex[:12].upper()}"
+
+
+@asynccontextmanager
+async def open_till(environ: Mapping[str, str] = os.environ) -> AsyncIterator[Till]:
+    """A till, as the variables say: those of ``PayrocSession.from_env``, and ``POS_DATA``.
+
+    ``POS_DATA`` is the folder of its two files, which belong together: the orders and, unless
+    ``PAYROC_JOURNAL`` says otherwise, the journal.
+    """
+    folder = Path(environ.get("POS_DATA") or ".")
+    journal = journal_at(environ.get("PAYROC_JOURNAL") or str(folder / "payroc.journal"))
+    async with (
+        opened_orders(folder / "orders.db") as orders,
+        PayrocSession.from_env(environ, journal=journal) as session,
+    ):
+        till = Till(session, journal, orders)
+        asking = asyncio.create_task(till.keep_asking(), name="till, asking")
+        try:
+            yield till
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+            await till.aclose()
