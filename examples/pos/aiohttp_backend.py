@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp_sse import sse_response
-from till import Refused, Till, new_order_id, open_till
+from pos_till import Refused, Till, new_order_id, open_till
 
 from payroc_async import ConfigurationError, DeviceBusyError, SessionClosedError
 

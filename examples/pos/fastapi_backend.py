@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel
-from till import Refused, Till, new_order_id, open_till
+from pos_till import Refused, Till, new_order_id, open_till
 
 from payroc_async import ConfigurationError, DeviceBusyError, SessionClosedError
 

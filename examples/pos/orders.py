@@ -60,7 +60,7 @@ class Sale:
     order_amount: int
     amount: int
     idempotency_key: str = field(factory=lambda: str(uuid4()))
-    canceling: bool = False
+    canceling: bool = field(default=False, converter=bool)
     outcome: str | None = None
     authorized: int = 0
     payment_id: str | None = None
