@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse
-from pydantic import BaseModel
 from pos_till import Refused, Till, new_order_id, open_till
+from pydantic import BaseModel
 
 from payroc_async import ConfigurationError, DeviceBusyError, SessionClosedError
 

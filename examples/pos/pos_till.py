@@ -456,8 +456,10 @@ def new_order_id() -> str:
 
 
 @asynccontextmanager
-async def open_till(environ: Mapping[str, str] = os.environ) -> AsyncIterator[Till]:
+async def open_till(environ: Mapping[str, str] = os.environ, **options: Any) -> AsyncIterator[Till]:
     """A till, as the variables say: those of ``PayrocSession.from_env``, and ``POS_DATA``.
+
+    The ``options`` are for ``from_env``, such as ``timeouts``.
 
     ``POS_DATA`` is the folder of its two files, which belong together: the orders and, unless
     ``PAYROC_JOURNAL`` says otherwise, the journal.
@@ -466,7 +468,7 @@ async def open_till(environ: Mapping[str, str] = os.environ) -> AsyncIterator[Ti
     journal = journal_at(environ.get("PAYROC_JOURNAL") or str(folder / "payroc.journal"))
     async with (
         opened_orders(folder / "orders.db") as orders,
-        PayrocSession.from_env(environ, journal=journal) as session,
+        PayrocSession.from_env(environ, journal=journal, **options) as session,
     ):
         till = Till(session, journal, orders)
         asking = asyncio.create_task(till.keep_asking(), name="till, asking")
