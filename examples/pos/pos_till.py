@@ -249,7 +249,7 @@ class Till:
                 on_event=self._on_event,
             )
         except (OutcomeUnknownError, JournalError) as error:
-            await self._orders.doubt(key, str(error))
+            await self._doubt(key, error)
         except PayrocError as error:  # after every other one, no money has moved
             await self._orders.end(key, NOTHING, note=str(error))
         else:
@@ -269,6 +269,11 @@ class Till:
             note=result.response_message,
             receipt=receipt.text(PAPER),
         )
+
+    async def _doubt(self, key: str, error: Exception | None) -> None:
+        """Keep why its outcome is not known, unless it is left running on purpose."""
+        if not self._stopping:
+            await self._orders.doubt(key, str(error))
 
     def _on_event(self, event: Event) -> None:
         """Called by the session as things happen, also of what it has recovered."""
@@ -345,7 +350,7 @@ class Till:
         elif found.state in (EntryState.FAILED, EntryState.CANCELED):
             await self._orders.end(key, NOTHING, note=str(found.error))
         else:
-            await self._orders.doubt(key, str(found.error))
+            await self._doubt(key, found.error)
 
     async def _look_up(self, sale: Sale) -> None:
         """What the journal has of a sale that nobody drives: its process died too soon to say."""
@@ -407,7 +412,9 @@ class Till:
             return "new"
         last = sales[-1]
         if last.outcome is None:
-            return "running" if last.idempotency_key in self._live else "unknown"
+            # One that was in doubt stays so until it has an outcome, also while it is asked for.
+            well = last.idempotency_key in self._live and last.note is None
+            return "running" if well else "unknown"
         if _may_be_sold(sales):
             return "unpaid"
         return last.outcome if last.outcome in NOT_SETTLED else "paid"
@@ -419,6 +426,7 @@ class Till:
             "serial_number": sale.serial_number,
             "amount": _money(sale.amount),
             "canceling": sale.canceling,
+            "can_cancel": live is not None and not live.canceling,
             "outcome": sale.outcome,
             "authorized": _money(sale.authorized) if sale.authorized else None,
             "payment_id": sale.payment_id,
