@@ -23,6 +23,8 @@ async def sessions(
 ) -> AsyncIterator[Callable[..., PayrocSession]]:
     """What builds a session: from ``PAYROC_API_KEY`` and its like, or with a simulator.
 
+    It takes the other keywords of ``PayrocSession``, such as ``journal``.
+
     Args:
         script: Says what the simulator's devices do; not called without it. May be a coroutine
             function.

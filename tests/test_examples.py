@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +158,56 @@ async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
     assert (code, errors) == (1, "")
     (key,) = {one.headers["idempotency-key"] for one in gateway.requests_of("change")}
     assert f"No usable answer, repeat it under the key {key}: " in output
+
+
+async def test_kiosk() -> None:
+    """What was paid without goods is given back, and nobody gets any who has not paid in full."""
+    code, output, errors = await run_example("kiosk.py")
+    assert (code, errors) == (0, "")
+    assert [line for line in output.splitlines() if ": " in line] == [
+        "PAYROC_API_KEY is not set: these sales run on a simulator, no money moves",
+        "canceled what was running: completed",
+        "tea: approved, and reversed. Sorry",
+        "coffee: here you are",
+        "tea: declined. Another card?",
+        "tea: here you are",
+        "cake: partially approved, and reversed. Sorry",
+    ]
+
+
+async def test_kiosk_after_a_power_cut(gateway: Simulator, tmp_path: Path) -> None:
+    """A kiosk that was killed in a sale cancels it, or gives it back, before it sells on."""
+    gateway.device("1850010868").completes_on_cancel().approves()
+    extra = {**variables_of(gateway), "KIOSK_DATA": str(tmp_path)}
+    killed = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(ROOT / "examples" / "kiosk.py")),
+        env={**os.environ, **extra},
+    )
+    while not gateway.in_progress:
+        assert killed.returncode is None
+        await asyncio.sleep(0.01)
+    killed.kill()
+    await killed.wait()
+    code, output, errors = await run_example("kiosk.py", "1850010868", "tea", extra=extra)
+    assert (code, errors) == (0, "")
+    assert "coffee: approved, and reversed. Sorry" in output
+    assert output.endswith("tea: here you are\n")
+    results = [one["transactionResult"]["status"] for one in gateway.payments.values()]
+    assert sorted(results) == ["ready", "reversal"]
+
+
+async def test_many_stores() -> None:
+    """A store whose key is refused keeps no other from selling."""
+    code, output, errors = await run_example("many_stores.py")
+    assert code == 0
+    assert errors.startswith("no token from the identity service, attempt 1: HTTP 401: ")
+    assert errors.count("\n") == 1
+    _, *stores, summary = output.splitlines()
+    north, south, west = sorted(stores)
+    assert north.startswith("north   approved, payment ")
+    assert south.startswith("south   declined, payment ")
+    assert west.startswith("west    no payment: HTTP 401: ")
+    assert summary == "3 of 3 outcomes known"
 
 
 @pytest.mark.parametrize("name", ["one_sale.py", "many_devices.py", "detach_and_resume.py"])
