@@ -60,6 +60,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """The tests that the examples have of their own."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "examples/pos", *session.posargs)
+
+
+@nox.session
 def kill(session: nox.Session) -> None:
     """Five hundred processes killed in the midst of sales, and recovered; prints the counts."""
     session.install("-e", ".[dev]")

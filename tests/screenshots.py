@@ -1,16 +1,21 @@
-"""``python -m tests.screenshots``: takes the pictures of the simulator's pages that docs show."""
+"""``python -m tests.screenshots``: takes the pictures of the pages that docs show."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import tempfile
+from contextlib import suppress
 from typing import Literal
 
+import aiohttp
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from payroc_async import PayrocSession
 from payroc_async.simulator import Simulator, rate_limited
 
-from .conftest import SERIAL, sale
+from .conftest import SERIAL, sale, variables
 from .programs import ROOT
 from .test_virtual_device import CHROMIUM, button, screen, tipped
 
@@ -23,6 +28,8 @@ async def main() -> None:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM)
         for scheme in SCHEMES:
             await take(browser, scheme)
+            with tempfile.TemporaryDirectory() as folder:
+                await take_pos(browser, scheme, folder)
         await browser.close()
 
 
@@ -60,6 +67,32 @@ async def take(browser: Browser, scheme: Scheme) -> None:
         # Left open, they would be the first devices of the next gateway at this address.
         for context in browser.contexts:
             await context.close()
+
+
+async def take_pos(browser: Browser, scheme: Scheme, folder: str) -> None:
+    """The page of `examples/pos` when a sale is paid."""
+    url = "http://127.0.0.1:8000"
+    async with Simulator() as gateway:
+        backend = await asyncio.create_subprocess_exec(
+            *(sys.executable, ROOT / "examples" / "pos" / "fastapi_backend.py"),
+            env={**os.environ, **variables(gateway), "POS_DATA": folder, "PORT": "8000"},
+        )
+        async with aiohttp.ClientSession() as http:
+            while True:
+                with suppress(aiohttp.ClientConnectionError):
+                    (await http.get(url)).release()
+                    break
+                assert backend.returncode is None
+                await asyncio.sleep(0.05)
+        page = await opened(browser, scheme, url, ViewportSize(width=960, height=780))
+        await page.get_by_label("Price in USD").fill("49.99")
+        await button(page, "Charge").click()
+        await expect(page.get_by_label("Receipt")).to_be_visible()
+        await page.get_by_role("link").focus()
+        await page.screenshot(path=ROOT / "docs" / f"pos-{scheme}.png")
+        await page.context.close()
+        backend.terminate()
+        await backend.wait()
 
 
 if __name__ == "__main__":

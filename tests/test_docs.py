@@ -122,6 +122,7 @@ def test_every_page_is_in_the_index() -> None:
         "endpoints",
         "observability",
         "performance",
+        "pos-backends",
         "postgres",
         "promises",
         "testing",
@@ -190,7 +191,8 @@ def headings(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("page", "folder"), [("README.md", ROOT), ("docs/virtual-device.md", DOCS)]
+    ("page", "folder"),
+    [("README.md", ROOT), ("docs/virtual-device.md", DOCS), ("docs/pos-backends.md", DOCS)],
 )
 def test_pictures_are_there(page: str, folder: Path) -> None:
     """Each picture is there in light and dark, says what it shows, and is small enough."""
