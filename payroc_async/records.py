@@ -47,6 +47,8 @@ class Records:
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._withdrawn: set[str] = set()
         """Keys of which a withdrawal is owed."""
+        self._settling: set[str] = set()
+        """The keys of those that are being written: sales that begin at once settle at once."""
 
     async def open(self) -> None:
         """Open the journal."""
@@ -147,6 +149,9 @@ class Records:
             JournalError: It can't be done yet.
         """
         for key, write in list(self._owed.items()):
+            if key in self._settling or self._owed.get(key) is not write:
+                continue
+            self._settling.add(key)
             try:
                 with self._patience:
                     await write()
@@ -159,6 +164,8 @@ class Records:
                 raise
             except Exception as error:
                 raise JournalError(f"the journal failed: {error!r}") from error
+            finally:
+                self._settling.discard(key)
             if self._owed.get(key) is write:
                 self._no_longer_owed(key)
 
@@ -233,6 +240,9 @@ class Records:
         """It may be on disk all the same, and is not sent: nobody may find it and send it."""
 
         async def withdraw() -> None:
+            known = await self._journal.get(intent.idempotency_key)
+            if known is not None and not known.unfinished:
+                return  # by a try whose answer was lost; begun anew it would be recovered, and sent
             entry = await self._journal.begin(intent, window=self.window)
             state, release = Record(self, entry).unsent(wanted=False)
             await self._journal.write(entry, state, release=release)

@@ -267,6 +267,51 @@ async def test_a_journal_that_does_not_answer_sends_nothing(gateway: Simulator, 
     assert (await entry(path)).state is EntryState.CANCELED
 
 
+class Slow(Silent):
+    """One that has written a withdrawal too, and does not answer that until it is let."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.withdrawn, self.opens = asyncio.Event(), asyncio.Event()
+
+    async def write(self, entry: Entry, state: EntryState, **ids: Any) -> None:
+        await super().write(entry, state, **ids)
+        if state is EntryState.CANCELED:
+            self.withdrawn.set()
+            await self.opens.wait()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one after the other"])
+async def test_a_withdrawal_is_withdrawn_once(
+    gateway: Simulator, path: Path, at_once: bool
+) -> None:
+    """Sales that settle it together, or again, do not make an unfinished sale of it."""
+    journal = Slow(path)
+    session = PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=Timeouts(journal=0.5),
+        journal=journal,
+    )
+    async with session:
+        with pytest.raises(JournalError):  # of which nothing was sent
+            await session.run_sale("1", sale())
+        first = asyncio.create_task(session.run_sale("2", sale()))
+        await journal.withdrawn.wait()
+        if not at_once:
+            await asyncio.wait([first])
+            assert isinstance(first.exception(), JournalError)
+        second = asyncio.create_task(session.run_sale("3", sale()))
+        await until(lambda: session._busy.keys() >= {"3"})
+        await asyncio.sleep(UNIT)
+        journal.opens.set()
+        await asyncio.wait([first, second])
+        assert second.result().approved
+        assert [_ async for _ in session.recover()] == []
+    assert {one.serial_number: one.state for one in await entries(path)}["1"] == "canceled"
+    assert not [one for one in gateway.requests_of("submit") if "/devices/1/" in one.path]
+
+
 class Away(SQLiteJournal):
     """A journal that can be away."""
 
