@@ -18,7 +18,7 @@ __all__ = ["DEVICE", "Tills", "in_state", "shown"]
 
 DEVICE = "1850010868"
 """The serial number of ``payroc_device``."""
-Tills = Callable[[], AbstractAsyncContextManager[Till]]
+Tills = Callable[..., AbstractAsyncContextManager[Till]]
 
 
 @pytest.fixture
@@ -34,10 +34,13 @@ def environ(payroc_gateway: PayrocGateway, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def new_till(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Tills:
-    """Opens tills, one after the other, on the same files: each is the process after the last."""
+    """Opens tills, one after the other, on the same files: each is the process after the last.
+
+    Its keywords are those of ``Timeouts``.
+    """
     monkeypatch.setattr(pos_till, "ASK_EVERY", 0.02)
     timeouts = evolve(TIMEOUTS, unreachable=0.5)
-    return lambda: open_till(environ, timeouts=timeouts, retries=RETRIES)
+    return lambda **times: open_till(environ, timeouts=evolve(timeouts, **times), retries=RETRIES)
 
 
 async def shown(

@@ -339,6 +339,8 @@ class Till:
                 key = found.entry.idempotency_key
                 if key in found_here:
                     self._forget(key, found_here.pop(key))
+                if (sale := await self._orders.sale(key)) is not None:
+                    self._tell(sale.order_id)
         finally:
             for key, live in found_here.items():
                 self._forget(key, live)

@@ -107,7 +107,7 @@ async def test_declined_and_charged_anew(
     new_till: Tills, payroc_gateway: PayrocGateway, payroc_device: Device
 ) -> None:
     """A decline is shown, and the next attempt is let through under a key of its own."""
-    payroc_device.declines().approves()
+    payroc_device.declines().answers("R").approves()
     async with new_till() as till:
         await sell(till)
         order = await shown(till, ORDER, in_state("unpaid"))
@@ -117,12 +117,16 @@ async def test_declined_and_charged_anew(
         with pytest.raises(Refused):
             await sell(till, 3)
         await sell(till, 2)
+        order = await shown(till, ORDER, lambda order: order["next_attempt"] == 3)
+        assert (last(order)["outcome"], order["left"]) == ("referred", "49.99 USD")
+        await sell(till, 3)
         order = await shown(till, ORDER, in_state("paid"))
-        for attempt in (0, 3):
+        for attempt in (0, 4):
             with pytest.raises(Refused):
                 await sell(till, attempt)
-    assert [sale["outcome"] for sale in order["sales"]] == ["declined", "approved"]
-    assert len(set(payroc_gateway.keys_on(DEVICE))) == 2
+    assert [sale["outcome"] for sale in order["sales"]] == ["declined", "referred", "approved"]
+    assert payroc_gateway.amounts_on(DEVICE) == [4999, 4999, 4999]
+    assert len(set(payroc_gateway.keys_on(DEVICE))) == 3
 
 
 async def test_a_part_and_the_rest(
@@ -228,6 +232,9 @@ async def test_unknown_and_found_out(
         await payroc_gateway.stop()
         order = await shown(till, ORDER, in_state("unknown"))
         assert last(order)["note"]
+        # While it is asked for it is still in doubt, and not the customer's turn.
+        order = await shown(till, ORDER, lambda order: last(order)["steps"])
+        assert order["state"] == "unknown"
         with pytest.raises(Refused):
             await sell(till, 2)
         await payroc_gateway.start()
@@ -260,10 +267,11 @@ async def test_cancelled_by_the_next_process(
 ) -> None:
     """What a till has found running it can cancel."""
     payroc_device.never_finishes()
-    async with new_till() as till:
+    payroc_gateway.hold = 600.0  # by no answer does it learn what it is to cancel
+    async with new_till(hold=600.0) as till:
         await sell(till)
         await payroc_gateway.wait_for_instruction(DEVICE)
-    async with new_till() as till:
+    async with new_till(hold=600.0) as till:
         await shown(till, ORDER, in_state("running"))
         await till.cancel(ORDER, 1)
         order = await shown(till, ORDER, in_state("unpaid"))
