@@ -17,7 +17,7 @@ from pos_till import Refused, Till
 
 from payroc_async import ConfigurationError, DeviceBusyError, JournalError, SessionClosedError
 from payroc_async.journal import SQLiteJournal
-from payroc_async.simulator import Device
+from payroc_async.simulator import Device, edit
 from payroc_async.testing import PayrocGateway
 
 ORDER = "T-1"
@@ -108,10 +108,17 @@ async def test_declined_and_charged_anew(
 ) -> None:
     """A decline is shown, and the next attempt is let through under a key of its own."""
     payroc_device.declines().answers("R").approves()
+
+    def claim_all(payment: dict[str, Any]) -> dict[str, Any]:
+        payment["transactionResult"]["authorizedAmount"] = 4999  # of a decline, it counts nothing
+        return payment
+
+    payroc_gateway.faults.add("payment", edit(claim_all))
     async with new_till() as till:
         await sell(till)
         order = await shown(till, ORDER, in_state("unpaid"))
         assert (last(order)["outcome"], order["next_attempt"]) == ("declined", 2)
+        assert (last(order)["authorized"], order["left"]) == (None, "49.99 USD")
         assert "DECLINED" in last(order)["receipt"]
         await sell(till, 1)  # a tab that has not heard of it: shown, not repeated
         with pytest.raises(Refused):
@@ -337,8 +344,10 @@ async def test_a_journal_that_fails(
 async def test_one_process_alone(
     new_till: Tills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second process does not open the files of one that lives."""
+    """A second process does not open the files of one that lives, be they old or new."""
     monkeypatch.setattr(orders, "PATIENCE", 0.01)
+    async with new_till():
+        pass
     async with new_till():
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             async with new_till():
