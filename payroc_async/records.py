@@ -6,6 +6,7 @@ on, an error is logged, and what could not be written is owed and written when i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -47,8 +48,8 @@ class Records:
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._withdrawn: set[str] = set()
         """Keys of which a withdrawal is owed."""
-        self._settling: set[str] = set()
-        """The keys of those that are being written: sales that begin at once settle at once."""
+        self._settling: dict[str, asyncio.Future[None]] = {}
+        """Those that are being written: sales that begin at once settle at once."""
 
     async def open(self) -> None:
         """Open the journal."""
@@ -84,6 +85,8 @@ class Records:
             serial_number=serial_number,
             body=body,
         )
+        if underway := self._settling.get(idempotency_key):
+            await asyncio.wait((underway,))  # or it would be withdrawn when it is sent already
         if idempotency_key in self._withdrawn:  # it is wanted again
             self._no_longer_owed(idempotency_key)
         if self._owed:
@@ -151,7 +154,7 @@ class Records:
         for key, write in list(self._owed.items()):
             if key in self._settling or self._owed.get(key) is not write:
                 continue
-            self._settling.add(key)
+            underway = self._settling[key] = asyncio.get_running_loop().create_future()
             try:
                 with self._patience:
                     await write()
@@ -165,7 +168,8 @@ class Records:
             except Exception as error:
                 raise JournalError(f"the journal failed: {error!r}") from error
             finally:
-                self._settling.discard(key)
+                del self._settling[key]
+                underway.set_result(None)
             if self._owed.get(key) is write:
                 self._no_longer_owed(key)
 

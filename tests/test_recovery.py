@@ -312,6 +312,31 @@ async def test_a_withdrawal_is_withdrawn_once(
     assert not [one for one in gateway.requests_of("submit") if "/devices/1/" in one.path]
 
 
+async def test_what_is_being_withdrawn_is_not_sent_meanwhile(
+    gateway: Simulator, path: Path
+) -> None:
+    """A sale that is run again under its key waits for its withdrawal, and is entered after it."""
+    journal, key = Slow(path), str(uuid4())
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=Timeouts(journal=0.5),
+        journal=journal,
+    ) as session:
+        with pytest.raises(JournalError):
+            await session.run_sale("1", sale(), idempotency_key=key)
+        other = asyncio.create_task(session.run_sale("2", sale()))
+        await journal.withdrawn.wait()
+        again = asyncio.create_task(session.run_sale("1", sale(), idempotency_key=key))
+        await until(lambda: session._busy.keys() >= {"1"})
+        await asyncio.sleep(UNIT)
+        assert gateway.requests_of("submit") == []
+        journal.opens.set()
+        assert (await again).approved
+        await asyncio.wait([other])
+    assert {one.serial_number: one.state for one in await entries(path)}["1"] == "completed"
+
+
 class Away(SQLiteJournal):
     """A journal that can be away."""
 
