@@ -6,11 +6,6 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
-# With the modules whose classes a session has, but nobody makes.
-REFERENCE = [
-    *("", ".runs", ".payments", ".resources", ".simulator", ".testing", ".otel"),
-    *(".journal.entries", ".journal.sqlite", ".journal.postgres"),
-]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -31,24 +26,29 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Both type checkers, strict where it counts."""
+    """Both type checkers, strict where it counts; the samples of README and docs, too."""
     session.install("-e", ".[dev]")
     session.run("mypy")
     session.run("pyright")
+    session.run("python", "-m", "tests.samples", session.create_tmp())
+    session.run("mypy", "--allow-untyped-defs", "--allow-incomplete-defs", session.create_tmp())
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The reference from the docstrings, as HTML in build/reference."""
-    session.install("-e", ".[otel,postgres]", "pdoc>=15")
+    """The site, as HTML in build/site: what warns or leads nowhere is an error."""
+    session.install("-e", ".[docs,otel,postgres]", "pytest")
     session.run(
-        *("python", "-W", "error"),
-        # pdoc reads a constructor's annotations where the class is, not where attrs has them from,
-        # and then shows them as they are written.
-        *("-W", "ignore:Error parsing type annotation:UserWarning"),
-        *("-m", "pdoc", "--docformat", "google", "--output-directory", "build/reference"),
-        *(f"payroc_async{module}" for module in REFERENCE),
+        *("sphinx-build", "--nitpicky", "--fail-on-warning", "--keep-going", "--quiet"),
+        *("--fresh-env", "--doctree-dir", "build/doctrees", "docs", "build/site", *session.posargs),
     )
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """The sdist and the wheel in dist, with all that can be checked before an upload."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.distribution", "dist", "--release")
 
 
 @nox.session

@@ -65,7 +65,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         """The payment (refund, signature) that came of the instruction. May be awaited repeatedly.
 
         Returns:
-            The payment, approved or not: ask its ``outcome``.
+            The payment, approved or not, as its ``outcome`` says.
 
         Raises:
             InstructionError: The instruction ended otherwise, or its outcome is unknown.
@@ -83,7 +83,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         """Cancel the instruction at the gateway, unless it has ended.
 
         Returns:
-            The instruction's final state: ``canceled``, or whatever came first. If it completed,
+            The instruction's final state, ``canceled`` or whatever came first. If it completed,
             ``result()`` has the payment.
 
         Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import payroc_async
 
-__all__ = ["ROOT", "marked_blocks", "run_python", "without_slow_steps"]
+__all__ = ["ROOT", "marked_blocks", "run_pytest_module", "run_python", "without_slow_steps"]
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(payroc_async.__file__).parents[1]
@@ -49,3 +49,17 @@ async def run_python(
             process.kill()
             await process.wait()
     return process.returncode, output.decode(), without_slow_steps(problems.decode())
+
+
+async def run_pytest_module(text: str, folder: Path, *, passed: int) -> None:
+    """See a module of tests pass, in a project without settings for pytest-asyncio."""
+    module = folder / "test_pos.py"
+    module.write_text(text, encoding="utf-8")
+    ini = folder / "pytest.ini"
+    ini.write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n", encoding="utf-8")
+    code, output, _ = await run_python(
+        *("-m", "pytest", "-c", str(ini), "-p", "no:cacheprovider", str(module)),
+        extra={"PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""},
+    )
+    assert code == 0, output
+    assert f"{passed} passed" in output
