@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from .enums import AvsResult, BenefitCategory, CvvResult, EntryMethod
-from .shared import Link
+from .shared import Link, ReadOnDemand
 
 __all__ = ["Balance", "Card", "EmvTag", "SecureToken", "SecurityChecks"]
 
@@ -47,7 +47,7 @@ class Balance:
 
 
 @frozen(kw_only=True)
-class Card:
+class Card(ReadOnDemand):
     """The card that paid. Source: contract section 5. Its repr tells brand and entry alone.
 
     Attributes:

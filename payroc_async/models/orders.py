@@ -40,6 +40,7 @@ from .enums import (
     TipMode,
     TipType,
 )
+from .shared import ReadOnDemand
 
 __all__ = [
     "Breakdown",
@@ -370,7 +371,7 @@ class StandingInstructions:
 
 
 @frozen(kw_only=True)
-class RetrievedOrder:
+class RetrievedOrder(ReadOnDemand):
     """What was paid for, as read back. Source: contract section 5.
 
     ``amount`` is what was asked for, in the currency's smallest unit; what was authorized is on the

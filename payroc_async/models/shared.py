@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 
-__all__ = ["Link", "Raw"]
+__all__ = ["Link", "Raw", "ReadOnDemand"]
 
 
 class Raw(Mapping[str, Any]):
@@ -33,6 +33,32 @@ class Raw(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<Raw: {len(self)} members>"
+
+
+class ReadOnDemand:
+    """A model whose details are read from their JSON when somebody asks for them.
+
+    Details are optional fields that are models themselves, or lists. Most sales' are never looked
+    at, and reading them all costs more than all else of a payment. Read or not, a model is the
+    same: its details are compared, copied and pickled as if they had always been there.
+    """
+
+    __slots__ = ("_details",)
+    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any]], Any]]] = {}
+    """What reads each detail; set by the codec."""
+
+    def __init_subclass__(cls) -> None:
+        cls._readers = {}
+
+    if not TYPE_CHECKING:  # else any name would pass for a field
+
+        def __getattr__(self, name: str) -> Any:
+            # Asked where a slot is empty: for a detail that was not read yet.
+            if name not in self._readers:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            detail = self._readers[name](self._details)
+            object.__setattr__(self, name, detail)
+            return detail
 
 
 @frozen(kw_only=True)

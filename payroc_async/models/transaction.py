@@ -18,7 +18,7 @@ from .enums import (
     TransactionType,
 )
 from .orders import RetrievedOrder
-from .shared import Raw
+from .shared import Raw, ReadOnDemand
 
 if TYPE_CHECKING:
     from .receipt import Copy, Receipt
@@ -58,7 +58,7 @@ class CustomField:
 
 
 @frozen(kw_only=True, repr=False)
-class Transaction:
+class Transaction(ReadOnDemand):
     """What a payment and a refund have in common. Source: contract section 5.
 
     Attributes:
