@@ -153,7 +153,7 @@ class Transport:
         decipher: Callable[[Answer], T],
         *,
         held: bool = False,
-        backoff: Backoff | None = None,
+        backoff: Callable[[], Backoff] | None = None,
     ) -> T:
         """What ``decipher`` makes of the answer, after as many tries as ``backoff`` allows.
 
@@ -161,7 +161,8 @@ class Transport:
             request: The request; every try sends the same bytes.
             decipher: Turns an answer into a value, or raises one of our errors.
             held: Whether the gateway holds the answer while nothing changes.
-            backoff: Decides about retries; by default the session's ``RetryPolicy``.
+            backoff: Makes what decides about retries, once there is a failure; by default the
+                session's ``RetryPolicy`` does.
 
         Raises:
             PayrocError: The last try's failure, or why there is no token.
@@ -183,7 +184,8 @@ class Transport:
             except PayrocError as error:
                 failure = error
             lost = may_have_taken_effect(failure)
-            hook = backoff or Backoff(self._retries, on_retry=partial(_log_retry, request))
+            policy = self._retries
+            hook = backoff() if backoff else Backoff(policy, on_retry=partial(_log_retry, request))
             async for attempt in _Attempts(hook):
                 token = await self.bearer.get()
                 with attempt:
