@@ -91,6 +91,42 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     ``record`` of another process it goes on where that one has ended: it may have been submitted.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_acceptance",
+        "_ambiguous",
+        "_believe_proxies_until",
+        "_body",
+        "_cancel_reason",
+        "_detaching",
+        "_give_up_at",
+        "_is_accepted",
+        "_key_is_callers",
+        "_loop",
+        "_may_exist",
+        "_on_cancel",
+        "_on_event",
+        "_record",
+        "_records",
+        "_retries",
+        "_steps",
+        "_timeout",
+        "_timeouts",
+        "_transport",
+        "_unknown_status_logged",
+        "error",
+        "idempotency_key",
+        "instruction",
+        "instruction_id",
+        "kind",
+        "on_end",
+        "request",
+        "resource",
+        "serial_number",
+        "task",
+        "unwatched",
+    )
+
     def __init__(
         self,
         kind: Kind[InstructionT, ResourceT],

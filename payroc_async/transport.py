@@ -12,6 +12,7 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
+from http.cookies import BaseCookie
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -122,7 +123,7 @@ class Transport:
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
-                cookie_jar=aiohttp.DummyCookieJar(),
+                cookie_jar=_NoCookies(),
                 headers={"User-Agent": USER_AGENT},
                 response_class=_Response,
             )
@@ -305,6 +306,17 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
         error,
         extra={"idempotency_key": request.idempotency_key},
     )
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Keeps no cookie, and says so with one object for all requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._none: BaseCookie[str] = BaseCookie()
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        return self._none
 
 
 class _Response(aiohttp.ClientResponse):

@@ -8,13 +8,13 @@ from typing import Any
 from attrs import field, frozen
 
 from .enums import InstructionStatus
-from .shared import Link, Raw
+from .shared import Link, Raw, ReadOnDemand
 
 __all__ = ["Instruction", "PaymentInstruction", "RefundInstruction", "SignatureInstruction"]
 
 
 @frozen(kw_only=True)
-class Instruction:
+class Instruction(ReadOnDemand):
     """What every kind of instruction says. Source: contract section 3.
 
     ``completed`` means that the device is done, not that anything was approved: that is on what the
