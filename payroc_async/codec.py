@@ -1,7 +1,8 @@
 """From JSON to models and back: one cattrs converter, camelCase on the wire by rule.
 
 An answer's required fields must be readable. An optional one that is not is dropped with a warning:
-a payment's outcome must not be lost because of a detail. No error and no log line holds a value.
+a payment's outcome must not be lost because of a detail. Most details are read, and warned of, when
+they are asked for. No error and no log line holds a value.
 """
 
 from __future__ import annotations
