@@ -22,7 +22,7 @@ import attrs
 import orjson
 
 from . import plots
-from .contenders import CONTENDERS, available
+from .contenders import CONTENDERS, LAYER_NAMES, available
 from .loops import has
 from .worker import Gateway, Job, Worker
 
@@ -211,6 +211,26 @@ def latency(gateway: Gateway, plan: Plan) -> list[Job]:
     return rows
 
 
+def layers(gateway: Gateway, plan: Plan) -> list[Job]:
+    """Processor time of a sale, ms, with one layer of the SDK after the other; by collector."""
+    rows = []
+    for devices in (100, plan.many):
+        for collector in ("on", "frozen", "off"):
+
+            def do(worker: Worker, devices: int = devices, collector: str = collector) -> float:
+                options = {"sales": max(1, 1000 // devices), "collector": collector}
+                result = worker.do("cost", {"together": devices}, devices=devices, **options)
+                taken: float = result["processor"]
+                return taken
+
+            values = alternate(gateway, [BARE, *LAYER_NAMES, SDK], 2 * plan.rounds, do)
+            row = summary(values, devices=devices, collector=collector)
+            row["ratios"] = {name: ratio(values, name) for name in (*LAYER_NAMES, SDK)}
+            print("    ", *(f"{name} {value:.2f}" for name, value in row["ratios"].items()))
+            rows.append(row)
+    return rows
+
+
 def growth(gateway: Gateway, plan: Plan) -> list[Job]:
     """Processor time of a sale, ms, by status requests without a change and by refusals."""
     rows = []
@@ -282,7 +302,7 @@ def start(gateway: Gateway, plan: Plan) -> list[Job]:
 
 PARTS: dict[str, Callable[[Gateway, Plan], list[Job]]] = {
     part.__name__: part
-    for part in (cost, steady, memory, latency, growth, soak, imports, structuring, start)
+    for part in (cost, steady, layers, memory, latency, growth, soak, imports, structuring, start)
 }
 
 

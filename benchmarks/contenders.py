@@ -18,7 +18,7 @@ import orjson
 
 from .loops import has
 
-__all__ = ["CONTENDERS", "Contender", "available", "make"]
+__all__ = ["CONTENDERS", "LAYER_NAMES", "Contender", "available", "make"]
 
 API_KEY = "bench-key"
 TERMINAL = "1234001"
@@ -291,6 +291,10 @@ CONTENDERS: dict[str, tuple[type[Contender], str]] = {
 """By name, and the package that each needs."""
 
 
+LAYER_NAMES = ("transport", "models")
+"""The SDK in part: see ``layers.py``."""
+
+
 def available(name: str) -> bool:
     """Whether what this contender needs is installed."""
     return has(CONTENDERS[name][1])
@@ -299,4 +303,8 @@ def available(name: str) -> bool:
 def make(name: str) -> Contender:
     """A contender by its name; the SDK with a journal is ``payroc_async+PLACE``."""
     name, _, place = name.partition("+")
+    if name in LAYER_NAMES:
+        # Not above: it imports the SDK, and which version of it, the worker is told.
+        layer: Contender = importlib.import_module(".layers", __package__).LAYERS[name]()
+        return layer
     return Sdk(place) if place else CONTENDERS[name][0]()

@@ -76,14 +76,25 @@ async def tills(contender: Contender, devices: int, sales: int) -> None:
 
 
 async def cost(contender: Contender, url: str, job: Job) -> Job:
-    """Processor and wall time of a sale, in ms; ``warm``: once the connections are made."""
+    """Processor and wall time of a sale, in ms; ``warm``: once the connections are made.
+
+    ``collector`` is the garbage collector's part: "on", "off", or "frozen" (all that is there
+    before the sales is left out of it, as by ``gc.freeze()``).
+    """
     devices, sales = job["devices"], job["sales"]
     if job.get("warm", True):
         await tills(contender, devices, 1)
     gc.collect()
+    collector = job.get("collector", "on")
+    if collector == "off":
+        gc.disable()
+    elif collector == "frozen":
+        gc.freeze()
     wall, processor = time.perf_counter(), time.process_time()
     await tills(contender, devices, sales)
     processor, wall = time.process_time() - processor, time.perf_counter() - wall
+    gc.enable()
+    gc.unfreeze()
     sales *= devices
     return {"processor": processor / sales * 1000, "wall": wall / sales * 1000}
 

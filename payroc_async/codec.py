@@ -1,7 +1,8 @@
 """From JSON to models and back: one cattrs converter, camelCase on the wire by rule.
 
 An answer's required fields must be readable. An optional one that is not is dropped with a warning:
-a payment's outcome must not be lost because of a detail. No error and no log line holds a value.
+a payment's outcome must not be lost because of a detail. Most details are read, and warned of, when
+they are asked for. No error and no log line holds a value.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from .errors import ResponseFormatError
 from .logs import get_logger
 from .models import ClosedLoopOptions, OpenEnum, Page
+from .models.shared import ReadOnDemand
 
 __all__ = [
     "decode",
@@ -158,11 +160,17 @@ def _model_reader(cls: type[Any]) -> Hook:
     Most fields are optional, most of those are not there, and most that are there are plain.
     """
     fields: list[tuple[str, str, Any, Hook, Any]] = []
+    details: list[tuple[str, str]] = []
+    on_demand = issubclass(cls, ReadOnDemand)
     for field in attrs.fields(attrs.resolve_types(cls)):
-        wanted = _without_none(field.type) if _is_optional(field.type) else field.type
+        key, wanted = _camel_case(field.name), _without_none(field.type)
         read = _as_is if field.name == "raw" else converter.get_structure_hook(wanted)
-        plain = wanted if wanted in (str, int, bool) else None
-        fields.append((_camel_case(field.name), field.name, plain, read, wanted))
+        if on_demand and _is_detail(field):
+            details.append((key, field.name))
+            cls._readers[field.name] = _detail_reader(field, f"{cls.__name__}.{key}")
+        else:
+            plain = wanted if wanted in (str, int, bool) else None
+            fields.append((key, field.name, plain, read, wanted))
     has_raw = "raw" in attrs.fields_dict(cls)
 
     def hook(value: Any, _: Any) -> Any:
@@ -176,9 +184,39 @@ def _model_reader(cls: type[Any]) -> Hook:
                 given[name] = found if type(found) is plain else read(found, wanted)
         if has_raw:
             given["raw"] = value
-        return cls(**given)  # a required one that is missing is missed here
+        model = cls(**given)  # a required one that is missing is missed here
+        for key, name in details:
+            if get(key) is not None:
+                object.__delattr__(model, name)  # the default
+                object.__setattr__(model, "_details", value)
+        return model
 
     return hook
+
+
+def _is_detail(field: attrs.Attribute[Any]) -> bool:
+    """Whether a field can be left to be read on demand: no answer is refused for it."""
+    wanted = _without_none(field.type)
+    return field.default is not attrs.NOTHING and (attrs.has(wanted) or _is_tuple(wanted))
+
+
+def _detail_reader(field: attrs.Attribute[Any], path: str) -> Callable[[Mapping[str, Any]], Any]:
+    wanted, key = _without_none(field.type), _camel_case(field.name)
+    read = converter.get_structure_hook(wanted)
+
+    def read_detail(details: Mapping[str, Any]) -> Any:
+        value = details[key]
+        try:
+            return read(value, wanted)
+        except Exception:
+            pass  # it holds values
+        try:
+            return _read_value(value, wanted, path)
+        except _Unreadable as unreadable:
+            logger.warning("an optional field could not be read: %s", unreadable)
+            return field.default
+
+    return read_detail
 
 
 def _is_optional(cls: Any) -> bool:
@@ -197,6 +235,8 @@ def _optional_reader(cls: Any) -> Hook:
 
 
 def _without_none(cls: Any) -> Any:
+    if not _is_optional(cls):
+        return cls
     return next(kind for kind in get_args(cls) if kind is not type(None))
 
 
@@ -321,8 +361,7 @@ def _read_model(value: Any, cls: type[Any], path: str) -> Any:
 
 
 def _read_value(value: Any, cls: Any, path: str) -> Any:
-    if _is_optional(cls):
-        cls = _without_none(cls)
+    cls = _without_none(cls)
     if _is_tuple(cls) and isinstance(value, list):
         item = get_args(cls)[0]
         return tuple(_read_value(each, item, f"{path}[{i}]") for i, each in enumerate(value))

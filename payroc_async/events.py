@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from .models import Link, Payment, Refund, Signature
+from .models.shared import Model
 
 __all__ = [
     "CancelReason",
@@ -30,8 +31,8 @@ status.
 """
 
 
-@frozen(kw_only=True)
-class Event:
+@frozen(kw_only=True, eq=False, repr=False)
+class Event(Model):
     """What every event says: which instruction it is about.
 
     ``serial_number`` and ``idempotency_key`` are None for an instruction that was resumed by its
@@ -44,17 +45,17 @@ class Event:
     kind: Literal["payment", "refund", "signature"] = "payment"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Submitted(Event):
     """The gateway has accepted the instruction and sends it to the device."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class StillInProgress(Event):
     """A status request was answered, or timed out, without a change."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Retrying(Event):
     """A request failed and is about to be repeated.
 
@@ -66,14 +67,14 @@ class Retrying(Event):
     delay: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class CancelRequested(Event):
     """The instruction is about to be cancelled at the gateway."""
 
     reason: CancelReason
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Canceled(Event):
     """The instruction is cancelled: no payment will come of it.
 
@@ -81,21 +82,21 @@ class Canceled(Event):
     """
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Failed(Event):
     """The instruction failed: no payment will come of it."""
 
     error_message: str | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Completed(Event):
     """The instruction has completed; the link leads to what came of it."""
 
     link: Link
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Settled(Event):
     """The payment, refund or signature was read: the outcome is known."""
 

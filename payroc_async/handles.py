@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import Future
+from collections.abc import Awaitable
 from typing import Generic, NoReturn, TypeVar
 
 from .instructions import ENDED, InstructionRun
@@ -57,7 +58,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     async def _accepted(self) -> None:
         """Wait until the gateway has accepted the instruction."""
-        await self._wait(until=self._run.accepted)
+        await self._wait(until=self._run.accepted())
         if self._run.instruction_id is None:
             self._raise()
 
@@ -103,27 +104,31 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         assert self._run.error is not None
         raise self._run.error
 
-    async def _wait(self, until: asyncio.Future[None] | None = None) -> None:
+    def _wait(self, until: Future[None] | None = None) -> Awaitable[None]:
+        return outlast(
+            self._run.task,
+            until=until,
+            grace=self._grace,
+            on_cancel=self._let_go,
+            on_left=self._left,
+        )
+
+    def _let_go(self) -> None:
+        self._run.let_go("caller")
+
+    def _left(self) -> None:
+        """Say what the caller, who was cancelled, is not told."""
         run = self._run
-        try:
-            await outlast(
-                run.task,
-                until=until,
-                grace=self._grace,
-                on_cancel=lambda: run.let_go("caller"),
+        if not run.task.done():
+            run.unwatched = True
+            logger.error(
+                "not confirmed in %g s, going on in the background: cancelling the %s "
+                "instruction %s on device %s",
+                self._grace,
+                run.kind.noun,
+                run.instruction_id,
+                run.serial_number,
+                extra=run.log_fields(),
             )
-        except asyncio.CancelledError:
-            if not run.task.done():
-                run.unwatched = True
-                logger.error(
-                    "not confirmed in %g s, going on in the background: cancelling the %s "
-                    "instruction %s on device %s",
-                    self._grace,
-                    run.kind.noun,
-                    run.instruction_id,
-                    run.serial_number,
-                    extra=run.log_fields(),
-                )
-            elif run.resource is not None and not run.unwatched:
-                run.log_unheard()
-            raise
+        elif run.resource is not None and not run.unwatched:
+            run.log_unheard()

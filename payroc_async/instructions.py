@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Generic, Literal, TypeVar
 from weakref import ref
 
@@ -47,6 +48,7 @@ from .kinds import Kind
 from .logs import ABOUT, get_logger
 from .models import Instruction, InstructionStatus
 from .protocol import (
+    Answer,
     cancel_request,
     decipher_instruction,
     decipher_resource,
@@ -88,6 +90,42 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     Given are either ``body`` and ``idempotency_key``, to submit it, or ``instruction_id``. With the
     ``record`` of another process it goes on where that one has ended: it may have been submitted.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_acceptance",
+        "_ambiguous",
+        "_believe_proxies_until",
+        "_body",
+        "_cancel_reason",
+        "_detaching",
+        "_give_up_at",
+        "_is_accepted",
+        "_key_is_callers",
+        "_loop",
+        "_may_exist",
+        "_on_cancel",
+        "_on_event",
+        "_record",
+        "_records",
+        "_retries",
+        "_steps",
+        "_timeout",
+        "_timeouts",
+        "_transport",
+        "_unknown_status_logged",
+        "error",
+        "idempotency_key",
+        "instruction",
+        "instruction_id",
+        "kind",
+        "on_end",
+        "request",
+        "resource",
+        "serial_number",
+        "task",
+        "unwatched",
+    )
 
     def __init__(
         self,
@@ -137,6 +175,10 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._cancel_reason: CancelReason | None = None
         self._detaching = False
         self._steps = Steps(on_stranger=self._stranger)
+        self._acceptance: asyncio.Future[None] | None = None
+        self._is_accepted = False
+        self.on_end: Callable[[InstructionRun[Any, Any]], object]
+        """Told when the task has ended, in whatever way; set before the start."""
         self.unwatched = False
         """Set when the caller has gone on without waiting for the end."""
         self._unknown_status_logged = False
@@ -146,14 +188,22 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     def start(self) -> None:
         """Start the driving task, in the running loop."""
         self._loop = asyncio.get_running_loop()
-        self.accepted: asyncio.Future[None] = self._loop.create_future()
         about = self.serial_number or self.instruction_id
+        context = copy_context()  # one for all: each that asyncio makes by itself is another copy
         self.task = self._loop.create_task(
-            self._drive(), name=f"payroc {self.kind.noun} instruction, {about}"
+            self._drive(), name=f"payroc {self.kind.noun} instruction, {about}", context=context
         )
         self._steps.belong_to(self.task)
         # Also when the task is cancelled before its first step, in which it never runs.
-        self.task.add_done_callback(self._ended)
+        self.task.add_done_callback(self._ended, context=context)
+
+    def accepted(self) -> asyncio.Future[None]:
+        """Done once the gateway has accepted the instruction, or the task has ended."""
+        if self._acceptance is None:
+            self._acceptance = self._loop.create_future()
+            if self._is_accepted or self.task.done():
+                self._acceptance.set_result(None)
+        return self._acceptance
 
     def listen(self, listener: OnEvent) -> None:
         """Have a listener, which never raises, told of each event before the caller's own is."""
@@ -191,8 +241,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self.error = self._unknown(ended) if self._may_exist else self._canceled_unsent()
             if self._record is not None:
                 (self._record.owe_release if self._may_exist else self._record.owe_unsent)()
-        if not self.accepted.done():
-            self.accepted.set_result(None)
+        self._accepted()
+        self.on_end(self)
 
     # The life of an instruction ----------
 
@@ -235,7 +285,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     async def _submit(self) -> None:
         """Step 1: submit the instruction to the device, under one key, whatever is lost."""
         # Without a token nothing can leave: until there is one, the sale can simply be dropped.
-        await self._steps.interruptibly(self._transport.bearer.get)
+        with self._steps.interruptible:
+            await self._transport.bearer.get()
         if self._unwanted() and not self._may_exist:
             raise self._canceled_unsent()
         assert self.serial_number is not None
@@ -243,7 +294,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         if self._records is not None and self._record is None:
             await self._steps.insist(self._begin_record)
             if self.instruction_id is not None:
-                self._accepted()
+                self._submitted()
                 return
             if self._unwanted():
                 raise self._canceled_unsent()
@@ -255,8 +306,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self.instruction = await self._persist(
                 lambda: self._transport.call(
                     request,
-                    lambda answer: decipher_instruction(self.kind, answer),
-                    backoff=self._backoff(self._keep_submitting),
+                    self._decipher,
+                    backoff=lambda: self._backoff(self._keep_submitting),
                 ),
                 lambda error: self._ambiguous and self._worthwhile(error),
             )
@@ -268,14 +319,19 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
                 raise self._canceled_unsent() from error
             raise
         self.instruction_id = self.instruction.instruction_id
-        self._accepted()
+        self._submitted()
         if self._record is not None:
             await self._steps.insist(self._record_submission)
 
-    def _accepted(self) -> None:
+    def _submitted(self) -> None:
         self._emit(Submitted)
         logger.debug("accepted by the gateway")
-        self.accepted.set_result(None)
+        self._accepted()
+
+    def _accepted(self) -> None:
+        self._is_accepted = True
+        if self._acceptance is not None and not self._acceptance.done():
+            self._acceptance.set_result(None)
 
     def _keep_submitting(self, error: Exception, failures: int) -> bool:
         if may_have_taken_effect(error) and not self._ambiguous:
@@ -296,7 +352,8 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         while self.instruction is None or self.instruction.status not in ENDED:
             if self._unwanted():
                 return None
-            await self._steps.interruptibly(self._view_status)
+            with self._steps.interruptible:
+                await self._view_status()
         return self.instruction
 
     async def _view_status(self) -> None:
@@ -306,9 +363,9 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         try:
             self.instruction = await self._transport.call(
                 status_request(self.kind, self.instruction_id),
-                lambda answer: decipher_instruction(self.kind, answer, self.instruction_id),
+                self._decipher,
                 held=True,
-                backoff=self._backoff(self._keep_asking),
+                backoff=self._asking_backoff,
             )
         except PayrocError as error:
             held = self._loop.time() - asked >= self._timeouts.poll_interval
@@ -327,6 +384,12 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self._note_unknown_status(self.instruction.status)
             self._emit(StillInProgress)
         await asyncio.sleep(max(0.0, asked + self._timeouts.poll_interval - self._loop.time()))
+
+    def _decipher(self, answer: Answer) -> InstructionT:
+        return decipher_instruction(self.kind, answer, self.instruction_id)
+
+    def _asking_backoff(self) -> Backoff:
+        return self._backoff(self._keep_asking)
 
     def _keep_asking(self, error: Exception, failures: int) -> bool:
         return not _no_change(error) and self._worthwhile(error, failures)
@@ -396,7 +459,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         await self._transport.call(
             cancel_request(self.kind, self.instruction_id),
             decipher_success,
-            backoff=self._backoff(
+            backoff=lambda: self._backoff(
                 lambda error, failures: worth_retrying(error) and self._loop.time() < until
             ),
         )
@@ -416,7 +479,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             lambda: self._transport.call(
                 request,
                 lambda answer: decipher_resource(self.kind, answer, request),
-                backoff=self._backoff(self._worthwhile),
+                backoff=lambda: self._backoff(self._worthwhile),
             ),
             self._worthwhile,
         )

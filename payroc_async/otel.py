@@ -281,7 +281,7 @@ class _TracedTransport(Transport):
         decipher: Callable[[Answer], T],
         *,
         held: bool = False,
-        backoff: Backoff | None = None,
+        backoff: Callable[[], Backoff] | None = None,
     ) -> T:
         before = _TRIES.set(count())
         try:

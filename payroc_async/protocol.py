@@ -36,6 +36,7 @@ from .errors import (
 )
 from .kinds import Kind, Resource
 from .models import Instruction, InstructionStatus, Link, Page
+from .models.shared import Model
 
 __all__ = [
     "Answer",
@@ -64,8 +65,8 @@ InstructionT = TypeVar("InstructionT", bound=Instruction)
 ResourceT = TypeVar("ResourceT")
 
 
-@frozen
-class Request:
+@frozen(eq=False, repr=False)
+class Request(Model):
     """One request to the API, complete but for the token.
 
     ``path`` is percent-encoded and goes below the API's base. ``body`` was serialised once, so that
@@ -79,8 +80,8 @@ class Request:
     idempotency_key: str | None = None
 
 
-@frozen
-class Answer:
+@frozen(eq=False, repr=False)
+class Answer(Model):
     """An HTTP answer, read whole. Look headers up in lower case."""
 
     status: int
@@ -88,8 +89,8 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-@frozen
-class Token:
+@frozen(eq=False, repr=False)
+class Token(Model):
     """A Bearer token and its life in seconds; None if the answer gave none that can be read."""
 
     value: str = field(repr=False)

@@ -495,12 +495,12 @@ class Runs:
     def _own(
         self, run: InstructionRun[InstructionT, ResourceT]
     ) -> InstructionHandle[InstructionT, ResourceT]:
+        run.on_end = self._disown
         if self._telemetry is None:
             run.start()
         else:
             self._telemetry.start(run)
         self._runs.add(run)
-        run.task.add_done_callback(lambda _: self._disown(run))
         return InstructionHandle(run, self._timeouts.cancel_grace)
 
     def _disown(self, run: InstructionRun[Any, Any]) -> None:

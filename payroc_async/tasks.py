@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
@@ -21,6 +21,7 @@ async def outlast(
     until: asyncio.Future[Any] | None = None,
     grace: float,
     on_cancel: Callable[[], object],
+    on_left: Callable[[], object] | None = None,
 ) -> None:
     """Wait until ``task`` is done; a cancellation of the waiter does not reach it.
 
@@ -31,6 +32,7 @@ async def outlast(
         until: What to wait for instead, as long as the waiter is not cancelled.
         grace: Seconds to go on waiting after the waiter was cancelled.
         on_cancel: Called once, when the waiter is cancelled for the first time.
+        on_left: Called once, when a waiter that was cancelled waits no longer.
 
     Raises:
         asyncio.CancelledError: The waiter was cancelled, and the task has ended or the grace is
@@ -52,7 +54,11 @@ async def outlast(
     finally:
         awaited.remove_done_callback(wake)
     on_cancel()
-    await settle((task,), grace)
+    try:
+        await settle((task,), grace)
+    finally:
+        if on_left is not None:
+            on_left()
     raise cancelled
 
 
@@ -129,19 +135,20 @@ class Steps:
         self._aborting = True
         self._task.cancel()
 
-    async def interruptibly(self, step: Callable[[], Awaitable[object]]) -> None:
-        """Do what ``interrupt`` may break off; then it returns as if it were done."""
+    @property
+    def interruptible(self) -> Self:
+        """Around what ``interrupt`` may break off; then it goes on behind it as if it were done."""
+        return self
+
+    def __enter__(self) -> None:
         self._interruptible = True
-        try:
-            await step()
-        except asyncio.CancelledError:
-            self._interruptible = False
-            if not self._goes_on():
-                raise
-        finally:
-            self._interruptible = False
-            # A step that swallowed it, as a timeout may that struck together with it.
-            self._settle_interruption()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self._interruptible = False
+        goes_on = isinstance(error, asyncio.CancelledError) and self._goes_on()
+        # A step that swallowed it, as a timeout may that struck together with it.
+        self._settle_interruption()
+        return goes_on
 
     async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done: whoever cancels the task, it is done again.

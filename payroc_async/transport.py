@@ -12,6 +12,7 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
+from http.cookies import BaseCookie
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -122,7 +123,7 @@ class Transport:
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
-                cookie_jar=aiohttp.DummyCookieJar(),
+                cookie_jar=_NoCookies(),
                 headers={"User-Agent": USER_AGENT},
                 response_class=_Response,
             )
@@ -153,7 +154,7 @@ class Transport:
         decipher: Callable[[Answer], T],
         *,
         held: bool = False,
-        backoff: Backoff | None = None,
+        backoff: Callable[[], Backoff] | None = None,
     ) -> T:
         """What ``decipher`` makes of the answer, after as many tries as ``backoff`` allows.
 
@@ -161,7 +162,8 @@ class Transport:
             request: The request; every try sends the same bytes.
             decipher: Turns an answer into a value, or raises one of our errors.
             held: Whether the gateway holds the answer while nothing changes.
-            backoff: Decides about retries; by default the session's ``RetryPolicy``.
+            backoff: Makes what decides about retries, once there is a failure; by default the
+                session's ``RetryPolicy`` does.
 
         Raises:
             PayrocError: The last try's failure, or why there is no token.
@@ -183,7 +185,8 @@ class Transport:
             except PayrocError as error:
                 failure = error
             lost = may_have_taken_effect(failure)
-            hook = backoff or Backoff(self._retries, on_retry=partial(_log_retry, request))
+            policy = self._retries
+            hook = backoff() if backoff else Backoff(policy, on_retry=partial(_log_retry, request))
             async for attempt in _Attempts(hook):
                 token = await self.bearer.get()
                 with attempt:
@@ -303,6 +306,17 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
         error,
         extra={"idempotency_key": request.idempotency_key},
     )
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Keeps no cookie, and says so with one object for all requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._none: BaseCookie[str] = BaseCookie()
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        return self._none
 
 
 class _Response(aiohttp.ClientResponse):

@@ -60,8 +60,9 @@ async def test_p4_a_second_interruption_is_heard_after_a_step_that_swallowed_the
         await asyncio.sleep(LONG)
 
     async def body() -> None:
-        await steps_.interruptibly(stubborn)
-        await steps_.interruptibly(obedient)
+        for step in (stubborn, obedient):
+            with steps_.interruptible:
+                await step()
 
     steps_ = Steps(on_stranger=lambda: None)
     task = asyncio.create_task(body(), name="stepper")
@@ -134,7 +135,7 @@ async def test_p8_a_reset_of_a_kept_connection_is_not_repeated_by_aiohttp() -> N
             await transport.call(
                 Request("GET", "/any"),
                 decipher_success,
-                backoff=Backoff(RetryPolicy(attempts=1)),
+                backoff=lambda: Backoff(RetryPolicy(attempts=1)),
             )
     finally:
         await transport.close()

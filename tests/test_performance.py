@@ -49,7 +49,7 @@ def test_a_request_holds_no_more_than_its_bytes() -> None:
     assert held < 2000
 
 
-@pytest.mark.parametrize("name", ["payroc_async", "aiohttp", "floor"])
+@pytest.mark.parametrize("name", ["payroc_async", "models", "transport", "aiohttp", "floor"])
 def test_the_benchmarks_run(name: str) -> None:
     """Each contender gets its sales done, also with looks, refusals and times of their own."""
     with Gateway() as gateway, Worker(name, gateway) as worker:

@@ -493,6 +493,11 @@ async def no_stepper_is_left() -> AsyncIterator[None]:
         await stepper.ended()
 
 
+async def interruptibly(steps_: Steps, step: Callable[[], Awaitable[object]]) -> None:
+    with steps_.interruptible:
+        await step()
+
+
 class Gate:
     """A step that waits to be opened, and counts how often it was begun."""
 
@@ -519,12 +524,12 @@ async def test_steps_return_what_the_step_does() -> None:
     gate = Gate()
     gate.event.set()
     assert await steps_.insist(gate) == "through"
-    await steps_.interruptibly(gate)
+    await interruptibly(steps_, gate)
     assert gate.begun == 2
     with pytest.raises(ValueError, match="its own"):
         await steps_.insist(fail)
     with pytest.raises(ValueError, match="its own"):
-        await steps_.interruptibly(fail)
+        await interruptibly(steps_, fail)
 
 
 @pytest.mark.parametrize("times", [1, 2, 10])
@@ -533,7 +538,7 @@ async def test_an_interruptible_step_is_broken_off_once(times: int) -> None:
     first, second = Gate(), Gate()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
+        await interruptibly(steps_, first)
         await steps_.insist(second)
 
     stepper = Stepper(body)
@@ -569,7 +574,7 @@ async def test_between_steps_there_is_nothing_to_interrupt() -> None:
     first.event.set()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
+        await interruptibly(steps_, first)
         await between.wait()
 
     stepper = Stepper(body)
@@ -605,7 +610,7 @@ async def test_p3_a_strangers_cancellation_ends_an_interruptible_step_as_if_done
     first, second = Gate(), Gate()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
+        await interruptibly(steps_, first)
         await steps_.insist(second)
 
     stepper = Stepper(body)
@@ -625,8 +630,8 @@ async def test_p3_interrupted_from_within_on_stranger() -> None:
     first, second = Gate(), Gate()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
-        await steps_.interruptibly(second)
+        await interruptibly(steps_, first)
+        await interruptibly(steps_, second)
 
     stepper = Stepper(body)
     stepper.steps._on_stranger = stepper.steps.interrupt
@@ -640,11 +645,11 @@ async def test_p3_interrupted_from_within_on_stranger() -> None:
     assert stepper.task.exception() is None
 
 
-@pytest.mark.parametrize("how", ["insist", "interruptibly"])
-async def test_abort_ends_the_task_now(how: str) -> None:
+@pytest.mark.parametrize("how", [Steps.insist, interruptibly])
+async def test_abort_ends_the_task_now(how: Callable[..., Awaitable[object]]) -> None:
     """`abort` ends the present step and the task, whichever kind of step it is."""
     gate = Gate()
-    stepper = Stepper(lambda steps_: getattr(steps_, how)(gate))
+    stepper = Stepper(lambda steps_: how(steps_, gate))
     await steps()
     stepper.steps.abort()
     await stepper.ended()
@@ -657,7 +662,7 @@ async def test_abort_wins_over_an_interruption() -> None:
     first, second = Gate(), Gate()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
+        await interruptibly(steps_, first)
         await steps_.insist(second)
 
     stepper = Stepper(body)
@@ -674,7 +679,7 @@ async def test_an_interruption_as_the_step_ends_leaves_nothing_behind() -> None:
     first, second = Gate(), Gate()
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(first)
+        await interruptibly(steps_, first)
         await steps_.insist(second)
 
     stepper = Stepper(body)
@@ -701,7 +706,7 @@ async def test_an_interruption_of_a_step_that_can_not_be_stopped_is_kept_for_no_
             await asyncio.sleep(0)
 
     async def body(steps_: Steps) -> None:
-        await steps_.interruptibly(stubborn)
+        await interruptibly(steps_, stubborn)
         await steps_.insist(second)
 
     stepper = Stepper(body)

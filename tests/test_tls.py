@@ -120,7 +120,7 @@ async def test_p7_whom_nobody_vouches_for_gets_no_token(box: MiddleBox) -> None:
     """By default a server's certificate is checked, before anything is sent."""
     transport = await opened(box, None)
     with pytest.raises(e.TransportError, match="certificate") as caught:
-        await transport.call(GET, decipher_success, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once)
     await transport.close()
     assert not caught.value.request_sent
     assert box.heads == []

@@ -273,7 +273,7 @@ async def test_p6_a_401_drops_the_token_and_repeats_once(
 ) -> None:
     """The same request goes out once more, with the next token."""
     wire.replies = [UNAUTHORIZED, OK]
-    await transport.call(request_, decipher_success, backoff=once())
+    await transport.call(request_, decipher_success, backoff=once)
     first, second = wire.seen
     assert first.headers.pop("authorization") == "Bearer canary-1"
     assert second.headers.pop("authorization") == "Bearer canary-2"
@@ -387,7 +387,7 @@ async def test_aiohttps_exceptions_stop_here(
     """Each becomes one of ours, which tells whether the request may have been received."""
     answers.get(API + GET.path, exception=raised)
     with pytest.raises(e.TransportError) as caught:
-        await mocked.call(GET, decipher_success, backoff=once())
+        await mocked.call(GET, decipher_success, backoff=once)
     assert type(caught.value) is expected
     assert caught.value.request_sent is sent
     assert_clean(caught.value)
@@ -441,7 +441,7 @@ async def test_p7_an_answer_that_is_not_http(
 
     wire.replies = [break_off]
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(GET, decipher_success, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once)
     assert caught.value.request_sent
     assert_clean(caught.value)
 
@@ -460,7 +460,7 @@ async def test_p7_a_malformed_answer_that_echoes_the_token(
     """Nothing chained to the error holds the line that could not be read."""
     wire.replies = [reply]
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(GET, decipher_success, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once)
     assert_clean(caught.value)
 
 
@@ -479,7 +479,7 @@ async def test_a_refused_connection_was_not_sent(wire: Wire) -> None:
     transport = make(wire.environment)
     await transport.open()
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(POST, decipher_success, backoff=once())
+        await transport.call(POST, decipher_success, backoff=once)
     assert not caught.value.request_sent
     assert_clean(caught.value)
     await transport.close()
@@ -507,7 +507,7 @@ async def test_p2_a_held_request_waits_for_hold_and_margin(
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(e.RequestTimeoutError) as caught:
-        await transport.call(GET, decipher_success, backoff=once(), **options)
+        await transport.call(GET, decipher_success, backoff=once, **options)
     assert caught.value.request_sent
     assert seconds - UNIT / 10 <= loop.time() - started < seconds + 1.0
     await transport.close()
@@ -560,7 +560,7 @@ async def test_p7_a_redirect_is_not_followed(wire: Wire, transport: Transport) -
             f"HTTP/1.1 {status} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
         ]
         with pytest.raises(e.ResponseFormatError, match=str(status)):
-            await transport.call(GET, decipher_success, backoff=once())
+            await transport.call(GET, decipher_success, backoff=once)
         assert [seen.target for seen in wire.seen] == ["/v1/payment-instructions/e743"]
 
 
@@ -598,7 +598,7 @@ async def test_a_body_over_the_limit_is_not_read(wire: Wire, transport: Transpor
     endless = Endless(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", b"0" * 65_536)
     wire.replies = [endless]
     with pytest.raises(e.ResponseFormatError, match="larger"):
-        await transport.call(GET, decipher_success, backoff=once())
+        await transport.call(GET, decipher_success, backoff=once)
     assert endless.taken < 4 * LARGEST_BODY
 
 
@@ -623,7 +623,7 @@ async def test_a_gzip_bomb_is_not_unpacked(wire: Wire, transport: Transport) -> 
     async with aiohttp.ClientSession(trace_configs=[trace]) as http:
         transport = make(wire.environment, http_session=http)
         with pytest.raises(e.ResponseFormatError, match="larger"):
-            await transport.call(GET, decipher_success, backoff=once())
+            await transport.call(GET, decipher_success, backoff=once)
     assert unpacked <= 2 * LARGEST_BODY
 
 
@@ -689,7 +689,7 @@ async def test_p8_aiohttp_repeats_nothing_by_itself(
     wire.replies = [OK, reset]
     await transport.call(GET, decipher_success)
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(request_, decipher_success, backoff=once())
+        await transport.call(request_, decipher_success, backoff=once)
     assert caught.value.request_sent
     assert len(wire.seen) == 2
 
@@ -753,7 +753,7 @@ async def test_p8_the_backoff_is_told_each_failure_once(wire: Wire, transport: T
     told: list[tuple[str, int]] = []
     hook = Backoff(EAGER, on_retry=lambda error, n, delay: told.append((str(error), n)))
     wire.replies = [UNAVAILABLE, b"garbage\r\n\r\n", OK]
-    await transport.call(GET, decipher_success, backoff=hook)
+    await transport.call(GET, decipher_success, backoff=lambda: hook)
     assert told == [("HTTP 503", 1), ("the answer is not HTTP", 2)]
 
 
@@ -880,7 +880,7 @@ async def test_p7_the_call_is_made_without_redirects(
         repeat=True,
     )
     with pytest.raises(e.ResponseFormatError):
-        await mocked.call(GET, decipher_success, backoff=once())
+        await mocked.call(GET, decipher_success, backoff=once)
     assert {url.host for _, url in answers.requests} == {"api.example.com"}
 
 
@@ -916,7 +916,7 @@ async def test_a_callers_own_session_is_used_and_not_closed(wire: Wire) -> None:
         assert not http.closed
         wire.replies = [UNAVAILABLE]
         with pytest.raises(e.ServerError):
-            await transport.call(GET, decipher_success, backoff=once())
+            await transport.call(GET, decipher_success, backoff=once)
     assert wire.seen[0].headers["x-own"] == "1"
     assert wire.seen[0].headers["authorization"] == "Bearer canary-1"
 
@@ -993,7 +993,7 @@ async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> 
         await asyncio.sleep(UNIT / 4)
     task.cancel()
     await asyncio.wait((task,))
-    await transport.call(GET, decipher_success, backoff=once())
+    await transport.call(GET, decipher_success, backoff=once)
     await transport.close()
 
 
@@ -1015,7 +1015,7 @@ async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
         await transport.open()
         started = loop.time()
         with pytest.raises(e.RequestTimeoutError, match="no connection") as caught:
-            await transport.call(POST, decipher_success, backoff=once())
+            await transport.call(POST, decipher_success, backoff=once)
         assert loop.time() - started < 5.0
         assert not caught.value.request_sent
         await transport.close()

@@ -15,6 +15,7 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 
 from . import checks
+from .shared import Model
 
 __all__ = ["Amount", "digits_after_point", "in_words"]
 
@@ -77,8 +78,8 @@ def _refuse_currency() -> NoReturn:
     raise ConfigurationError("currency", "must be an ISO 4217 code with a smallest unit, as USD")
 
 
-@frozen(order=False)
-class Amount:
+@frozen(order=False, eq=False, repr=False)
+class Amount(Model):
     """A sum of money in one currency, exact, and never negative.
 
     ``Amount(4999, "USD")`` and ``Amount.parse("49.99", "USD")`` are the same. The first one that a

@@ -5,13 +5,13 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from .enums import AvsResult, BenefitCategory, CvvResult, EntryMethod
-from .shared import Link
+from .shared import Link, Model, ReadOnDemand
 
 __all__ = ["Balance", "Card", "EmvTag", "SecureToken", "SecurityChecks"]
 
 
-@frozen(kw_only=True)
-class SecureToken:
+@frozen(kw_only=True, eq=False, repr=False)
+class SecureToken(Model):
     """What stands for the card in Payroc's vault. Source: contract section 5."""
 
     secure_token_id: str = field(repr=False)
@@ -21,24 +21,24 @@ class SecureToken:
     link: Link | None = field(default=None, repr=False)  # its path ends in the token's id
 
 
-@frozen(kw_only=True)
-class SecurityChecks:
+@frozen(kw_only=True, eq=False, repr=False)
+class SecurityChecks(Model):
     """What the checks of security code and address gave. Source: contract section 5."""
 
     cvv_result: CvvResult | None = field(default=None, repr=False)
     avs_result: AvsResult | None = field(default=None, repr=False)
 
 
-@frozen(kw_only=True)
-class EmvTag:
+@frozen(kw_only=True, eq=False, repr=False)
+class EmvTag(Model):
     """One tag of what the chip said. Source: contract section 5."""
 
     hex: str = field(repr=False)
     value: str = field(repr=False)
 
 
-@frozen(kw_only=True)
-class Balance:
+@frozen(kw_only=True, eq=False, repr=False)
+class Balance(Model):
     """What is left on the card, in the currency's smallest unit. Source: contract section 5."""
 
     benefit_category: BenefitCategory
@@ -46,8 +46,8 @@ class Balance:
     currency: str
 
 
-@frozen(kw_only=True)
-class Card:
+@frozen(kw_only=True, eq=False, repr=False)
+class Card(ReadOnDemand):
     """The card that paid. Source: contract section 5. Its repr tells brand and entry alone.
 
     Attributes:

@@ -25,6 +25,7 @@ from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus
 from .orders import Breakdown
 from .payment import Payment, RefundSummary
+from .shared import Model
 
 __all__ = [
     "Adjustment",
@@ -40,8 +41,8 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
-class ReferencedRefundRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class ReferencedRefundRequest(Model):
     """Gives back a payment whose batch is closed, whole or in part. Source: contract section 2.
 
     Args:
@@ -55,8 +56,8 @@ class ReferencedRefundRequest:
     operator: str | None = field(default=None, validator=optional(text()))
 
 
-@frozen(kw_only=True)
-class ReversalRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class ReversalRequest(Model):
     """Voids a payment or a refund while its batch is open. Source: contract section 2.
 
     Args:
@@ -69,8 +70,8 @@ class ReversalRequest:
     operator: str | None = field(default=None, validator=optional(text()))
 
 
-@frozen(kw_only=True)
-class CaptureRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class CaptureRequest(Model):
     """Captures a pre-authorization. Source: contract section 2.
 
     Args:
@@ -86,8 +87,8 @@ class CaptureRequest:
     breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
 
 
-@frozen(kw_only=True)
-class OrderAdjustment:
+@frozen(kw_only=True, eq=False, repr=False)
+class OrderAdjustment(Model):
     """Another amount for a payment, as when a tip is added. Source: contract section 6.
 
     Args:
@@ -100,8 +101,8 @@ class OrderAdjustment:
     breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class StatusAdjustment:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class StatusAdjustment(Model):
     """Lets a payment settle with the next batch, or keeps it from it. Source: contract section 6.
 
     Args:
@@ -112,8 +113,8 @@ class StatusAdjustment:
     to_status: AdjustmentStatus = field(converter=AdjustmentStatus, validator=word)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class CustomerAdjustment:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class CustomerAdjustment(Model):
     """Where the customer is to be reached now. Source: contract section 6.
 
     Args:
@@ -129,8 +130,8 @@ class CustomerAdjustment:
     )
 
 
-@frozen(kw_only=True)
-class SignatureAdjustment:
+@frozen(kw_only=True, eq=False, repr=False)
+class SignatureAdjustment(Model):
     """A signature for a payment. Source: contract section 6.
 
     Args:
@@ -145,8 +146,8 @@ Adjustment = OrderAdjustment | StatusAdjustment | CustomerAdjustment | Signature
 """One thing to change about a payment. Source: contract section 6."""
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class AdjustmentRequest:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class AdjustmentRequest(Model):
     """Changes a payment while its batch is open. Source: contract sections 2 and 6.
 
     Args:
@@ -163,8 +164,8 @@ class AdjustmentRequest:
     operator: str | None = field(default=None, validator=optional(text()))
 
 
-@frozen(kw_only=True)
-class Undone:
+@frozen(kw_only=True, eq=False, repr=False)
+class Undone(Model):
     """How a payment was undone, and what it is now. Source: contract section 2.
 
     Attributes:

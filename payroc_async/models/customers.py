@@ -13,6 +13,7 @@ from attrs.converters import optional as maybe
 
 from .checks import as_tuple, calendar_date, each, is_a, name_the_field, optional, text, word
 from .enums import ContactType, NotificationLanguage
+from .shared import Model
 
 __all__ = [
     "Address",
@@ -26,8 +27,8 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
-class Address:
+@frozen(kw_only=True, eq=False, repr=False)
+class Address(Model):
     """A postal address to send. Source: contract section 4."""
 
     address1: str = field(validator=text(), repr=False)
@@ -39,24 +40,24 @@ class Address:
     postal_code: str = field(validator=text(), repr=False)
 
 
-@frozen(kw_only=True)
-class ShippingAddress:
+@frozen(kw_only=True, eq=False, repr=False)
+class ShippingAddress(Model):
     """Where an order goes, and to whom. Source: contract section 4."""
 
     recipient_name: str | None = field(default=None, validator=optional(text()), repr=False)
     address: Address | None = field(default=None, validator=optional(is_a(Address)))
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class ContactMethod:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class ContactMethod(Model):
     """A way to reach the customer. Source: contract section 4."""
 
     type: ContactType = field(converter=ContactType, validator=word)
     value: str = field(validator=text(), repr=False)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class Customer:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Customer(Model):
     """Who pays. Source: contract section 4.
 
     Args:
@@ -81,8 +82,8 @@ class Customer:
     )
 
 
-@frozen(kw_only=True)
-class RetrievedAddress:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedAddress(Model):
     """A postal address as read back; any part may be missing. Source: contract section 4."""
 
     address1: str | None = field(default=None, repr=False)
@@ -94,24 +95,24 @@ class RetrievedAddress:
     postal_code: str | None = field(default=None, repr=False)
 
 
-@frozen(kw_only=True)
-class RetrievedShippingAddress:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedShippingAddress(Model):
     """Where an order goes, as read back. Source: contract section 4."""
 
     recipient_name: str | None = field(default=None, repr=False)
     address: RetrievedAddress | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedContactMethod:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedContactMethod(Model):
     """A way to reach the customer, as read back. Source: contract section 4."""
 
     type: ContactType | None = None
     value: str | None = field(default=None, repr=False)
 
 
-@frozen(kw_only=True)
-class RetrievedCustomer:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedCustomer(Model):
     """Who paid, as read back. Source: contract sections 4 and 5."""
 
     first_name: str | None = field(default=None, repr=False)

@@ -9,21 +9,21 @@ from typing import Any
 from attrs import field, frozen
 
 from .enums import Tender
-from .shared import Link, Raw
+from .shared import Link, Model, Raw
 
 __all__ = ["ClosedLoopRead", "Device", "DeviceType", "LastTransaction"]
 
 
-@frozen(kw_only=True)
-class DeviceType:
+@frozen(kw_only=True, eq=False, repr=False)
+class DeviceType(Model):
     """What kind of device it is. Source: contract section 5."""
 
     model: str | None = None
     manufacturer: str | None = None
 
 
-@frozen(kw_only=True)
-class LastTransaction:
+@frozen(kw_only=True, eq=False, repr=False)
+class LastTransaction(Model):
     """The last thing that a device was used for. Source: contract section 5."""
 
     order_id: str | None = None
@@ -31,8 +31,8 @@ class LastTransaction:
     processing_terminal_id: str | None = None
 
 
-@frozen(kw_only=True)
-class Device:
+@frozen(kw_only=True, eq=False, repr=False)
+class Device(Model):
     """A payment device that the merchant has. Source: contract section 5.
 
     Attributes:
@@ -60,8 +60,8 @@ class Device:
         return self.deactivated_date is None and self.raw.get("deactivatedDate") is None
 
 
-@frozen(kw_only=True)
-class ClosedLoopRead:
+@frozen(kw_only=True, eq=False, repr=False)
+class ClosedLoopRead(Model):
     """What a device read from a closed-loop card. Source: contract section 2.
 
     Attributes:

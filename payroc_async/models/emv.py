@@ -14,6 +14,7 @@ from enum import Enum
 from attrs import frozen
 
 from .card import EmvTag
+from .shared import Model
 
 __all__ = ["CardholderVerification", "EmvData", "read_emv_tags"]
 
@@ -44,8 +45,8 @@ BY_CHIP = (0x01, 0x03, 0x04, 0x05)
 FAILED, SUCCESSFUL = 1, 2
 
 
-@frozen(kw_only=True, repr=False)
-class EmvData:
+@frozen(kw_only=True, eq=False, repr=False)
+class EmvData(Model):
     """What the chip said, as a receipt shows it. Source: contract section 5 (``emvTags``).
 
     Hexadecimal values are in upper case. None is what the chip did not say, or not readably.

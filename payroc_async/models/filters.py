@@ -10,6 +10,7 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 
 from .checks import Check, calendar_date, flag, optional, word
+from .shared import Model
 
 __all__ = ["DeviceFilters", "Filters", "PaymentFilters"]
 
@@ -42,8 +43,8 @@ def _day_or_moment(instance: Any, attribute: Attribute[Any], value: Any) -> None
         )
 
 
-@frozen(kw_only=True)
-class Filters:
+@frozen(kw_only=True, eq=False, repr=False)
+class Filters(Model):
     """What every search is narrowed by. Source: contract section 7."""
 
     limit: int | None = field(default=None, validator=optional(_page_size))
@@ -55,7 +56,7 @@ class Filters:
             raise ConfigurationError("before", "can't stand beside after")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class PaymentFilters(Filters):
     """Which payments. Source: contract section 7."""
 
@@ -76,7 +77,7 @@ class PaymentFilters(Filters):
     payment_link_id: str | None = field(default=None, validator=optional(word))
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class DeviceFilters(Filters):
     """Which devices. Source: contract section 7."""
 

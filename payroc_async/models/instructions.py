@@ -8,13 +8,13 @@ from typing import Any
 from attrs import field, frozen
 
 from .enums import InstructionStatus
-from .shared import Link, Raw
+from .shared import Link, Raw, ReadOnDemand
 
 __all__ = ["Instruction", "PaymentInstruction", "RefundInstruction", "SignatureInstruction"]
 
 
-@frozen(kw_only=True)
-class Instruction:
+@frozen(kw_only=True, eq=False, repr=False)
+class Instruction(ReadOnDemand):
     """What every kind of instruction says. Source: contract section 3.
 
     ``completed`` means that the device is done, not that anything was approved: that is on what the
@@ -43,7 +43,7 @@ class Instruction:
         raise NotImplementedError
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class PaymentInstruction(Instruction):
     """The state of a sale or a pre-authorization on a device. Source: contract section 3.
 
@@ -58,7 +58,7 @@ class PaymentInstruction(Instruction):
         return self.payment_instruction_id
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class RefundInstruction(Instruction):
     """The state of an unreferenced refund on a device. Source: contract section 3.
 
@@ -73,7 +73,7 @@ class RefundInstruction(Instruction):
         return self.refund_instruction_id
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class SignatureInstruction(Instruction):
     """The state of a signature capture on a device. Source: contract section 3.
 

@@ -40,6 +40,7 @@ from .enums import (
     TipMode,
     TipType,
 )
+from .shared import Model, ReadOnDemand
 
 __all__ = [
     "Breakdown",
@@ -67,8 +68,8 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class Tip:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Tip(Model):
     """A tip. Source: contract section 4.
 
     Args:
@@ -84,8 +85,8 @@ class Tip:
     percentage: float | None = field(default=None, validator=optional(number))
 
 
-@frozen(kw_only=True)
-class Surcharge:
+@frozen(kw_only=True, eq=False, repr=False)
+class Surcharge(Model):
     """A surcharge for paying by card. Source: contract section 4.
 
     Args:
@@ -99,8 +100,8 @@ class Surcharge:
     percentage: float | None = field(default=None, validator=optional(number))
 
 
-@frozen(kw_only=True)
-class ChoiceRate:
+@frozen(kw_only=True, eq=False, repr=False)
+class ChoiceRate(Model):
     """The rate that the customer chose under dual pricing. Source: contract section 4.
 
     Args:
@@ -114,8 +115,8 @@ class ChoiceRate:
     amount: int = field(validator=amount)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class DualPricing:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class DualPricing(Model):
     """Whether the customer was offered another price for another tender.
 
     Source: contract section 4.
@@ -128,8 +129,8 @@ class DualPricing:
     )
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class Tax:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Tax(Model):
     """A tax, as a rate in percent. Source: contract section 4."""
 
     type: TaxType = field(default=TaxType.RATE, converter=TaxType, validator=word)
@@ -137,8 +138,8 @@ class Tax:
     name: str = field(validator=text())
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class HealthcareExpense:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class HealthcareExpense(Model):
     """A part of the order that is a healthcare expense. Source: contract section 4.
 
     Args:
@@ -150,8 +151,8 @@ class HealthcareExpense:
     amount: int = field(validator=amount)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class Breakdown:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Breakdown(Model):
     """What an order's amount is made of. Source: contract section 4.
 
     Args:
@@ -172,8 +173,8 @@ class Breakdown:
     )
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class Order:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Order(Model):
     """What is paid for. Source: contract section 4.
 
     Args:
@@ -203,8 +204,8 @@ class Order:
         keep_minor_units(self)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class RefundOrder:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class RefundOrder(Model):
     """What is refunded. Source: contract section 4.
 
     Args:
@@ -231,8 +232,8 @@ class RefundOrder:
         keep_minor_units(self)
 
 
-@frozen(kw_only=True)
-class RetrievedTip:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedTip(Model):
     """A tip as read back. Source: contract section 4."""
 
     type: TipType
@@ -241,8 +242,8 @@ class RetrievedTip:
     percentage: float | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedSurcharge:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedSurcharge(Model):
     """A surcharge as read back. Source: contract section 4."""
 
     bypass: bool | None = None
@@ -250,8 +251,8 @@ class RetrievedSurcharge:
     percentage: float | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedChoiceRate:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedChoiceRate(Model):
     """The chosen rate as read back. Source: contract section 4."""
 
     applied: bool
@@ -259,8 +260,8 @@ class RetrievedChoiceRate:
     amount: int
 
 
-@frozen(kw_only=True)
-class RetrievedDualPricing:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedDualPricing(Model):
     """Dual pricing as read back. Source: contract section 4."""
 
     offered: bool
@@ -268,8 +269,8 @@ class RetrievedDualPricing:
     alternative_tender: AlternativeTender | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedTax:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedTax(Model):
     """A tax as charged: ``rate`` in percent, ``amount`` in the currency's smallest unit.
 
     Source: contract section 5.
@@ -280,23 +281,23 @@ class RetrievedTax:
     amount: int | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedHealthcareExpense:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedHealthcareExpense(Model):
     """A healthcare expense as read back. Source: contract section 4."""
 
     type: HealthcareExpenseType | None = None
     amount: int | None = None
 
 
-@frozen(kw_only=True)
-class ConvenienceFee:
+@frozen(kw_only=True, eq=False, repr=False)
+class ConvenienceFee(Model):
     """A fee for the way of paying, in the currency's smallest unit. Source: contract section 5."""
 
     amount: int
 
 
-@frozen(kw_only=True)
-class LineItem:
+@frozen(kw_only=True, eq=False, repr=False)
+class LineItem(Model):
     """One item of an order. Source: contract section 5.
 
     ``unit_price`` is in the currency's smallest unit, ``discount_rate`` in percent.
@@ -312,8 +313,8 @@ class LineItem:
     taxes: tuple[RetrievedTax, ...] = ()
 
 
-@frozen(kw_only=True)
-class RetrievedBreakdown:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedBreakdown(Model):
     """What a payment's amount is made of. Source: contract section 5.
 
     Every sum is in the currency's smallest unit.
@@ -332,8 +333,8 @@ class RetrievedBreakdown:
     items: tuple[LineItem, ...] = ()
 
 
-@frozen(kw_only=True)
-class DccOffer:
+@frozen(kw_only=True, eq=False, repr=False)
+class DccOffer(Model):
     """The offer to pay in the card's own currency. Source: contract section 5.
 
     ``fx_amount`` is in the smallest unit of ``fx_currency``.
@@ -352,16 +353,16 @@ class DccOffer:
     source: str | None = None
 
 
-@frozen(kw_only=True)
-class FirstTransactionReference:
+@frozen(kw_only=True, eq=False, repr=False)
+class FirstTransactionReference(Model):
     """Which payment a standing agreement began with. Source: contract section 5."""
 
     payment_id: str | None = None
     card_scheme_reference_id: str | None = None
 
 
-@frozen(kw_only=True)
-class StandingInstructions:
+@frozen(kw_only=True, eq=False, repr=False)
+class StandingInstructions(Model):
     """The standing agreement that a payment is part of. Source: contract section 5."""
 
     sequence: StandingInstructionsSequence
@@ -369,8 +370,8 @@ class StandingInstructions:
     reference_data_of_first_txn: FirstTransactionReference | None = None
 
 
-@frozen(kw_only=True)
-class RetrievedOrder:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetrievedOrder(ReadOnDemand):
     """What was paid for, as read back. Source: contract section 5.
 
     ``amount`` is what was asked for, in the currency's smallest unit; what was authorized is on the

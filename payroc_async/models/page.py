@@ -6,15 +6,15 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from .shared import Link
+from .shared import Link, Model
 
 __all__ = ["Page"]
 
 T = TypeVar("T")
 
 
-@frozen(kw_only=True)
-class Page(Generic[T]):
+@frozen(kw_only=True, eq=False, repr=False)
+class Page(Model, Generic[T]):
     """One page of a search. Source: contract section 7.
 
     What it is made of is required: a payment that cannot be read must not look as if there were

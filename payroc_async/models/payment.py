@@ -9,14 +9,14 @@ from attrs import frozen
 from payroc_async.errors import PaymentDeclinedError
 
 from .enums import ResponseCode, TransactionStatus
-from .shared import Link
+from .shared import Link, Model
 from .transaction import Transaction
 
 __all__ = ["Payment", "RefundSummary"]
 
 
-@frozen(kw_only=True)
-class Summary:
+@frozen(kw_only=True, eq=False, repr=False)
+class Summary(Model):
     """What a payment and a refund tell of each other. Source: contract section 5."""
 
     date_time: datetime
@@ -28,7 +28,7 @@ class Summary:
     link: Link | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class RefundSummary(Summary):
     """A refund of this payment; ``amount`` in the currency's smallest unit.
 
@@ -38,7 +38,7 @@ class RefundSummary(Summary):
     refund_id: str
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class Payment(Transaction):
     """A payment: the approval or the decline is here. Source: contract section 5.
 

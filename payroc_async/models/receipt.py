@@ -22,6 +22,7 @@ from .enums import EntryMethod, Outcome, TransactionStatus, TransactionType
 from .orders import DccOffer, RetrievedBreakdown
 from .payment import Payment
 from .refund import Refund
+from .shared import Model
 
 if TYPE_CHECKING:
     from .transaction import Transaction
@@ -45,8 +46,8 @@ SIGNED_FOR = (EntryMethod.KEYED, EntryMethod.SWIPED, EntryMethod.SWIPED_FALLBACK
 MOST_FRACTION_DIGITS = 6
 
 
-@frozen(kw_only=True)
-class ReceiptSum:
+@frozen(kw_only=True, eq=False, repr=False)
+class ReceiptSum(Model):
     """A sum on a receipt, with what it is for. Source: contract section 5.
 
     Attributes:
@@ -63,8 +64,8 @@ class ReceiptSum:
         return in_words(self.minor_units, self.currency, digits=self.digits)
 
 
-@frozen(kw_only=True)
-class ReceiptConversion:
+@frozen(kw_only=True, eq=False, repr=False)
+class ReceiptConversion(Model):
     """The currency conversion that the cardholder chose. Source: contract section 5.
 
     Attributes:
@@ -84,8 +85,8 @@ class ReceiptConversion:
     source: str | None
 
 
-@frozen(kw_only=True)
-class Receipt:
+@frozen(kw_only=True, eq=False, repr=False)
+class Receipt(Model):
     """What a receipt says; ``text()`` is what a printer prints. Source: contract section 5.
 
     Attributes:

@@ -10,7 +10,7 @@ from .transaction import Transaction
 __all__ = ["PaymentSummary", "Refund"]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class PaymentSummary(Summary):
     """The payment that a refund gives back; ``amount`` in the currency's smallest unit.
 
@@ -21,7 +21,7 @@ class PaymentSummary(Summary):
     payment_id: str
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class Refund(Transaction):
     """A refund, of a payment or without one. Source: contract section 5.
 

@@ -25,7 +25,7 @@ from .enums import (
     MitAgreement,
 )
 from .orders import Order, RefundOrder
-from .shared import Raw
+from .shared import Model, Raw
 
 __all__ = [
     "ClosedLoopOptions",
@@ -54,16 +54,16 @@ def _fits_type(instance: IpAddress, attribute: Attribute[str], value: str) -> No
         raise ConfigurationError(attribute.name, f"is not an {instance.type} address")
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class IpAddress:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class IpAddress(Model):
     """The customer's IP address. Source: contract section 4."""
 
     type: IpAddressType = field(converter=IpAddressType, validator=word)
     value: str = field(validator=[word, _fits_type], repr=False)
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class CredentialOnFile:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class CredentialOnFile(Model):
     """Whether and how the card is kept for later. Source: contract section 4."""
 
     external_vault: bool | None = field(default=None, validator=optional(flag))
@@ -74,8 +74,8 @@ class CredentialOnFile:
     )
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class EbtDetails:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class EbtDetails(Model):
     """Which EBT benefit is used, and whether cash is withdrawn. Source: contract section 4."""
 
     benefit_category: BenefitCategory = field(converter=BenefitCategory, validator=word)
@@ -92,8 +92,8 @@ def as_json_object(value: Mapping[str, Any]) -> Raw:
         raise ValueError("must be a JSON object") from None
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class ClosedLoopOptions:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class ClosedLoopOptions(Model):
     """How a closed-loop card is read. Source: contract section 4, which leaves its fields open.
 
     Args:
@@ -110,8 +110,8 @@ class ClosedLoopOptions:
     )
 
 
-@frozen(kw_only=True, field_transformer=name_the_field)
-class CustomizationOptions:
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class CustomizationOptions(Model):
     """How the device takes the card. Source: contract section 4.
 
     Args:
@@ -127,8 +127,8 @@ class CustomizationOptions:
     )
 
 
-@frozen(kw_only=True)
-class PaymentInstructionRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class PaymentInstructionRequest(Model):
     """A sale, or a pre-authorization, for a device. Source: contract section 4.
 
     Args:
@@ -162,8 +162,8 @@ class PaymentInstructionRequest:
     process_as_sale: bool | None = field(default=None, validator=optional(flag))
 
 
-@frozen(kw_only=True)
-class RefundInstructionRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class RefundInstructionRequest(Model):
     """A refund that refers to no payment, for a device. Source: contract section 4.
 
     To give back a payment that was made through Payroc, refund or reverse the payment instead: that
@@ -192,8 +192,8 @@ class RefundInstructionRequest:
     )
 
 
-@frozen(kw_only=True)
-class SignatureInstructionRequest:
+@frozen(kw_only=True, eq=False, repr=False)
+class SignatureInstructionRequest(Model):
     """A signature, for a device to take. Source: contract section 4.
 
     Args:

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from attrs import field, frozen
+from attrs import Attribute, AttrsInstance, field, fields, frozen
 
-__all__ = ["Link", "Raw"]
+__all__ = ["Link", "Model", "Raw", "ReadOnDemand"]
+
+
+class Model:
+    """What all models do alike: they are shown, compared and hashed by their fields.
+
+    attrs would write all three for each class anew, and compile them in each process: over a half
+    of what the import of all models takes.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        compared = [field.name for field in _fields(self) if field.eq]
+        return all(getattr(self, name) == getattr(other, name) for name in compared)
+
+    def __hash__(self) -> int:
+        hashed = [field.name for field in _fields(self) if field.eq and field.hash is not False]
+        return hash((type(self), *[getattr(self, name) for name in hashed]))
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{field.name}={_shown(field, getattr(self, field.name))}"
+            for field in _fields(self)
+            if field.repr
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _fields(model: Model) -> tuple[Attribute[Any], ...]:
+    found: tuple[Attribute[Any], ...] = fields(cast(type[AttrsInstance], type(model)))
+    return found
+
+
+def _shown(field: Attribute[Any], value: object) -> str:
+    return field.repr(value) if callable(field.repr) else repr(value)
 
 
 class Raw(Mapping[str, Any]):
@@ -35,8 +72,34 @@ class Raw(Mapping[str, Any]):
         return f"<Raw: {len(self)} members>"
 
 
-@frozen(kw_only=True)
-class Link:
+class ReadOnDemand(Model):
+    """A model whose details are read from their JSON when somebody asks for them.
+
+    Details are optional fields that are models themselves, or lists. Most sales' are never looked
+    at, and reading them all costs more than all else of a payment. Read or not, a model is the
+    same: its details are compared, copied and pickled as if they had always been there.
+    """
+
+    __slots__ = ("_details",)
+    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any]], Any]]] = {}
+    """What reads each detail; set by the codec."""
+
+    def __init_subclass__(cls) -> None:
+        cls._readers = {}
+
+    if not TYPE_CHECKING:  # else any name would pass for a field
+
+        def __getattr__(self, name: str) -> Any:
+            # Asked where a slot is empty: for a detail that was not read yet.
+            if name not in self._readers:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            detail = self._readers[name](self._details)
+            object.__setattr__(self, name, detail)
+            return detail
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Link(Model):
     """Where an answer leads. Only the path of ``href`` counts, neither ``rel`` nor its host.
 
     Source: contract section 3.

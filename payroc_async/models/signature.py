@@ -11,13 +11,13 @@ from typing import Any
 
 from attrs import field, frozen
 
-from .shared import Raw
+from .shared import Model, Raw
 
 __all__ = ["Signature"]
 
 
-@frozen(kw_only=True)
-class Signature:
+@frozen(kw_only=True, eq=False, repr=False)
+class Signature(Model):
     """A cardholder's signature. Source: contract section 5. Its repr does not show it.
 
     Attributes:

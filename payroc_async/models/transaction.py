@@ -18,7 +18,7 @@ from .enums import (
     TransactionType,
 )
 from .orders import RetrievedOrder
-from .shared import Raw
+from .shared import Model, Raw, ReadOnDemand
 
 if TYPE_CHECKING:
     from .receipt import Copy, Receipt
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CustomField", "Transaction", "TransactionResult"]
 
 
-@frozen(kw_only=True)
-class TransactionResult:
+@frozen(kw_only=True, eq=False, repr=False)
+class TransactionResult(Model):
     """What the processor said. Source: contract section 5.
 
     Attributes:
@@ -49,16 +49,16 @@ class TransactionResult:
     card_scheme_reference_id: str | None = None
 
 
-@frozen(kw_only=True)
-class CustomField:
+@frozen(kw_only=True, eq=False, repr=False)
+class CustomField(Model):
     """A field of the merchant's own. Source: contract section 5."""
 
     name: str
     value: str = field(repr=False)
 
 
-@frozen(kw_only=True, repr=False)
-class Transaction:
+@frozen(kw_only=True, eq=False, repr=False)
+class Transaction(ReadOnDemand):
     """What a payment and a refund have in common. Source: contract section 5.
 
     Attributes:
