@@ -59,11 +59,11 @@ def sale(amount: int = 4999, order_id: str = "OrderRef6543") -> PaymentInstructi
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor: the tests wait longer than they compute."""
-    return 2 * (os.cpu_count() or 1)
+    """Three for each processor: the tests wait longer than they compute."""
+    return 3 * (os.cpu_count() or 1)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def nothing_blocks() -> Iterator[None]:
     """A call by the SDK that would block the loop is an error."""
     with blockbuster_ctx("payroc_async"):
