@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -56,6 +57,15 @@ def sale(amount: int = 4999, order_id: str = "OrderRef6543") -> PaymentInstructi
         processing_terminal_id="1234001",
         order=Order(order_id=order_id, amount=amount, currency="USD"),
     )
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start hear Ctrl-C, also where this one was told not to.
+
+    A shell starts what it puts in the background so, and children inherit it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -386,7 +386,7 @@ async def test_p2_with_a_timeout_a_lost_submission_does_not_shorten_the_watch(
 ) -> None:
     """The bound of a repeated submission has no hold on the status requests that follow it."""
     gateway.hold = 10 * UNIT
-    gateway.device(SERIAL).approves(after=35 * UNIT)
+    gateway.device(SERIAL).approves(after=70 * UNIT)
     gateway.faults.add("submit", drop_after())
     late = gateway.faults.add("status", drop_before(), skip=3)
     times = evolve(QUICK, unreachable=25 * UNIT)
