@@ -36,7 +36,9 @@ def belonging(folder: str) -> set[str]:
     found = set()
     for path in (ROOT / folder).rglob("*"):
         name = path.relative_to(ROOT).as_posix()
-        left_by_tools = "__pycache__" in path.parts or name.startswith(tuple(f"{m}/" for m in MADE))
+        left_by_tools = {"__pycache__", ".pytest_cache"} & {*path.parts} or name.startswith(
+            tuple(f"{m}/" for m in MADE)
+        )
         if path.is_file() and not left_by_tools:
             found.add(name)
     return found
