@@ -87,7 +87,7 @@ async def test_p10_a_closed_session_leaves_nothing(gateway: Simulator) -> None:
     """Neither a task nor a thread is left when a session has closed."""
     import threading
 
-    tasks, threads = asyncio.all_tasks(), threading.active_count()
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
         await session.run_sale("1850010868", sale())
     deadline = time.monotonic() + 5
@@ -95,4 +95,4 @@ async def test_p10_a_closed_session_leaves_nothing(gateway: Simulator) -> None:
     while (left := asyncio.all_tasks() - tasks) and time.monotonic() < deadline:
         await asyncio.sleep(UNIT)
     assert left == set()
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads  # one of an earlier test may end meanwhile
