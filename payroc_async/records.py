@@ -87,13 +87,25 @@ class Records:
         )
         if underway := self._settling.get(idempotency_key):
             await asyncio.wait((underway,))  # or it would be withdrawn when it is sent already
+        withdrawal = None
         if idempotency_key in self._withdrawn:  # it is wanted again
+            withdrawal = self._owed.get(idempotency_key)
             self._no_longer_owed(idempotency_key)
-        if self._owed:
-            await self.settle()
+        try:
+            if self._owed:
+                await self.settle()
+            entry = await self._enter(intent)
+        except BaseException:
+            if withdrawal is not None:  # it is not entered anew: what was is still to be withdrawn
+                self._owed[idempotency_key] = withdrawal
+                self._withdrawn.add(idempotency_key)
+            raise
+        return Record(self, entry)
+
+    async def _enter(self, intent: Intent) -> Entry:
         try:
             with self._patience:
-                entry = await self._journal.begin(intent, window=self.window)
+                return await self._journal.begin(intent, window=self.window)
         except _DEFINITE:
             raise
         except TimeoutError as error:
@@ -102,7 +114,6 @@ class Records:
         except BaseException:
             self._owe_withdrawal(intent)
             raise
-        return Record(self, entry)
 
     async def adopt(self, kind: EntryKind, instruction_id: str) -> Record | None:
         """The record of an instruction that is resumed by its id; None if there is none.

@@ -345,6 +345,20 @@ async def test_what_is_being_withdrawn_is_not_sent_meanwhile(
     assert {one.serial_number: one.state for one in await entries(path)}["1"] == "completed"
 
 
+async def test_a_withdrawal_outlasts_a_refusal_of_its_key(gateway: Simulator, path: Path) -> None:
+    """What was not sent is withdrawn also if its key is refused for another request meanwhile."""
+    journal, key = Lossy(path), str(uuid4())
+    journal.opens.set()
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=journal
+    ) as session:
+        with pytest.raises(JournalError):
+            await session.run_sale("1", sale(), idempotency_key=key)
+        with pytest.raises(ConfigurationError, match="idempotency_key"):
+            await session.run_sale("1", sale(amount=1), idempotency_key=key)
+    assert (await entry(path)).state is EntryState.CANCELED
+
+
 class Away(SQLiteJournal):
     """A journal that can be away."""
 
