@@ -28,6 +28,8 @@ SECRETS = {
     # Four digits are found by chance in ids and times: only as a value of their own do they count.
     "the expiry date": re.compile(rf"""['"=:]\s*{CARD["expiryDate"]}\b"""),
 }
+LOGGINGS_OWN = frozenset(("created", "lineno", "msecs", "process", "relativeCreated", "thread"))
+"""What logging itself counts in a record: some of these numbers pass for an expiry date."""
 ANY_SECRET = re.compile("|".join(f"(?:{secret.pattern})" for secret in SECRETS.values()))
 
 
@@ -73,7 +75,8 @@ class Ears(logging.Handler):
         where = f"a record of {record.name}"
         self.listen(record.getMessage(), where)
         self.listen(repr(record.args), where)
-        self.listen(repr(vars(record)), where)
+        fields = {name: value for name, value in vars(record).items() if name not in LOGGINGS_OWN}
+        self.listen(repr(fields), where)
         if record.exc_info and record.exc_info[1]:
             for text in said_by(record.exc_info[1]):
                 self.listen(text, where)
