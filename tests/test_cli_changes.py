@@ -120,7 +120,7 @@ class TestVoid:
         assert done.exit_code == 2
         assert "--description" in done.stderr
 
-    @pytest.mark.parametrize("amount", [None, "9.99"])
+    @pytest.mark.parametrize("amount", [None, "9.99", "40.00"])  # the last is more than is left
     @pytest.mark.parametrize("closed", [False, True])
     def test_an_unknown_outcome_is_found_out(
         self, served: Simulator, closed: bool, amount: str | None
@@ -146,8 +146,13 @@ class TestVoid:
         assert len(served.refunds) == int(closed)
 
     def test_a_key_that_was_never_used_undoes_nothing_twice(self, served: Simulator) -> None:
-        """A payment that another has reversed is not said to be this one's work."""
+        """What another has reversed is not said to be this one's work, nor is what is too much."""
         id_ = pay(served)
+        before = served.payments[id_]
+        key = str(uuid.uuid4())
+        more = run(served, "void", id_, *VOID, "--amount", "60.00", "--idempotency-key", key)
+        assert more.exit_code == 4, more.output
+        assert served.payments[id_] == before
         assert run(served, "void", id_, *VOID).exit_code == 0
         done = run(served, "void", id_, *VOID, "--idempotency-key", KEY)
         assert done.exit_code == 4
