@@ -223,7 +223,8 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
                 sent.
-            ConflictError: The payment has changed since it was read: retrieve it again.
+            ConflictError: The payment has changed since it was read: retrieve it again, and undo it
+                under a fresh key.
             PayrocError: The gateway refused, or gave no answer. Where the error's
                 ``may_have_taken_effect`` is true it may be undone all the same: repeat the call
                 under the error's ``idempotency_key``, with the same payment.
