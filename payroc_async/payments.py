@@ -348,7 +348,7 @@ def _amount_to_undo(payment: Payment, amount: int | None) -> int:
         return amount
     # Asked of the whole object: a list with a summary that can't be read is read as none.
     if payment.refunds or payment.raw.get("refunds"):
-        raise ConfigurationError("amount", "is needed: some of the payment was refunded before")
+        raise ConfigurationError("amount", "is needed: there were refunds of the payment before")
     if whole is None:
         raise ConfigurationError("amount", "is needed: it was authorized in another currency")
     return whole
