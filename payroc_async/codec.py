@@ -85,13 +85,23 @@ def structure_page(data: object, cls: type[T]) -> Page[T]:
         The page, with every item read.
 
     Raises:
-        ResponseFormatError: There is no list, or an item cannot be read. It names the field, and
-            holds no value. No item is left out: a search that found less than there is misleads.
+        ResponseFormatError: There is no list, or an item or the links cannot be read. It names the
+            field, and holds no value. No item is left out, nor the link to more of them: a search
+            that found less than there is misleads.
     """
     if isinstance(data, Mapping) and "hasMore" not in data and "has_more" in data:
         data = {**data, "hasMore": data["has_more"]}  # contract section 7 shows both
+    if isinstance(data, Mapping) and isinstance(data.get("links"), list):
+        data = {**data, "links": [link for link in data["links"] if _leads_somewhere(link)]}
     page: Page[Any] = structure(data, Page)
+    if isinstance(data, Mapping) and data.get("links") and not page.links:
+        raise ResponseFormatError("Page.links: not readable")
     return attrs.evolve(page, data=tuple(_page_items(page.data, cls)))
+
+
+def _leads_somewhere(link: object) -> bool:
+    """Whether it is more than the word that there is no such page, as some spell it."""
+    return not isinstance(link, Mapping) or link.get("href") is not None
 
 
 def _page_items(items: Iterable[object], cls: type[T]) -> Iterator[T]:

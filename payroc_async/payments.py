@@ -103,6 +103,8 @@ class Payments(Endpoint):
             SessionClosedError: The session is not open.
             APIError: While it is consumed: the gateway refused.
             TransportError: While it is consumed: no answer came.
+            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
+                leads nowhere. There may be more than was found.
 
         Cancellation:
             The request for a page is dropped.
@@ -223,7 +225,8 @@ class Payments(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
                 sent.
-            ConflictError: The payment has changed since it was read: retrieve it again.
+            ConflictError: The payment has changed since it was read: retrieve it again, and undo it
+                under a fresh key.
             PayrocError: The gateway refused, or gave no answer. Where the error's
                 ``may_have_taken_effect`` is true it may be undone all the same: repeat the call
                 under the error's ``idempotency_key``, with the same payment.
@@ -347,7 +350,7 @@ def _amount_to_undo(payment: Payment, amount: int | None) -> int:
         return amount
     # Asked of the whole object: a list with a summary that can't be read is read as none.
     if payment.refunds or payment.raw.get("refunds"):
-        raise ConfigurationError("amount", "is needed: some of the payment was refunded before")
+        raise ConfigurationError("amount", "is needed: there were refunds of the payment before")
     if whole is None:
         raise ConfigurationError("amount", "is needed: it was authorized in another currency")
     return whole

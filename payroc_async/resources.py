@@ -366,6 +366,8 @@ class Devices(Endpoint):
             SessionClosedError: The session is not open.
             APIError: While it is consumed: the gateway refused.
             TransportError: While it is consumed: no answer came.
+            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
+                leads nowhere. There may be more than was found.
 
         Cancellation:
             The request for a page is dropped.

@@ -120,7 +120,7 @@ class TestVoid:
         assert done.exit_code == 2
         assert "--description" in done.stderr
 
-    @pytest.mark.parametrize("amount", [None, "9.99"])
+    @pytest.mark.parametrize("amount", [None, "9.99", "40.00"])  # the last is more than is left
     @pytest.mark.parametrize("closed", [False, True])
     def test_an_unknown_outcome_is_found_out(
         self, served: Simulator, closed: bool, amount: str | None
@@ -145,9 +145,37 @@ class TestVoid:
         assert served.payments[id_] == after
         assert len(served.refunds) == int(closed)
 
-    def test_a_key_that_was_never_used_undoes_nothing_twice(self, served: Simulator) -> None:
-        """A payment that another has reversed is not said to be this one's work."""
+    @pytest.mark.parametrize("code", [0, 4], ids=["done", "refused"])
+    def test_the_batch_closes_before_it_is_found_out(self, served: Simulator, code: int) -> None:
+        """What a reversal under the key came to is told, and no refund is made beside it."""
         id_ = pay(served)
+        options = ["--amount", "9.99", "--idempotency-key", KEY]
+        if code == 0:
+            lost = served.faults.add("change", drop_after(), times=None)
+            assert run(served, "void", id_, *VOID, *options).exit_code == 5
+            lost.remove()
+            served.close_batch()
+        else:  # it closes between the look at the payment and its reversal
+            still_open = served.payments[id_]
+            served.close_batch()
+            served.faults.add("payment", edit(lambda _: still_open))
+            assert run(served, "void", id_, *VOID, *options).exit_code == 4
+        before = served.payments[id_]
+        again = run(served, "void", id_, *VOID, *options)
+        assert again.exit_code == code, again.output
+        assert again.stdout.startswith("REVERSED: 9.99 USD") == (code == 0)
+        assert served.payments[id_] == before
+        assert served.refunds == {}
+        served.violations.clear()  # the key is tried with a refund first
+
+    def test_a_key_that_was_never_used_undoes_nothing_twice(self, served: Simulator) -> None:
+        """What another has reversed is not said to be this one's work, nor is what is too much."""
+        id_ = pay(served)
+        before = served.payments[id_]
+        key = str(uuid.uuid4())
+        more = run(served, "void", id_, *VOID, "--amount", "60.00", "--idempotency-key", key)
+        assert more.exit_code == 4, more.output
+        assert served.payments[id_] == before
         assert run(served, "void", id_, *VOID).exit_code == 0
         done = run(served, "void", id_, *VOID, "--idempotency-key", KEY)
         assert done.exit_code == 4

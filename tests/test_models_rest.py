@@ -247,6 +247,14 @@ def test_the_next_link_in_any_case(rel: str) -> None:
     assert page.previous_link is None
 
 
+@pytest.mark.parametrize("nowhere", [{}, {"href": None}])
+def test_a_link_that_leads_nowhere_is_none(nowhere: dict[str, Any]) -> None:
+    """That there is no page before does not hide the one after, however it is said."""
+    links = [{"rel": "previous", **nowhere}, {"rel": "next", "href": "/v1/devices?after=1"}]
+    page = structure_page({"links": links, "data": []}, m.Device)
+    assert page.links == (m.Link(rel="next", href="/v1/devices?after=1"),)
+
+
 def test_a_page_with_the_least() -> None:
     """A page needs its list alone; then it is the last one."""
     page = structure_page({"data": []}, m.Payment)
@@ -278,10 +286,12 @@ def test_a_page_with_a_garbled_count(caplog: pytest.LogCaptureFixture) -> None:
         ({"data": [{"serialNumber": "1"}, {}]}, r"Page.data\[1\], Device.serialNumber: missing"),
         ({"data": [CANARY]}, r"Page.data\[0\], Device: not an object"),
         ({"data": CANARY}, r"Page.data: not readable, found str"),
+        ({"links": {"next": CANARY}}, r"Page.links: not readable"),
+        ({"links": [{"rel": "next", "href": {"a": CANARY}}]}, r"Page.links: not readable"),
     ],
 )
 def test_a_page_leaves_nothing_out(change: dict[str, Any], said: str) -> None:
-    """An item that cannot be read is an error: a search must not find less than there is."""
+    """An item or a link that can't be read is an error: a search must not find less than is."""
     with pytest.raises(ResponseFormatError, match=f"^{said}$") as caught:
         structure_page({**sample("devices_page"), **change}, m.Device)
     assert caught.value.__context__ is None

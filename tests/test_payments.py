@@ -171,12 +171,17 @@ async def test_undo_of_a_partial_approval_refunds_what_was_authorized(
 async def test_undo_with_a_payment_that_is_out_of_date(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """If the batch closed since the payment was read, the gateway refuses and nothing is done."""
+    """If the batch closed since it was read, nothing is done; read again, it is refunded."""
     payment = await paid(session)
     gateway.close_batch()
-    with pytest.raises(ConflictError):
-        await session.payments.undo(payment, description="Returned")
+    with pytest.raises(ConflictError) as caught:
+        await session.payments.undo(payment, description="Returned", idempotency_key=KEY)
+    assert not caught.value.may_have_taken_effect
     assert gateway.refunds == {}
+    payment = await session.payments.retrieve(payment.payment_id)
+    undone = await session.payments.undo(payment, description="Returned")
+    assert undone.how == "refunded"
+    assert len(gateway.refunds) == 1
 
 
 async def test_undo_asks_for_the_amount_of_a_second_refund(

@@ -186,12 +186,17 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
             payment, amount=amount, description=description, idempotency_key=key
         )
     except ConfigurationError as error:
-        if error.field != "payment" or change.options.key_is_fresh:
+        # A part that is more than what is left: no refund lowers what was authorized.
+        was_reversal = error.field == "amount" and amount is not None
+        if change.options.key_is_fresh or not (error.field == "payment" or was_reversal):
             raise
-        refusal = error
+        refusal: PayrocError = error
+    except IdempotencyKeyInUseError as error:
+        # A reversal's, if the batch has closed since.
+        refusal, was_reversal = error, True
     # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
     # key, has no second effect and is answered as it was.
-    if payment.transaction_result.status == TransactionStatus.REVERSAL:
+    if was_reversal or payment.transaction_result.status == TransactionStatus.REVERSAL:
         reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
         return Undone(how="reversed", payment=reversed_)
     given_back = whole_of(payment) if amount is None else amount
