@@ -20,7 +20,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from .errors import ResponseFormatError
 from .logs import get_logger
-from .models import ClosedLoopOptions, OpenEnum, Page
+from .models import Adjustment, ClosedLoopOptions, OpenEnum, Page
 from .models.shared import ReadOnDemand
 
 __all__ = [
@@ -173,6 +173,8 @@ def _model_reader(cls: type[Any]) -> Hook:
     details: list[tuple[str, str]] = []
     on_demand = issubclass(cls, ReadOnDemand)
     for field in attrs.fields(attrs.resolve_types(cls)):
+        if not field.init:
+            continue  # the word that says which of several variants it is
         key, wanted = _camel_case(field.name), _without_none(field.type)
         read = _as_is if field.name == "raw" else converter.get_structure_hook(wanted)
         if on_demand and _is_detail(field):
@@ -318,6 +320,18 @@ def _read_enum(value: Any, cls: type[OpenEnum]) -> OpenEnum:
     return _words(cls).get(value) or cls(value)  # Enum's own way is seven times as slow
 
 
+def _read_closed_loop_options(value: Any, _: Any) -> ClosedLoopOptions:
+    options = dict(value)
+    return ClosedLoopOptions(type=options.pop("type"), options=options)
+
+
+_ADJUSTMENTS = {attrs.fields(kind).type.default: kind for kind in get_args(Adjustment)}
+
+
+def _read_adjustment(value: Any, _: Any) -> Any:
+    return converter.structure(value, _ADJUSTMENTS[value["type"]])
+
+
 def _write_date_time(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
@@ -329,6 +343,8 @@ converter.register_structure_hook(int, _read_int)
 converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
 converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
 converter.register_structure_hook(OpenEnum, _read_enum)
+converter.register_structure_hook(ClosedLoopOptions, _read_closed_loop_options)
+converter.register_structure_hook(Adjustment, _read_adjustment)
 converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
 converter.register_structure_hook_factory(_is_tuple, _tuple_reader)

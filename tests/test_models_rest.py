@@ -95,6 +95,21 @@ def test_any_answer_goes_round(found: tuple[type[Any], Any], unknown: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("payment_instruction_request", m.PaymentInstructionRequest),
+        ("refund_instruction_request", m.RefundInstructionRequest),
+        ("adjustment_request", m.AdjustmentRequest),
+    ],
+)
+def test_a_request_goes_round(name: str, cls: type[Any]) -> None:
+    """A request can be read back from what was sent, each variant as the one that it was."""
+    request = structure(sample(name), cls)
+    assert unstructure(request) == sample(name)
+    assert structure(decode(encode(request)), cls) == request
+
+
+@pytest.mark.parametrize(
     ("name", "path"), [(name, path) for name, paths in REQUIRED.items() for path in paths.split()]
 )
 def test_what_an_answer_must_have(name: str, path: str) -> None:
