@@ -12,7 +12,6 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, Generic, Literal, TypeVar
-from weakref import ref
 
 from attrs import evolve
 
@@ -45,7 +44,7 @@ from .events import (
 )
 from .journal import EntryState
 from .kinds import Kind
-from .logs import ABOUT, get_logger
+from .logs import find_subject_with, get_logger
 from .models import Instruction, InstructionStatus
 from .protocol import (
     Answer,
@@ -92,7 +91,6 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     """
 
     __slots__ = (
-        "__weakref__",
         "_acceptance",
         "_ambiguous",
         "_believe_proxies_until",
@@ -194,6 +192,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self._drive(), name=f"payroc {self.kind.noun} instruction, {about}", context=context
         )
         self._steps.belong_to(self.task)
+        _RUNS[self.task] = self
         # Also when the task is cancelled before its first step, in which it never runs.
         self.task.add_done_callback(self._ended, context=context)
 
@@ -235,6 +234,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         self._steps.abort()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        del _RUNS[task]
         self._steps.ended()
         if self.resource is None and self.error is None:
             ended = SessionClosedError("its task was ended before it was seen to its end")
@@ -247,7 +247,6 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
     # The life of an instruction ----------
 
     async def _drive(self) -> None:
-        ABOUT.set(ref(self))
         timer = None
         if self._timeout is not None:
             timer = self._loop.call_later(self._timeout, self.request_cancel, "timeout")
@@ -614,13 +613,6 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         """The caller's id of the order, where its request is known and has one."""
         return order_id_in(self._body)
 
-    def is_current(self) -> bool:
-        """Whether this is its task: the caller's ``on_event`` may have started others."""
-        try:
-            return asyncio.current_task() is self.task
-        except RuntimeError:  # in a thread
-            return False
-
     def log_fields(self) -> dict[str, str | None]:
         """What every log record about it says of it."""
         return {**self.identity(), "order_id": self.order_id}
@@ -680,6 +672,20 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self.instruction_id,
             extra=self.log_fields(),
         )
+
+
+_RUNS: dict[asyncio.Task[None] | None, InstructionRun[Any, Any]] = {}
+"""By their tasks, as long as these run."""
+
+
+def _current_run() -> InstructionRun[Any, Any] | None:
+    try:
+        return _RUNS.get(asyncio.current_task())
+    except RuntimeError:  # in a thread
+        return None
+
+
+find_subject_with(_current_run)
 
 
 def _no_change(error: Exception) -> bool:

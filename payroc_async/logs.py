@@ -6,12 +6,10 @@ The schema, with every line, is in ``docs/observability.md``.
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
-from contextvars import ContextVar
+from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
-from weakref import ref
 
-__all__ = ["ABOUT", "FIELDS", "Subject", "get_logger"]
+__all__ = ["FIELDS", "Subject", "find_subject_with", "get_logger"]
 
 FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 """On every record of ours; None where a record is not about an instruction, or it is not known."""
@@ -20,17 +18,22 @@ FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 class Subject(Protocol):
     """An instruction that records may be about."""
 
-    def is_current(self) -> bool:
-        """Whether it is its own task that runs, and not one that was started from within."""
-        ...
-
     def log_fields(self) -> dict[str, str | None]:
         """Its names, by ``FIELDS``."""
         ...
 
 
-ABOUT: ContextVar[ref[Subject] | None] = ContextVar("payroc instruction", default=None)
-"""Whose task this is. Weak: the task, its context and the instruction would hold each other."""
+def _nobody() -> Subject | None:
+    return None
+
+
+_subject = _nobody
+
+
+def find_subject_with(find: Callable[[], Subject | None]) -> None:
+    """Have it asked, with each record, whose task it is that logs; None where nobody's is."""
+    global _subject
+    _subject = find
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
@@ -41,9 +44,8 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
     ) -> tuple[object, MutableMapping[str, Any]]:
         known = kwargs.get("extra")
         if known is None:  # or else it may be about another one than this task's
-            about = ABOUT.get()
-            subject = about() if about is not None else None
-            known = subject.log_fields() if subject is not None and subject.is_current() else {}
+            subject = _subject()
+            known = {} if subject is None else subject.log_fields()
         kwargs["extra"] = dict.fromkeys(FIELDS) | known
         return msg, kwargs
 

@@ -225,7 +225,8 @@ class Patience:
 
     def _look(self) -> None:
         self._timer = None
-        for task, (deadline, cancelling) in list(self._waits.items()):
+        while self._waits:
+            task, (deadline, cancelling) = next(iter(self._waits.items()))
             loop = task.get_loop()
             if deadline > loop.time():
                 self._timer = loop.call_at(deadline, self._look)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from http.cookies import BaseCookie
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import aiohttp
 import stamina
@@ -32,6 +33,7 @@ from .errors import (
 from .logs import get_logger
 from .protocol import Answer, Request, Token, decipher_token
 from .retry import Backoff, may_have_taken_effect
+from .tasks import Patience
 from .version import __version__
 
 __all__ = ["Bearer", "Transport"]
@@ -60,6 +62,13 @@ class Bearer(Protocol):
     def reject(self, token: str) -> None:
         """Told that the API refused this token."""
         ...
+
+
+class _Limit(NamedTuple):
+    """How long a request may take: what aiohttp is told, and what is waited with."""
+
+    timeout: aiohttp.ClientTimeout
+    patience: AbstractContextManager[None]
 
 
 class Transport:
@@ -109,22 +118,32 @@ class Transport:
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy = proxy
         self._token = self._authorization = ""
-        self._request_timeout = self._timeout(timeouts.request)
-        self._held_timeout = self._timeout(timeouts.hold + timeouts.hold_margin)
+        self._set_limits()
 
-    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect)
+    def _set_limits(self) -> None:
+        self._request_limit = self._limit(self._timeouts.request)
+        self._held_limit = self._limit(self._timeouts.hold + self._timeouts.hold_margin)
+
+    def _limit(self, seconds: float) -> _Limit:
+        connect = self._timeouts.connect
+        if not self._owns_http:
+            # Only our own requests say when they leave.
+            return _Limit(aiohttp.ClientTimeout(total=seconds, sock_connect=connect), nullcontext())
+        # aiohttp would make a timer for each request: a tenth of what a sale costs.
+        return _Limit(aiohttp.ClientTimeout(sock_connect=connect), Patience(seconds))
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
         # At its first retry stamina imports what it tells of retries with, be it structlog or
         # prometheus_client. That must not be in the midst of a sale: it takes a while, and files.
         stamina.instrumentation.get_on_retry_hooks()
+        self._set_limits()  # those of an earlier loop would look at its waits
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=_NoCookies(),
                 headers={"User-Agent": USER_AGENT},
+                request_class=_Request,
                 response_class=_Response,
             )
 
@@ -144,7 +163,7 @@ class Transport:
         headers = {"x-api-key": api_key}
         return decipher_token(
             await self._exchange(
-                "POST", self._identity_url, headers, None, self._request_timeout, api_key
+                "POST", self._identity_url, headers, None, self._request_limit, api_key
             )
         )
 
@@ -223,7 +242,7 @@ class Transport:
             URL(self._api_url + request.path, encoded=True),
             headers,
             request.body,
-            self._held_timeout if held else self._request_timeout,
+            self._held_limit if held else self._request_limit,
             token,
         )
 
@@ -238,32 +257,37 @@ class Transport:
         url: URL,
         headers: dict[str, str],
         body: bytes | None,
-        timeout: aiohttp.ClientTimeout,
+        limit: _Limit,
         secret: str,
     ) -> Answer:
         """One HTTP exchange. Every exception of aiohttp's ends here."""
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
+        task = asyncio.current_task()
         try:
-            response = await self._http.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                raise_for_status=False,
-                ssl=self._ssl,
-                proxy=self._proxy,
-            )
-            # Read to its end, it has given its connection back; if not, that is closed.
-            answer = Answer(response.status, response.headers, await _read(response))
+            with limit.patience:
+                response = await self._http.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=limit.timeout,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    ssl=self._ssl,
+                    proxy=self._proxy,
+                )
+                # Read to its end, it has given its connection back; if not, that is closed.
+                answer = Answer(response.status, response.headers, await _read(response))
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s %s: %d", method, url.raw_path, answer.status)
             return _without_secret(answer, secret)
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
+            patience_is_over = isinstance(error.__cause__, asyncio.CancelledError)
+            if self._owns_http and patience_is_over and task not in _LEFT:
+                raise RequestTimeoutError("no connection in time", request_sent=False) from error
             raise RequestTimeoutError("no answer in time", request_sent=True) from error
         except aiohttp.ClientConnectorError as error:
             raise TransportError(f"no connection: {error}", request_sent=False) from error
@@ -271,6 +295,8 @@ class Transport:
             proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise _broken(error) from error
+        finally:
+            _LEFT.discard(task)
         # aiohttp's response errors carry the request's headers in their repr, the token among them,
         # and their causes the line that could not be read, which may echo it: none is chained here,
         # and this is raised outside of the handler.
@@ -317,6 +343,18 @@ class _NoCookies(aiohttp.DummyCookieJar):
 
     def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
         return self._none
+
+
+_LEFT: set[asyncio.Task[Any] | None] = set()
+"""The tasks whose request under way has got a connection, and may have gone out on it."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that says when it leaves: before, it waits for a connection and does nothing."""
+
+    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        _LEFT.add(asyncio.current_task())
+        return super().send(conn)  # no coroutine around it: there are three in every sale
 
 
 class _Response(aiohttp.ClientResponse):
