@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 from weakref import ref
 
@@ -58,7 +60,7 @@ from .protocol import (
     submit_request,
 )
 from .records import Record, Records
-from .retry import Backoff, may_have_taken_effect, worth_retrying
+from .retry import Backoff, backoff_delay, may_have_taken_effect, worth_retrying
 from .tasks import Steps
 from .transport import Transport
 
@@ -428,41 +430,66 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         logger.info("cancelling it at the gateway: %s", self._cancel_reason)
         self._emit(CancelRequested, reason=self._cancel_reason)
         self._give_up_after(patience)
-        deleted = False
+        deleted, lost = False, 0
         while True:
-            problem: PayrocError | None = None
+            # Too late (409), or refused, or lost: the status tells.
+            problem = await self._steps.insist(self._delete)
+            deleted = deleted or problem is None
+            unclear = problem if problem and may_have_taken_effect(problem) else None
+            look = self._view_status
+            if unclear is not None:
+                lost += 1
+                look = partial(self._glance, backoff_delay(unclear, lost, self._retries))
             try:
-                await self._steps.insist(self._delete)
-                deleted = True
-            except PayrocError as error:
-                # Too late (409), or refused, or lost: the status tells.
-                problem = error
-            try:
-                await self._steps.insist(self._view_status)
+                await self._steps.insist(look)
             except NotFoundError:
                 if not deleted or self.instruction is None:
                     raise
                 # A gateway that forgets what it has cancelled.
                 self.instruction = evolve(self.instruction, status=InstructionStatus.CANCELED)
-            assert self.instruction is not None
-            if self.instruction.status in ENDED:
+            if self.instruction is not None and self.instruction.status in ENDED:
                 return self.instruction
-            if self._loop.time() >= self._give_up_at:
+            if not self._in_time():
                 raise PayrocError("still in progress, though its cancellation was asked for") from (
                     problem
                 )
+            if unclear is not None:
+                self._retrying(unclear, lost, 0.0)
 
-    async def _delete(self) -> None:
+    async def _glance(self, wait: float) -> None:
+        """The status, asked for while another DELETE is waited for: the last may have arrived.
+
+        If it has not, the gateway would hold the request for a minute, and the device go on asking
+        for a card: it is broken off when DELETE is due. The last one, when the time is up, gets the
+        grace to be answered in, be the network slow.
+        """
+        patience = self._timeouts.poll_interval + wait
+        left = self._give_up_at - self._loop.time()
+        if patience >= left:
+            patience = max(left, self._timeouts.cancel_grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._view_status()
+
+    async def _delete(self) -> PayrocError | None:
+        """What went wrong; repeated here is only what has surely had no effect."""
         assert self.instruction_id is not None
         # The status is looked at in between, however long DELETE goes on failing.
         until = min(self._give_up_at, self._loop.time() + self._timeouts.cancel_grace)
-        await self._transport.call(
-            cancel_request(self.kind, self.instruction_id),
-            decipher_success,
-            backoff=lambda: self._backoff(
-                lambda error, failures: worth_retrying(error) and self._loop.time() < until
-            ),
-        )
+
+        def keep_trying(error: Exception, failures: int) -> bool:
+            surely = worth_retrying(error) and not may_have_taken_effect(error)
+            return surely and self._loop.time() < until
+
+        try:
+            await self._transport.call(
+                cancel_request(self.kind, self.instruction_id),
+                decipher_success,
+                backoff=lambda: self._backoff(keep_trying),
+            )
+        except PayrocError as error:
+            return error
+        return None
 
     async def _conclude(self, instruction: InstructionT) -> ResourceT:
         """Step 3: follow a completed instruction's link; the other ends are errors."""
