@@ -22,6 +22,7 @@ from .codec import order_id_in
 from .config import RetryPolicy, Timeouts
 from .errors import (
     APIError,
+    IdempotencyKeyInUseError,
     InstructionCanceledError,
     InstructionError,
     InstructionFailedError,
@@ -319,11 +320,28 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self._may_exist = not (refused or _refuses_for_good(error))
             if not self._may_exist and self._unwanted():
                 raise self._canceled_unsent() from error
+            if not self._may_exist and self._may_be_begun_before(error):
+                self._may_exist = True
+                unknown = self._unknown(error)
+                unknown.may_have_taken_effect = isinstance(error, IdempotencyKeyInUseError)
+                raise unknown from error
             raise
         self.instruction_id = self.instruction.instruction_id
         self._submitted()
         if self._record is not None:
             await self._steps.insist(self._record_submission)
+
+    def _may_be_begun_before(self, refusal: PayrocError) -> bool:
+        """Whether there may be an instruction of an earlier call, of which this one's refusal says
+        nothing: 409 may come of that very instruction, 401 and 403 of a key that was changed.
+        """
+        if _refuses_for_good(refusal):
+            return False
+        if isinstance(refusal, IdempotencyKeyInUseError):
+            return True
+        if self._record is not None:  # it knows; what it keeps unfinished will be recovered
+            return self._record.entry.fence > 1
+        return self._key_is_callers and isinstance(refusal, APIError)
 
     def _submitted(self) -> None:
         self._emit(Submitted)
@@ -666,7 +684,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             error = self._unknown(
                 PayrocError("not sent, but it may have been before, with its key")
             )
-            error.request_sent = False
+            error.request_sent = error.may_have_taken_effect = False
             return error
         self._emit(Canceled)
         return self._canceled()

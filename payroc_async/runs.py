@@ -76,8 +76,8 @@ class Runs:
             request: The sale, or a pre-authorization (``auto_capture=False``).
             idempotency_key: A UUID v4; a fresh one by default. Run the same request again under the
                 same key to learn of a sale whose outcome was lost: it makes no second instruction.
-                Under a key of yours, a sale that ends before anything is sent is unknown, since an
-                earlier call may have sent it.
+                Under a key of yours, a sale that is refused, or ends before anything is sent, is
+                unknown, since an earlier call may have sent it.
             timeout: Seconds that the cardholder may take. When they have passed the instruction is
                 cancelled; if that comes too late, the payment is returned all the same.
             on_cancel: What happens to the instruction if this task is cancelled: ``"cancel"`` it,
@@ -91,7 +91,8 @@ class Runs:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open; nothing was sent.
             DeviceBusyError: This session already runs an instruction there; nothing was sent.
-            APIError: The gateway refused the submission; this call has made no instruction.
+            APIError: The gateway refused the submission; this call has made no instruction. Under a
+                key that may have been used before, it is the cause of an OutcomeUnknownError.
             TransportError: The gateway was never reached; this call has made no instruction.
             InstructionFailedError: The device or the gateway failed; no payment exists.
             InstructionCanceledError: It was cancelled elsewhere; no payment exists.

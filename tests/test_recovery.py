@@ -18,6 +18,7 @@ from payroc_async import (
     BadRequestError,
     Breakdown,
     ConfigurationError,
+    ConflictError,
     InstructionCanceledError,
     InstructionFailedError,
     JournalError,
@@ -962,6 +963,25 @@ async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path)
         with pytest.raises(ConfigurationError, match="longer than the gateway is trusted"):
             await session.run_sale(SERIAL, sale(), idempotency_key=key)
     assert gateway.requests_of("submit") == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["found in the journal", "new to it"])
+async def test_p5_a_refusal_under_a_key_tells_what_the_journal_does(
+    gateway: Simulator, path: Path, known: bool
+) -> None:
+    """What will be recovered is told as unknown; a key that was never used before, as refused."""
+    key = await leave(gateway, path) if known else str(uuid4())
+    gateway.faults.add("submit", problem(409, "cannot-be-modified"))
+    async with session_of(gateway, path) as session:
+        with pytest.raises(OutcomeUnknownError if known else ConflictError) as caught:
+            await session.run_sale(SERIAL, sale(), idempotency_key=key)
+        error = caught.value
+        assert isinstance(error.__cause__ if known else error, ConflictError)
+        assert error.idempotency_key == key
+        assert not error.may_have_taken_effect
+        found = await recovered(session)
+        assert [one.state for one in found] == [EntryState.COMPLETED] * known
+    assert (await entry(path)).state is (EntryState.COMPLETED if known else EntryState.FAILED)
 
 
 async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_recovery(
