@@ -53,6 +53,8 @@ class Runs:
         self._telemetry: Telemetry | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
+        self._recovered: dict[str, set[InstructionRun[Any, Any]]] = {}
+        """Those that another process has left, by device: of one there may be several."""
 
     def _channel(self) -> Transport:
         raise NotImplementedError
@@ -419,6 +421,10 @@ class Runs:
         # Not only until it is disowned, which is a step of the loop later.
         if last is not None and not last.task.done():
             raise DeviceBusyError(serial_number)
+        if self._recovered and any(
+            not one.task.done() for one in self._recovered.get(serial_number, ())
+        ):
+            raise DeviceBusyError(serial_number)
         run = InstructionRun(
             kind,
             transport,
@@ -487,8 +493,8 @@ class Runs:
             records=self._records,
             record=record,
         )
-        self._busy.setdefault(entry.serial_number, run)
         handle = self._own(run)
+        self._recovered.setdefault(entry.serial_number, set()).add(run)
         if cancel:
             run.request_cancel("caller")
         return handle
@@ -508,6 +514,11 @@ class Runs:
         self._runs.discard(run)
         if run.serial_number is not None and self._busy.get(run.serial_number) is run:
             del self._busy[run.serial_number]
+        if self._recovered and run.serial_number in self._recovered:
+            left = self._recovered[run.serial_number]
+            left.discard(run)
+            if not left:
+                del self._recovered[run.serial_number]
 
 
 def _check_options(timeout: object, on_cancel: object, on_event: object) -> None:

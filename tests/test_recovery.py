@@ -19,6 +19,7 @@ from payroc_async import (
     Breakdown,
     ConfigurationError,
     ConflictError,
+    DeviceBusyError,
     InstructionCanceledError,
     InstructionFailedError,
     JournalError,
@@ -1005,6 +1006,27 @@ async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_reco
         (found,) = await recovered(session)
         assert found.state is EntryState.CANCELED
     assert gateway.in_progress == []
+
+
+async def test_p11_a_device_is_busy_until_all_that_was_left_on_it_has_ended(
+    gateway: Simulator, path: Path
+) -> None:
+    """Two that were left unfinished on one device: the end of one does not free it."""
+    async with session_of(gateway, path) as session:
+        for device in ("1", "2"):  # the gateway itself has one for each
+            gateway.device(device).never_finishes()
+            made = await session.payment_instructions.submit(device, sale())
+            await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    async with session_of(gateway, path) as session:
+        recovering = asyncio.create_task(recovered(session))
+        await until(lambda: len(gateway.requests_of("status")) == 2)
+        for instruction in gateway.in_progress:
+            with pytest.raises(DeviceBusyError):
+                await session.run_sale(SERIAL, sale())
+            gateway._state.change(instruction, "completed")
+            await until(lambda: len(session._runs) == len(gateway.in_progress))
+        assert (await session.run_sale(SERIAL, sale())).approved
+        assert len(await recovering) == 2
 
 
 # The loop over what is recovered ----------
