@@ -361,6 +361,48 @@ async def test_a_withdrawal_outlasts_a_refusal_of_its_key(gateway: Simulator, pa
     assert (await entry(path)).state is EntryState.CANCELED
 
 
+class InDoubt(SQLiteJournal):
+    """One that loses the answers to two who begin at once, and can be unreadable after that."""
+
+    unreadable = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.both: asyncio.Barrier | None = asyncio.Barrier(2)
+
+    async def begin(self, intent: Intent, *, window: float) -> Entry:
+        entry = await super().begin(intent, window=window)
+        if self.both is not None:
+            await self.both.wait()
+            raise JournalError("lost")
+        return entry
+
+    async def get(self, idempotency_key: str) -> Entry | None:
+        if self.unreadable:
+            raise JournalError("unreadable")
+        return await super().get(idempotency_key)
+
+
+async def test_a_withdrawal_is_kept_when_settling_fails(gateway: Simulator, path: Path) -> None:
+    """Run again under its key, it stays to be withdrawn if what else is owed can't be written."""
+    journal, key = InDoubt(path), str(uuid4())
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=journal
+    ) as session:
+        lost = await asyncio.gather(
+            session.run_sale("1", sale(), idempotency_key=key),
+            session.run_sale("2", sale()),
+            return_exceptions=True,
+        )
+        assert [str(error) for error in lost] == ["lost", "lost"]
+        journal.both, journal.unreadable = None, True
+        with pytest.raises(JournalError, match="unreadable"):
+            await session.run_sale("1", sale(), idempotency_key=key)
+        journal.unreadable = False
+    assert [one.state for one in await entries(path)] == [EntryState.CANCELED] * 2
+    assert gateway.requests_of("submit") == []
+
+
 class Away(SQLiteJournal):
     """A journal that can be away."""
 
