@@ -370,8 +370,12 @@ class OutcomeUnknownError(InstructionError):
     Attributes:
         request_sent: False if this call sent nothing: then only an earlier one under the same key,
             which the caller gave, can have made an instruction.
+        may_have_taken_effect: False if this call has surely made no instruction, since it sent
+            nothing or was refused (``__cause__`` is then the refusal): who knows that no earlier
+            call has used the key knows that no money moved.
     """
 
+    may_have_taken_effect = True
     request_sent = True
 
     def _said(self) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import evolve
@@ -19,6 +21,7 @@ from .codec import order_id_in
 from .config import RetryPolicy, Timeouts
 from .errors import (
     APIError,
+    IdempotencyKeyInUseError,
     InstructionCanceledError,
     InstructionError,
     InstructionFailedError,
@@ -57,7 +60,7 @@ from .protocol import (
     submit_request,
 )
 from .records import Record, Records
-from .retry import Backoff, may_have_taken_effect, worth_retrying
+from .retry import Backoff, backoff_delay, may_have_taken_effect, worth_retrying
 from .tasks import Steps
 from .transport import Transport
 
@@ -316,11 +319,28 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             self._may_exist = not (refused or _refuses_for_good(error))
             if not self._may_exist and self._unwanted():
                 raise self._canceled_unsent() from error
+            if not self._may_exist and self._may_be_begun_before(error):
+                self._may_exist = True
+                unknown = self._unknown(error)
+                unknown.may_have_taken_effect = isinstance(error, IdempotencyKeyInUseError)
+                raise unknown from error
             raise
         self.instruction_id = self.instruction.instruction_id
         self._submitted()
         if self._record is not None:
             await self._steps.insist(self._record_submission)
+
+    def _may_be_begun_before(self, refusal: PayrocError) -> bool:
+        """Whether there may be an instruction of an earlier call, of which this one's refusal says
+        nothing: 409 may come of that very instruction, 401 and 403 of a key that was changed.
+        """
+        if _refuses_for_good(refusal):
+            return False
+        if isinstance(refusal, IdempotencyKeyInUseError):
+            return True
+        if self._record is not None:  # it knows; what it keeps unfinished will be recovered
+            return self._record.entry.fence > 1
+        return self._key_is_callers and isinstance(refusal, APIError)
 
     def _submitted(self) -> None:
         self._emit(Submitted)
@@ -427,41 +447,66 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         logger.info("cancelling it at the gateway: %s", self._cancel_reason)
         self._emit(CancelRequested, reason=self._cancel_reason)
         self._give_up_after(patience)
-        deleted = False
+        deleted, lost = False, 0
         while True:
-            problem: PayrocError | None = None
+            # Too late (409), or refused, or lost: the status tells.
+            problem = await self._steps.insist(self._delete)
+            deleted = deleted or problem is None
+            unclear = problem if problem and may_have_taken_effect(problem) else None
+            look = self._view_status
+            if unclear is not None:
+                lost += 1
+                look = partial(self._glance, backoff_delay(unclear, lost, self._retries))
             try:
-                await self._steps.insist(self._delete)
-                deleted = True
-            except PayrocError as error:
-                # Too late (409), or refused, or lost: the status tells.
-                problem = error
-            try:
-                await self._steps.insist(self._view_status)
+                await self._steps.insist(look)
             except NotFoundError:
                 if not deleted or self.instruction is None:
                     raise
                 # A gateway that forgets what it has cancelled.
                 self.instruction = evolve(self.instruction, status=InstructionStatus.CANCELED)
-            assert self.instruction is not None
-            if self.instruction.status in ENDED:
+            if self.instruction is not None and self.instruction.status in ENDED:
                 return self.instruction
-            if self._loop.time() >= self._give_up_at:
+            if not self._in_time():
                 raise PayrocError("still in progress, though its cancellation was asked for") from (
                     problem
                 )
+            if unclear is not None:
+                self._retrying(unclear, lost, 0.0)
 
-    async def _delete(self) -> None:
+    async def _glance(self, wait: float) -> None:
+        """The status, asked for while another DELETE is waited for: the last may have arrived.
+
+        If it has not, the gateway would hold the request for a minute, and the device go on asking
+        for a card: it is broken off when DELETE is due. The last one, when the time is up, gets the
+        grace to be answered in, be the network slow.
+        """
+        patience = self._timeouts.poll_interval + wait
+        left = self._give_up_at - self._loop.time()
+        if patience >= left:
+            patience = max(left, self._timeouts.cancel_grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._view_status()
+
+    async def _delete(self) -> PayrocError | None:
+        """What went wrong; repeated here is only what has surely had no effect."""
         assert self.instruction_id is not None
         # The status is looked at in between, however long DELETE goes on failing.
         until = min(self._give_up_at, self._loop.time() + self._timeouts.cancel_grace)
-        await self._transport.call(
-            cancel_request(self.kind, self.instruction_id),
-            decipher_success,
-            backoff=lambda: self._backoff(
-                lambda error, failures: worth_retrying(error) and self._loop.time() < until
-            ),
-        )
+
+        def keep_trying(error: Exception, failures: int) -> bool:
+            surely = worth_retrying(error) and not may_have_taken_effect(error)
+            return surely and self._loop.time() < until
+
+        try:
+            await self._transport.call(
+                cancel_request(self.kind, self.instruction_id),
+                decipher_success,
+                backoff=lambda: self._backoff(keep_trying),
+            )
+        except PayrocError as error:
+            return error
+        return None
 
     async def _conclude(self, instruction: InstructionT) -> ResourceT:
         """Step 3: follow a completed instruction's link; the other ends are errors."""
@@ -631,7 +676,7 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             error = self._unknown(
                 PayrocError("not sent, but it may have been before, with its key")
             )
-            error.request_sent = False
+            error.request_sent = error.may_have_taken_effect = False
             return error
         self._emit(Canceled)
         return self._canceled()

@@ -53,6 +53,8 @@ class Runs:
         self._telemetry: Telemetry | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
+        self._recovered: dict[str, set[InstructionRun[Any, Any]]] = {}
+        """Those that another process has left, by device: of one there may be several."""
 
     def _channel(self) -> Transport:
         raise NotImplementedError
@@ -76,8 +78,8 @@ class Runs:
             request: The sale, or a pre-authorization (``auto_capture=False``).
             idempotency_key: A UUID v4; a fresh one by default. Run the same request again under the
                 same key to learn of a sale whose outcome was lost: it makes no second instruction.
-                Under a key of yours, a sale that ends before anything is sent is unknown, since an
-                earlier call may have sent it.
+                Under a key of yours, a sale that is refused, or ends before anything is sent, is
+                unknown, since an earlier call may have sent it.
             timeout: Seconds that the cardholder may take. When they have passed the instruction is
                 cancelled; if that comes too late, the payment is returned all the same.
             on_cancel: What happens to the instruction if this task is cancelled: ``"cancel"`` it,
@@ -91,7 +93,8 @@ class Runs:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open; nothing was sent.
             DeviceBusyError: This session already runs an instruction there; nothing was sent.
-            APIError: The gateway refused the submission; this call has made no instruction.
+            APIError: The gateway refused the submission; this call has made no instruction. Under a
+                key that may have been used before, it is the cause of an OutcomeUnknownError.
             TransportError: The gateway was never reached; this call has made no instruction.
             InstructionFailedError: The device or the gateway failed; no payment exists.
             InstructionCanceledError: It was cancelled elsewhere; no payment exists.
@@ -418,6 +421,10 @@ class Runs:
         # Not only until it is disowned, which is a step of the loop later.
         if last is not None and not last.task.done():
             raise DeviceBusyError(serial_number)
+        if self._recovered and any(
+            not one.task.done() for one in self._recovered.get(serial_number, ())
+        ):
+            raise DeviceBusyError(serial_number)
         run = InstructionRun(
             kind,
             transport,
@@ -486,8 +493,8 @@ class Runs:
             records=self._records,
             record=record,
         )
-        self._busy.setdefault(entry.serial_number, run)
         handle = self._own(run)
+        self._recovered.setdefault(entry.serial_number, set()).add(run)
         if cancel:
             run.request_cancel("caller")
         return handle
@@ -507,6 +514,11 @@ class Runs:
         self._runs.discard(run)
         if run.serial_number is not None and self._busy.get(run.serial_number) is run:
             del self._busy[run.serial_number]
+        if self._recovered and run.serial_number in self._recovered:
+            left = self._recovered[run.serial_number]
+            left.discard(run)
+            if not left:
+                del self._recovered[run.serial_number]
 
 
 def _check_options(timeout: object, on_cancel: object, on_event: object) -> None:

@@ -558,9 +558,10 @@ CANCEL = Section(
     device="never finishes",
     timeout=0.3,
     # The sale's `timeout` has passed. The status is read after every DELETE, whatever came of it:
-    # as long as it says inProgress, the DELETE is sent again, up to Timeouts.unreachable. That is
-    # no blind retry of a refusal (P8): two answers of the gateway contradict each other, and the
-    # one to believe is that a device still asks for a card (P3).
+    # one that took effect is not sent twice. As long as it says inProgress, the DELETE is sent
+    # again, up to Timeouts.unreachable. That is no blind retry of a refusal (P8): two answers
+    # of the gateway contradict each other, and the one to believe is that a device still asks for a
+    # card (P3).
     rows=(
         # fault                         once       twice      for ever
         R(REFUSED, TIMED_OUT, TIMED_OUT, unknown(TransportError), left_running=True),
@@ -571,10 +572,10 @@ CANCEL = Section(
             unknown(TransportError),
             left_running=True,
         ),
-        R("reset after it took effect", TIMED_OUT, TIMED_OUT, TIMED_OUT, "the status tells"),
+        R("reset after it took effect", TIMED_OUT, None, TIMED_OUT, "the status tells"),
         R("never answered", TIMED_OUT, TIMED_OUT, unknown(RequestTimeoutError), left_running=True),
-        R("took effect, never answered", TIMED_OUT, TIMED_OUT, TIMED_OUT, "the status tells"),
-        R("truncated body", TIMED_OUT, TIMED_OUT, TIMED_OUT, "it took effect: the status tells"),
+        R("took effect, never answered", TIMED_OUT, None, TIMED_OUT, "the status tells"),
+        R("truncated body", TIMED_OUT, None, TIMED_OUT, "it took effect: the status tells"),
         R("wrong content type", TIMED_OUT, None, TIMED_OUT, "contract 9: body ignored"),
         R("another instruction in a 200", TIMED_OUT, None, TIMED_OUT, "contract 9: body ignored"),
         R(
@@ -622,7 +623,7 @@ CANCEL = Section(
         R("502", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
         R("503", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
         R("504", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
-        R("504, though it took effect", TIMED_OUT, TIMED_OUT, TIMED_OUT, "the status tells"),
+        R("504, though it took effect", TIMED_OUT, None, TIMED_OUT, "the status tells"),
         R("redirect", TIMED_OUT, TIMED_OUT, unknown(ResponseFormatError), left_running=True),
         *(
             R(

@@ -269,6 +269,9 @@ class Soak:
         made = self._made(key)
         if error is None:
             self._right_payment(task.result(), made, order_id)
+        elif isinstance(error, OutcomeUnknownError) and not error.may_have_taken_effect:
+            # Unknown to the session alone: here it is known that the key is fresh.
+            self._expect(made is None, f"{order_id}: {error}, but an instruction exists")
         elif isinstance(error, OutcomeUnknownError):
             await self._find_out(error.instruction_id, key, order_id, serial_number)
         elif isinstance(error, InstructionFailedError):
@@ -314,6 +317,8 @@ class Soak:
                 else:
                     payment = await self.session.resume_sale(instruction_id, timeout=1.0).result()
             except OutcomeUnknownError as error:
+                if not error.may_have_taken_effect and self._made(key) is None:
+                    return  # refused, and indeed nothing was ever made
                 instruction_id = error.instruction_id
             except (InstructionFailedError, InstructionCanceledError, InstructionTimeoutError):
                 made = self._made(key)

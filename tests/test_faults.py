@@ -131,7 +131,10 @@ class Case:
             times = evolve(times, **{silent: SILENCE[silent]})
         if self.column == "for ever" and self.section.on == "authorize":
             times = evolve(times, **NO_TOKEN)
-        if self.ends_with_the_cancellation:
+        told_by_the_status = (
+            self.section.on == "cancel" and self.expected.error != OutcomeUnknownError
+        )
+        if self.ends_with_the_cancellation or told_by_the_status:
             times = evolve(times, cancel_grace=FOR_A_WHILE.cancel_grace)
         return times
 

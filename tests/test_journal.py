@@ -257,6 +257,26 @@ async def test_begin_refuses_what_the_gateway_may_have_forgotten(
         assert (await journal.begin(intent(key), window=200)).age > 100
 
 
+async def test_begin_refuses_what_was_begun_in_the_future(store: Store, opened: Factory) -> None:
+    """A clock was set back: how old the key is nobody knows, unless it is one's own, held still."""
+    await leave(store, "dead")
+    journal = await opened(store)
+    own = await journal.begin(intent("own"), window=DAY)
+    known = await journal.begin(intent("known"), window=DAY)
+    await journal.write(known, EntryState.SUBMITTED, instruction_id="i", release=True)
+    for key in ("dead", "own", "known"):
+        store.age(key, -100)
+    with pytest.raises(ConfigurationError, match="a clock was set back"):
+        await journal.begin(intent("dead"), window=DAY)
+    again = await journal.begin(intent("own"), window=DAY)
+    assert (again.owner, again.fence) == (own.owner, own.fence)
+    assert (await journal.begin(intent("known"), window=DAY)).instruction_id == "i"
+    # Ended, it is no longer held.
+    await journal.write(again, EntryState.FAILED)
+    with pytest.raises(ConfigurationError, match="as failed"):
+        await journal.begin(intent("own"), window=DAY)
+
+
 # Writing ----------
 
 

@@ -445,23 +445,23 @@ async def test_p3_what_was_never_seen_is_not_taken_for_cancelled(
     assert [seen.status for seen in gateway.requests_of("cancel")] == [204]
 
 
-async def test_p3_a_failing_delete_is_repeated_before_the_status_is_asked_for(
+async def test_p3_a_refused_delete_is_repeated_before_the_status_is_asked_for(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """The device should be free soon: a status request might be held for a minute first."""
+    """What surely had no effect is sent again at once: a status request would be held first."""
     gateway.device(SERIAL).never_finishes()
-    lost = 2 * EAGER.attempts
-    gateway.faults.add("cancel", status(503), times=lost)
+    refused = 2 * EAGER.attempts
+    gateway.faults.add("cancel", status(429), times=refused)
     handle = await session.start_sale(SERIAL, sale())
     assert (await handle.cancel()).status == "canceled"
     kinds = [seen.kind for seen in gateway.requests]
-    assert kinds[-lost - 2 :] == ["cancel"] * (lost + 1) + ["status"]
+    assert kinds[-refused - 2 :] == ["cancel"] * (refused + 1) + ["status"]
 
 
 async def test_p3_an_end_is_seen_although_the_delete_goes_on_failing(gateway: Simulator) -> None:
     """A DELETE is repeated for `cancel_grace`, then the status is looked at all the same."""
     gateway.device(SERIAL).approves(after=8 * UNIT)
-    gateway.faults.add("cancel", status(503), times=None)
+    gateway.faults.add("cancel", status(429), times=None)
     timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=4 * UNIT)
     async with PayrocSession(
         gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER

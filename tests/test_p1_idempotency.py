@@ -71,11 +71,13 @@ async def test_p1_the_same_sale_under_the_same_key_is_not_charged_again(
 async def test_p1_another_sale_under_a_used_key_is_refused(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """A key used for another request is a conflict, told as such, and never retried."""
+    """What came of the key's first request is not known here; the conflict is never retried."""
     key = str(uuid4())
     await session.run_sale(SERIAL, sale(), idempotency_key=key)
-    with pytest.raises(IdempotencyKeyInUseError):
+    with pytest.raises(OutcomeUnknownError) as caught:
         await session.run_sale(SERIAL, sale(amount=1), idempotency_key=key)
+    assert isinstance(caught.value.__cause__, IdempotencyKeyInUseError)
+    assert caught.value.may_have_taken_effect
     assert len(gateway.requests_of("submit")) == 2
     # The simulator counts the attempt as forbidden, and here it is meant.
     assert len(gateway.violations) == 1

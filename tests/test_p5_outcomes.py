@@ -11,6 +11,8 @@ import stamina
 from attrs import evolve
 
 from payroc_async import (
+    APIError,
+    BadRequestError,
     Canceled,
     CancelRequested,
     Completed,
@@ -365,10 +367,39 @@ async def test_p5_nothing_sent_under_a_given_key_proves_nothing(
             await asyncio.wait({task})
         error = task.exception()
         results.append(type(error))
-        assert not isinstance(error, OutcomeUnknownError) or not error.request_sent
+        if isinstance(error, OutcomeUnknownError):
+            assert (error.request_sent, error.may_have_taken_effect) == (False, False)
     canceled = InstructionTimeoutError if ending == "timeout" else InstructionCanceledError
     assert results == [canceled, OutcomeUnknownError]
     assert gateway.requests_of("submit") == []
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 409, 429])
+async def test_p5_a_refusal_under_a_given_key_says_nothing_of_an_earlier_call(
+    gateway: Simulator, session: PayrocSession, code: int
+) -> None:
+    """A sale is run again under its key and refused: the first one may have charged, and has."""
+    key = str(uuid4())
+    submitted = await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
+    gateway.faults.add("submit", problem(code, "refused"), times=EAGER.attempts)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await session.run_sale(SERIAL, sale(), idempotency_key=key)
+    assert isinstance(caught.value.__cause__, APIError)
+    assert caught.value.__cause__.status == code
+    assert not caught.value.may_have_taken_effect  # by this call
+    gateway.faults.clear()
+    again = caught.value.idempotency_key
+    payment = await session.run_sale(SERIAL, sale(), idempotency_key=again)
+    assert payment.payment_id == gateway.instructions[submitted.instruction_id].payment_id
+
+
+async def test_p5_a_bad_request_under_a_given_key_is_a_refusal(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """The same bytes were wrong for every call under the key, if there was one."""
+    gateway.faults.add("submit", problem(400, "bad-request"))
+    with pytest.raises(BadRequestError):
+        await session.run_sale(SERIAL, sale(), idempotency_key=str(uuid4()))
 
 
 async def test_p5_nothing_is_lost_where_retries_are_switched_off(

@@ -18,6 +18,8 @@ from payroc_async import (
     BadRequestError,
     Breakdown,
     ConfigurationError,
+    ConflictError,
+    DeviceBusyError,
     InstructionCanceledError,
     InstructionFailedError,
     JournalError,
@@ -357,6 +359,48 @@ async def test_a_withdrawal_outlasts_a_refusal_of_its_key(gateway: Simulator, pa
         with pytest.raises(ConfigurationError, match="idempotency_key"):
             await session.run_sale("1", sale(amount=1), idempotency_key=key)
     assert (await entry(path)).state is EntryState.CANCELED
+
+
+class InDoubt(SQLiteJournal):
+    """One that loses the answers to two who begin at once, and can be unreadable after that."""
+
+    unreadable = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.both: asyncio.Barrier | None = asyncio.Barrier(2)
+
+    async def begin(self, intent: Intent, *, window: float) -> Entry:
+        entry = await super().begin(intent, window=window)
+        if self.both is not None:
+            await self.both.wait()
+            raise JournalError("lost")
+        return entry
+
+    async def get(self, idempotency_key: str) -> Entry | None:
+        if self.unreadable:
+            raise JournalError("unreadable")
+        return await super().get(idempotency_key)
+
+
+async def test_a_withdrawal_is_kept_when_settling_fails(gateway: Simulator, path: Path) -> None:
+    """Run again under its key, it stays to be withdrawn if what else is owed can't be written."""
+    journal, key = InDoubt(path), str(uuid4())
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, journal=journal
+    ) as session:
+        lost = await asyncio.gather(
+            session.run_sale("1", sale(), idempotency_key=key),
+            session.run_sale("2", sale()),
+            return_exceptions=True,
+        )
+        assert [str(error) for error in lost] == ["lost", "lost"]
+        journal.both, journal.unreadable = None, True
+        with pytest.raises(JournalError, match="unreadable"):
+            await session.run_sale("1", sale(), idempotency_key=key)
+        journal.unreadable = False
+    assert [one.state for one in await entries(path)] == [EntryState.CANCELED] * 2
+    assert gateway.requests_of("submit") == []
 
 
 class Away(SQLiteJournal):
@@ -964,6 +1008,25 @@ async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path)
     assert gateway.requests_of("submit") == []
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["found in the journal", "new to it"])
+async def test_p5_a_refusal_under_a_key_tells_what_the_journal_does(
+    gateway: Simulator, path: Path, known: bool
+) -> None:
+    """What will be recovered is told as unknown; a key that was never used before, as refused."""
+    key = await leave(gateway, path) if known else str(uuid4())
+    gateway.faults.add("submit", problem(409, "cannot-be-modified"))
+    async with session_of(gateway, path) as session:
+        with pytest.raises(OutcomeUnknownError if known else ConflictError) as caught:
+            await session.run_sale(SERIAL, sale(), idempotency_key=key)
+        error = caught.value
+        assert isinstance(error.__cause__ if known else error, ConflictError)
+        assert error.idempotency_key == key
+        assert not error.may_have_taken_effect
+        found = await recovered(session)
+        assert [one.state for one in found] == [EntryState.COMPLETED] * known
+    assert (await entry(path)).state is (EntryState.COMPLETED if known else EntryState.FAILED)
+
+
 async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_recovery(
     gateway: Simulator, path: Path
 ) -> None:
@@ -985,6 +1048,27 @@ async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_reco
         (found,) = await recovered(session)
         assert found.state is EntryState.CANCELED
     assert gateway.in_progress == []
+
+
+async def test_p11_a_device_is_busy_until_all_that_was_left_on_it_has_ended(
+    gateway: Simulator, path: Path
+) -> None:
+    """Two that were left unfinished on one device: the end of one does not free it."""
+    async with session_of(gateway, path) as session:
+        for device in ("1", "2"):  # the gateway itself has one for each
+            gateway.device(device).never_finishes()
+            made = await session.payment_instructions.submit(device, sale())
+            await leave(gateway, path, EntryState.SUBMITTED, instruction_id=made.instruction_id)
+    async with session_of(gateway, path) as session:
+        recovering = asyncio.create_task(recovered(session))
+        await until(lambda: len(gateway.requests_of("status")) == 2)
+        for instruction in gateway.in_progress:
+            with pytest.raises(DeviceBusyError):
+                await session.run_sale(SERIAL, sale())
+            gateway._state.change(instruction, "completed")
+            await until(lambda: len(session._runs) == len(gateway.in_progress))
+        assert (await session.run_sale(SERIAL, sale())).approved
+        assert len(await recovering) == 2
 
 
 # The loop over what is recovered ----------

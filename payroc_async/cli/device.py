@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from payroc_async import (
+    APIError,
     Canceled,
     ConfigurationError,
     Failed,
@@ -121,15 +122,22 @@ async def _main(
         return Result(resource=running.result(), instruction_id=progress.instruction_id)
     if isinstance(error, ConfigurationError) or not isinstance(error, PayrocError):
         raise error
-    if isinstance(error, OutcomeUnknownError) and options.key_is_fresh and not error.request_sent:
+    if (
+        isinstance(error, OutcomeUnknownError)
+        and options.key_is_fresh
+        and not error.may_have_taken_effect
+    ):
         # The SDK can't know that the key, which it was given, was made a moment ago.
-        error = InstructionCanceledError(
-            serial_number=error.serial_number,
-            idempotency_key=error.idempotency_key,
-            instruction_id=None,
-            request=request,
-            kind=error.kind,
-        )
+        if isinstance(error.__cause__, APIError):
+            error = error.__cause__
+        else:
+            error = InstructionCanceledError(
+                serial_number=error.serial_number,
+                idempotency_key=error.idempotency_key,
+                instruction_id=None,
+                request=request,
+                kind=error.kind,
+            )
     return Result(error=error, instruction_id=progress.instruction_id)
 
 

@@ -143,8 +143,9 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: Somebody alive drives it.
-            ConfigurationError: The key was used for another request; or longer than ``window`` ago,
-                and there is no id to ask for instead.
+            ConfigurationError: The key was used for another request; or there is no id to ask for
+                instead, and it was used longer than ``window`` ago, or at a time that is yet to
+                come, since a clock was set back.
         """
         ...
 

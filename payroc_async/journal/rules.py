@@ -37,8 +37,17 @@ def check_window(known: Entry, window: float) -> None:
     """Refuse to submit under a key that the gateway may have forgotten: it would charge again.
 
     Raises:
-        ConfigurationError: It is older than ``window`` seconds, and has no id to ask for instead.
+        ConfigurationError: It is older than ``window`` seconds, and has no id to ask for instead;
+            or a clock that was set back leaves nobody knowing how old it is.
     """
+    # One that runs is the asker's own, which it asks for again: that was let in before.
+    if known.instruction_id is None and known.age < 0 and not known.running:
+        raise ConfigurationError(
+            "idempotency_key",
+            f"was first used {-known.age:.0f} s from now, says the journal: a clock was set back, "
+            "and whether the gateway is still trusted to know the key can't be told; the journal "
+            f"has it as {known.state.value}",
+        )
     if known.instruction_id is None and known.age > window:
         raise ConfigurationError(
             "idempotency_key",
