@@ -53,6 +53,7 @@ class Runs:
         self._telemetry: Telemetry | None = None
         self._runs: set[InstructionRun[Any, Any]] = set()
         self._busy: dict[str, InstructionRun[Any, Any]] = {}
+        self._on_end = self._disown  # one method object for all
         self._recovered: dict[str, set[InstructionRun[Any, Any]]] = {}
         """Those that another process has left, by device: of one there may be several."""
 
@@ -502,7 +503,7 @@ class Runs:
     def _own(
         self, run: InstructionRun[InstructionT, ResourceT]
     ) -> InstructionHandle[InstructionT, ResourceT]:
-        run.on_end = self._disown
+        run.on_end = self._on_end
         if self._telemetry is None:
             run.start()
         else:

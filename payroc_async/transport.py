@@ -108,7 +108,8 @@ class Transport:
             raise ConfigurationError("http_session", "must have no auth: the token takes its place")
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
             raise ConfigurationError("ssl", f"must be an SSLContext, not {type(ssl).__name__}")
-        self._api_url = environment.api_url
+        self._api_url = URL(environment.api_url, encoded=True)
+        self._prefix = self._api_url.raw_path.rstrip("/")
         self._identity_url = URL(environment.identity_url)
         self._timeouts = timeouts
         self._retries = retries
@@ -237,9 +238,11 @@ class Transport:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
             headers["Idempotency-Key"] = request.idempotency_key
+        path, _, query = request.path.partition("?")
+        url = self._api_url.with_path(self._prefix + path, encoded=True)  # parses no host anew
         return self._exchange(
             request.method,
-            URL(self._api_url + request.path, encoded=True),
+            URL(f"{url}?{query}", encoded=True) if query else url,
             headers,
             request.body,
             self._held_limit if held else self._request_limit,
