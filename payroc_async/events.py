@@ -6,8 +6,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from .models import Link, Payment, Refund, Signature
-from .models.shared import Model
+from . import models
+from .models.shared import Link, Model
 
 __all__ = [
     "CancelReason",
@@ -100,4 +100,4 @@ class Completed(Event):
 class Settled(Event):
     """The payment, refund or signature was read: the outcome is known."""
 
-    resource: Payment | Refund | Signature = field()
+    resource: models.Payment | models.Refund | models.Signature = field()

@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from . import models
 from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
 from .handles import InstructionHandle
 from .journal import Entry, EntryState
 from .logs import get_logger
-from .models import Order, Payment, PaymentInstructionRequest, Refund, Signature
-from .models.orders import RetrievedOrder
 from .payments import Payments
 from .records import Record, Records
 from .tasks import settle
@@ -61,7 +60,7 @@ class Recovered:
     entry: Entry
     action: RecoveryAction
     state: EntryState
-    resource: Payment | Refund | Signature | None = None
+    resource: models.Payment | models.Refund | models.Signature | None = None
     error: Exception | None = None
 
 
@@ -211,7 +210,7 @@ class Recovery:
         logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
-    async def _search(self, entry: Entry) -> list[Payment]:
+    async def _search(self, entry: Entry) -> list[models.Payment]:
         """The payments that may have come of it: of its order, and of no entry that has ended."""
         wanted = _Order.of(entry)
         found = [
@@ -237,7 +236,7 @@ class Recovery:
             raise PayrocError("another sale, under way on its device, may have made the payment")
         return found
 
-    def _may_be_anothers(self, entry: Entry, found: list[Payment]) -> bool:
+    def _may_be_anothers(self, entry: Entry, found: list[models.Payment]) -> bool:
         """Whether a sale whose outcome is not known either may have made one of these payments."""
         if not found:
             return False
@@ -263,7 +262,7 @@ def _is_stale(entry: Entry) -> bool:
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
 
 
-def _bare(order: Order | RetrievedOrder) -> int:
+def _bare(order: models.Order | models.RetrievedOrder) -> int:
     """An order's amount without what the cardholder or the gateway may add to it."""
     parts = order.breakdown
     if parts is None:
@@ -289,7 +288,7 @@ class _Order:
         """What it is searched by."""
         return self.processing_terminal_id, self.order_id
 
-    def fits(self, payment: Payment) -> bool:
+    def fits(self, payment: models.Payment) -> bool:
         """Whether a payment that goes by its name may be its own."""
         order = payment.order
         same = self.amount == order.amount or self.bare == _bare(order)
@@ -297,7 +296,7 @@ class _Order:
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        request = structure(decode(entry.body or b""), PaymentInstructionRequest)
+        request = structure(decode(entry.body or b""), models.PaymentInstructionRequest)
         order = request.order
         return cls(
             request.processing_terminal_id,

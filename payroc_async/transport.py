@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
 from http.cookies import BaseCookie
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
-import stamina
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -33,6 +32,9 @@ from .logs import get_logger
 from .protocol import Answer, Request, Token, decipher_token
 from .retry import Backoff, may_have_taken_effect
 from .version import __version__
+
+if TYPE_CHECKING:
+    import stamina
 
 __all__ = ["Bearer", "Transport"]
 
@@ -117,9 +119,12 @@ class Transport:
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
-        # At its first retry stamina imports what it tells of retries with, be it structlog or
-        # prometheus_client. That must not be in the midst of a sale: it takes a while, and files.
-        stamina.instrumentation.get_on_retry_hooks()
+        # Not at the import of all this: it takes a while. Nor at its first retry, when it imports
+        # what it tells of retries with, structlog or prometheus_client: that would be in the midst
+        # of a sale, and takes files.
+        from stamina import instrumentation
+
+        instrumentation.get_on_retry_hooks()
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
@@ -282,6 +287,8 @@ class _Attempts:
     """stamina's attempts, without what it would log of them."""
 
     def __init__(self, hook: Backoff) -> None:
+        import stamina  # the transport's opening has loaded it
+
         self._attempts = aiter(stamina.retry_context(on=hook, attempts=None, timeout=None))
 
     def __aiter__(self) -> AsyncIterator[stamina.Attempt]:
