@@ -1,6 +1,6 @@
 """An asyncio SDK for Payroc Cloud: send a sale to a payment device and await its outcome."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .config import (
     Environment,
@@ -327,7 +327,7 @@ if TYPE_CHECKING:
     )
 else:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         # The models, and what is made of them, are loaded when they are asked for.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -332,7 +332,7 @@ def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
 
 
 def _is_adjustment(cls: Any) -> bool:
-    return cls == models.Adjustment  # not one of them: any
+    return bool(cls == models.Adjustment)
 
 
 @cache

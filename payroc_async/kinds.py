@@ -29,7 +29,7 @@ InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Resource(Generic[ResourceT]):
     """Something that the API has a collection of."""
 
@@ -42,7 +42,7 @@ class Resource(Generic[ResourceT]):
     """Its id; None where an answer may leave it out."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Kind(Resource[ResourceT], Generic[InstructionT, ResourceT]):
     """A kind of instruction, and the resource that a completed one links to."""
 

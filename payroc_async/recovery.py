@@ -20,6 +20,7 @@ from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
 from .handles import InstructionHandle
 from .journal import Entry, EntryState
 from .logs import get_logger
+from .models.shared import Model
 from .payments import Payments
 from .records import Record, Records
 from .tasks import settle
@@ -44,8 +45,8 @@ CLOCKS_APART = timedelta(minutes=10)
 """How far the journal's clock and the gateway's may be apart, where payments are searched."""
 
 
-@frozen(kw_only=True)
-class Recovered:
+@frozen(kw_only=True, eq=False, repr=False)
+class Recovered(Model):
     """What was found unfinished, what was done, and what is known now.
 
     Attributes:
@@ -272,8 +273,8 @@ def _bare(order: models.Order | models.RetrievedOrder) -> int:
     return order.amount - added - (parts.cashback_amount or 0)
 
 
-@frozen
-class _Order:
+@frozen(eq=False, repr=False)
+class _Order(Model):
     """What a payment is known by where its id is not."""
 
     processing_terminal_id: str

@@ -184,6 +184,9 @@ class PayrocSession(Runs):
         Cancellation:
             The session is not opened.
         """
+        # What is loaded when it is asked for must not be in the midst of a sale: it takes files.
+        from . import handle_types  # noqa: F401 - and with it the models
+
         for kind in (PAYMENT, REFUND, SIGNATURE):
             for loaded in (kind.request_type, kind.instruction_type, kind.resource_type):
                 prepare(loaded())
