@@ -359,7 +359,7 @@ converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
 converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
-# Before the above, and known by what is asked: the models are not loaded yet.
+# By a question, for the models need not be loaded yet. cattrs asks the last registered first.
 converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
 converter.register_structure_hook_func(_is_adjustment, _read_adjustment)
 

@@ -119,7 +119,7 @@ __all__ = [
     "Undone",
 ]
 
-if TYPE_CHECKING:  # what follows is for checkers and editors; below, the same is done when asked
+if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it is asked for
     from .amount import (
         Amount,
     )
@@ -260,7 +260,7 @@ if TYPE_CHECKING:  # what follows is for checkers and editors; below, the same i
         TransactionResult,
     )
 else:
-    PARTS = (
+    PARTS = (  # each module of the imports above
         "amount",
         "card",
         "changes",
