@@ -64,7 +64,7 @@ nitpick_ignore_regex = [
 REFERENCE = DOCS / "reference"  # made at each build, as PROJECT is
 PROJECT = DOCS / "project"
 OUTSIDE = ("CHANGELOG", "CONTRIBUTING", "SECURITY")  # what lies beside README
-SESSION = ("handles", "instructions", "recovery", "runs", "session", "version")
+SESSION = ("handle_types", "handles", "instructions", "recovery", "runs", "session", "version")
 CALLS = sorted(
     {get_origin(cls) or cls for cls in get_type_hints(payroc_async.PayrocSession).values()},
     key=lambda cls: cls.__name__,

@@ -18,9 +18,11 @@ import orjson
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from . import models
 from .errors import ResponseFormatError
 from .logs import get_logger
-from .models import Adjustment, ClosedLoopOptions, OpenEnum, Page
+from .models.enums import OpenEnum
+from .models.page import Page
 from .models.shared import ReadOnDemand
 
 __all__ = [
@@ -320,16 +322,26 @@ def _read_enum(value: Any, cls: type[OpenEnum]) -> OpenEnum:
     return _words(cls).get(value) or cls(value)  # Enum's own way is seven times as slow
 
 
-def _read_closed_loop_options(value: Any, _: Any) -> ClosedLoopOptions:
+def _is_closed_loop_options(cls: Any) -> bool:
+    return cls is models.ClosedLoopOptions
+
+
+def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
     options = dict(value)
-    return ClosedLoopOptions(type=options.pop("type"), options=options)
+    return models.ClosedLoopOptions(type=options.pop("type"), options=options)
 
 
-_ADJUSTMENTS = {attrs.fields(kind).type.default: kind for kind in get_args(Adjustment)}
+def _is_adjustment(cls: Any) -> bool:
+    return bool(cls == models.Adjustment)
+
+
+@cache
+def _adjustments() -> dict[str, type[Any]]:
+    return {attrs.fields(kind).type.default: kind for kind in get_args(models.Adjustment)}
 
 
 def _read_adjustment(value: Any, _: Any) -> Any:
-    return converter.structure(value, _ADJUSTMENTS[value["type"]])
+    return converter.structure(value, _adjustments()[value["type"]])
 
 
 def _write_date_time(value: datetime) -> str:
@@ -343,19 +355,20 @@ converter.register_structure_hook(int, _read_int)
 converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
 converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
 converter.register_structure_hook(OpenEnum, _read_enum)
-converter.register_structure_hook(ClosedLoopOptions, _read_closed_loop_options)
-converter.register_structure_hook(Adjustment, _read_adjustment)
 converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
 converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
+# By a question, for the models need not be loaded yet. cattrs asks the last registered first.
+converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
+converter.register_structure_hook_func(_is_adjustment, _read_adjustment)
 
 converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
 converter.register_unstructure_hook(date, date.isoformat)
 converter.register_unstructure_hook(datetime, _write_date_time)
 converter.register_unstructure_hook_factory(attrs.has, _model_writer)
-converter.register_unstructure_hook(
-    ClosedLoopOptions, lambda given: {**given.options, "type": given.type.value}
+converter.register_unstructure_hook_func(
+    _is_closed_loop_options, lambda given: {**given.options, "type": given.type.value}
 )
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from .models import Link, Payment, Refund, Signature
-from .models.shared import Model
+from . import models
+from .models.shared import Link, Model
 
 __all__ = [
     "CancelReason",
@@ -45,14 +45,16 @@ class Event(Model):
     kind: Literal["payment", "refund", "signature"] = "payment"
 
 
-@frozen(kw_only=True, eq=False, repr=False)
 class Submitted(Event):
     """The gateway has accepted the instruction and sends it to the device."""
 
+    __slots__ = ()
 
-@frozen(kw_only=True, eq=False, repr=False)
+
 class StillInProgress(Event):
     """A status request was answered, or timed out, without a change."""
+
+    __slots__ = ()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -74,12 +76,13 @@ class CancelRequested(Event):
     reason: CancelReason
 
 
-@frozen(kw_only=True, eq=False, repr=False)
 class Canceled(Event):
     """The instruction is cancelled: no payment will come of it.
 
     ``instruction_id`` is None where it was cancelled before it was ever submitted.
     """
+
+    __slots__ = ()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -100,4 +103,4 @@ class Completed(Event):
 class Settled(Event):
     """The payment, refund or signature was read: the outcome is known."""
 
-    resource: Payment | Refund | Signature = field()
+    resource: models.Payment | models.Refund | models.Signature = field()

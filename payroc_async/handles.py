@@ -6,16 +6,17 @@ from asyncio import Future
 from collections.abc import Awaitable
 from typing import Generic, NoReturn, TypeVar
 
+from . import models
 from .instructions import ENDED, InstructionRun
 from .logs import get_logger
-from .models import Instruction, InstructionStatus
+from .models.enums import InstructionStatus
 from .tasks import outlast
 
 __all__ = ["InstructionHandle"]
 
 logger = get_logger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import evolve
 
+from . import models
 from .codec import order_id_in
 from .config import RetryPolicy, Timeouts
 from .errors import (
@@ -48,7 +49,7 @@ from .events import (
 from .journal import EntryState
 from .kinds import Kind
 from .logs import find_subject_with, get_logger
-from .models import Instruction, InstructionStatus
+from .models.enums import InstructionStatus
 from .protocol import (
     Answer,
     cancel_request,
@@ -68,7 +69,7 @@ __all__ = ["ENDED", "InstructionRun", "OnCancel", "OnEvent"]
 
 logger = get_logger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 T = TypeVar("T")
 

@@ -12,20 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import frozen
 
-from .models import (
-    ClosedLoopRead,
-    Device,
-    Instruction,
-    Payment,
-    PaymentInstruction,
-    PaymentInstructionRequest,
-    Refund,
-    RefundInstruction,
-    RefundInstructionRequest,
-    Signature,
-    SignatureInstruction,
-    SignatureInstructionRequest,
-)
+from . import models
 
 __all__ = [
     "CLOSED_LOOP_READ",
@@ -38,70 +25,71 @@ __all__ = [
     "Resource",
 ]
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Resource(Generic[ResourceT]):
     """Something that the API has a collection of."""
 
     noun: str
     resources: str
     """The collection's path segment."""
-    resource_type: type[ResourceT]
+    resource_type: Callable[[], type[ResourceT]]
+    """Its class. Asked for, it is loaded, and all models with it: the session's opening asks."""
     resource_id: Callable[[ResourceT], str | None]
     """Its id; None where an answer may leave it out."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Kind(Resource[ResourceT], Generic[InstructionT, ResourceT]):
     """A kind of instruction, and the resource that a completed one links to."""
 
     collection: str
     """The instructions' path segment."""
-    request_type: type
-    instruction_type: type[InstructionT]
+    request_type: Callable[[], type]
+    instruction_type: Callable[[], type[InstructionT]]
     noun: Literal["payment", "refund", "signature"]
 
 
-PAYMENT: Kind[PaymentInstruction, Payment] = Kind(
+PAYMENT: Kind[models.PaymentInstruction, models.Payment] = Kind(
     noun="payment",
     resources="payments",
-    resource_type=Payment,
+    resource_type=lambda: models.Payment,
     resource_id=lambda payment: payment.payment_id,
     collection="payment-instructions",
-    request_type=PaymentInstructionRequest,
-    instruction_type=PaymentInstruction,
+    request_type=lambda: models.PaymentInstructionRequest,
+    instruction_type=lambda: models.PaymentInstruction,
 )
-REFUND: Kind[RefundInstruction, Refund] = Kind(
+REFUND: Kind[models.RefundInstruction, models.Refund] = Kind(
     noun="refund",
     resources="refunds",
-    resource_type=Refund,
+    resource_type=lambda: models.Refund,
     resource_id=lambda refund: refund.refund_id,
     collection="refund-instructions",
-    request_type=RefundInstructionRequest,
-    instruction_type=RefundInstruction,
+    request_type=lambda: models.RefundInstructionRequest,
+    instruction_type=lambda: models.RefundInstruction,
 )
-SIGNATURE: Kind[SignatureInstruction, Signature] = Kind(
+SIGNATURE: Kind[models.SignatureInstruction, models.Signature] = Kind(
     noun="signature",
     resources="signatures",
-    resource_type=Signature,
+    resource_type=lambda: models.Signature,
     resource_id=lambda signature: signature.signature_id,
     collection="signature-instructions",
-    request_type=SignatureInstructionRequest,
-    instruction_type=SignatureInstruction,
+    request_type=lambda: models.SignatureInstructionRequest,
+    instruction_type=lambda: models.SignatureInstruction,
 )
 KINDS: dict[str, Kind[Any, Any]] = {kind.noun: kind for kind in (PAYMENT, REFUND, SIGNATURE)}
-CLOSED_LOOP_READ: Resource[ClosedLoopRead] = Resource(
+CLOSED_LOOP_READ: Resource[models.ClosedLoopRead] = Resource(
     noun="closed-loop read",
     resources="closed-loop-reads",
-    resource_type=ClosedLoopRead,
+    resource_type=lambda: models.ClosedLoopRead,
     resource_id=lambda read: read.closed_loop_read_id,
 )
-DEVICE: Resource[Device] = Resource(
+DEVICE: Resource[models.Device] = Resource(
     noun="device",
     resources="devices",
-    resource_type=Device,
+    resource_type=lambda: models.Device,
     resource_id=lambda device: device.serial_number,
 )

@@ -43,7 +43,7 @@ from .events import (
 )
 from .instructions import InstructionRun
 from .logs import get_logger
-from .models import Outcome
+from .models.enums import Outcome
 from .protocol import Answer, Request
 from .retry import Backoff
 from .telemetry import Telemetry

@@ -6,20 +6,10 @@ from collections.abc import AsyncIterator, Set
 from datetime import date, datetime
 from uuid import UUID
 
+from . import models
 from .errors import ConfigurationError
 from .kinds import PAYMENT
-from .models import (
-    Adjustment,
-    AdjustmentRequest,
-    Breakdown,
-    CaptureRequest,
-    Payment,
-    PaymentFilters,
-    ReferencedRefundRequest,
-    ReversalRequest,
-    SupportedOperation,
-    Undone,
-)
+from .models.enums import SupportedOperation
 from .resources import Endpoint
 
 __all__ = ["Payments", "whole_of"]
@@ -34,7 +24,7 @@ UNDOING = {
 class Payments(Endpoint):
     """The payments: where an approval or a decline is found, and what can be done about one."""
 
-    async def retrieve(self, payment_id: str) -> Payment:
+    async def retrieve(self, payment_id: str) -> models.Payment:
         """The payment. Source: contract section 5.
 
         Args:
@@ -71,7 +61,7 @@ class Payments(Endpoint):
         limit: int | None = None,
         before: str | None = None,
         after: str | None = None,
-    ) -> AsyncIterator[Payment]:
+    ) -> AsyncIterator[models.Payment]:
         """Every payment that fits, from all pages: ``async for payment in ...``.
 
         A page is asked for when the one before it has been consumed.
@@ -109,7 +99,7 @@ class Payments(Endpoint):
         Cancellation:
             The request for a page is dropped.
         """
-        filters = PaymentFilters(
+        filters = models.PaymentFilters(
             processing_terminal_id=processing_terminal_id,
             order_id=order_id,
             operator=operator,
@@ -139,7 +129,7 @@ class Payments(Endpoint):
         description: str,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Payment:
+    ) -> models.Payment:
         """The payment, refunded in whole or in part; its ``refunds`` show the new one.
 
         For a payment whose batch is closed. ``undo`` chooses between this and ``reverse``.
@@ -163,7 +153,9 @@ class Payments(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        body = ReferencedRefundRequest(amount=amount, description=description, operator=operator)
+        body = models.ReferencedRefundRequest(
+            amount=amount, description=description, operator=operator
+        )
         return await self._act(PAYMENT, "payment_id", payment_id, "refund", body, idempotency_key)
 
     async def reverse(
@@ -173,7 +165,7 @@ class Payments(Endpoint):
         amount: int | None = None,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Payment:
+    ) -> models.Payment:
         """The payment, voided in whole or in part while its batch is open.
 
         Args:
@@ -194,18 +186,18 @@ class Payments(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        body = ReversalRequest(amount=amount, operator=operator)
+        body = models.ReversalRequest(amount=amount, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "reverse", body, idempotency_key)
 
     async def undo(
         self,
-        payment: Payment,
+        payment: models.Payment,
         *,
         description: str,
         amount: int | None = None,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Undone:
+    ) -> models.Undone:
         """The payment undone: reversed while its batch is open, refunded after.
 
         Which it is follows from the payment's ``supported_operations`` alone. Retrieve a payment
@@ -235,11 +227,11 @@ class Payments(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        if not isinstance(payment, Payment):
+        if not isinstance(payment, models.Payment):
             raise ConfigurationError("payment", f"must be a Payment, not {type(payment).__name__}")
         _check_undoable(payment, UNDOING)
         # Made now, so that a wrong argument is refused whichever it is to be.
-        refund = ReferencedRefundRequest(
+        refund = models.ReferencedRefundRequest(
             amount=_amount_to_undo(payment, amount), description=description, operator=operator
         )
         id_ = payment.payment_id
@@ -247,24 +239,26 @@ class Payments(Endpoint):
             reversed_ = await self.reverse(
                 id_, amount=amount, operator=operator, idempotency_key=idempotency_key
             )
-            return Undone(how="reversed", payment=reversed_)
+            return models.Undone(how="reversed", payment=reversed_)
         _check_undoable(payment, {SupportedOperation.REFUND})
         refunded = await self._act(PAYMENT, "payment_id", id_, "refund", refund, idempotency_key)
         # The contract does not say in which order refunds stand.
         before = {one.refund_id for one in payment.refunds}
         new = [one for one in refunded.refunds if one.refund_id not in before]
-        return Undone(how="refunded", payment=refunded, refund=new[0] if len(new) == 1 else None)
+        return models.Undone(
+            how="refunded", payment=refunded, refund=new[0] if len(new) == 1 else None
+        )
 
     async def capture(
         self,
         payment_id: str,
         *,
         amount: int | None = None,
-        breakdown: Breakdown | None = None,
+        breakdown: models.Breakdown | None = None,
         processing_terminal_id: str | None = None,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Payment:
+    ) -> models.Payment:
         """The payment of a pre-authorization, captured.
 
         Args:
@@ -287,7 +281,7 @@ class Payments(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        body = CaptureRequest(
+        body = models.CaptureRequest(
             amount=amount,
             breakdown=breakdown,
             processing_terminal_id=processing_terminal_id,
@@ -298,10 +292,10 @@ class Payments(Endpoint):
     async def adjust(
         self,
         payment_id: str,
-        *adjustments: Adjustment,
+        *adjustments: models.Adjustment,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Payment:
+    ) -> models.Payment:
         """The payment, changed while its batch is open: its amount, status, customer, signature.
 
         Source: contract section 6.
@@ -324,11 +318,11 @@ class Payments(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        body = AdjustmentRequest(adjustments=adjustments, operator=operator)
+        body = models.AdjustmentRequest(adjustments=adjustments, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "adjust", body, idempotency_key)
 
 
-def whole_of(payment: Payment) -> int | None:
+def whole_of(payment: models.Payment) -> int | None:
     """All of a payment, in its order's currency's smallest unit.
 
     Returns:
@@ -341,7 +335,7 @@ def whole_of(payment: Payment) -> int | None:
     return result.authorized_amount if same else None
 
 
-def _amount_to_undo(payment: Payment, amount: int | None) -> int:
+def _amount_to_undo(payment: models.Payment, amount: int | None) -> int:
     whole = whole_of(payment)
     if amount is not None:
         # What is no amount is refused by the request's own check.
@@ -356,14 +350,14 @@ def _amount_to_undo(payment: Payment, amount: int | None) -> int:
     return whole
 
 
-def _is_reversible(payment: Payment, amount: int | None) -> bool:
+def _is_reversible(payment: models.Payment, amount: int | None) -> bool:
     # Of what was refunded in part, all is no longer there to be reversed.
     whole = not payment.refunds and amount in (None, whole_of(payment))
     operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
     return operation in payment.supported_operations
 
 
-def _check_undoable(payment: Payment, operations: Set[SupportedOperation]) -> None:
+def _check_undoable(payment: models.Payment, operations: Set[SupportedOperation]) -> None:
     if operations.isdisjoint(payment.supported_operations):
         known = ", ".join(payment.supported_operations) or "nothing"
         raise ConfigurationError("payment", f"can't be undone so: it supports {known}")

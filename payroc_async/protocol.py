@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 from attrs import field, frozen
 
+from . import models
 from .codec import decode, structure, structure_page
 from .errors import (
     APIError,
@@ -35,8 +36,9 @@ from .errors import (
     ServerError,
 )
 from .kinds import Kind, Resource
-from .models import Instruction, InstructionStatus, Link, Page
-from .models.shared import Model
+from .models.enums import InstructionStatus
+from .models.page import Page
+from .models.shared import Link, Model
 
 __all__ = [
     "Answer",
@@ -61,7 +63,7 @@ __all__ = [
     "submit_request",
 ]
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 
@@ -318,7 +320,7 @@ def decipher_instruction(
         ResponseFormatError: The answer is no instruction, is another one than was asked for, or is
             completed without a link that can be followed.
     """
-    instruction = structure(decode(decipher_success(answer).body), kind.instruction_type)
+    instruction = structure(decode(decipher_success(answer).body), kind.instruction_type())
     try:
         check_identifier("instruction id", instruction.instruction_id)
     except ConfigurationError as error:
@@ -365,7 +367,7 @@ def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Re
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no payment, or is another one than was asked for.
     """
-    found = structure(decode(decipher_success(answer).body), resource.resource_type)
+    found = structure(decode(decipher_success(answer).body), resource.resource_type())
     shown = resource.resource_id(found)
     # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it.
     asked = request.path.split("/")[2]
@@ -381,7 +383,7 @@ def decipher_page(resource: Resource[ResourceT], answer: Answer) -> Page[Resourc
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no such page.
     """
-    return structure_page(decode(decipher_success(answer).body), resource.resource_type)
+    return structure_page(decode(decipher_success(answer).body), resource.resource_type())
 
 
 def next_page_request(resource: Resource[Any], page: Page[Any]) -> Request | None:

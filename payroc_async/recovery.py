@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from . import models
 from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
 from .handles import InstructionHandle
 from .journal import Entry, EntryState
 from .logs import get_logger
-from .models import Order, Payment, PaymentInstructionRequest, Refund, Signature
-from .models.orders import RetrievedOrder
+from .models.shared import Model
 from .payments import Payments
 from .records import Record, Records
 from .tasks import settle
@@ -45,8 +45,8 @@ CLOCKS_APART = timedelta(minutes=10)
 """How far the journal's clock and the gateway's may be apart, where payments are searched."""
 
 
-@frozen(kw_only=True)
-class Recovered:
+@frozen(kw_only=True, eq=False, repr=False)
+class Recovered(Model):
     """What was found unfinished, what was done, and what is known now.
 
     Attributes:
@@ -61,7 +61,7 @@ class Recovered:
     entry: Entry
     action: RecoveryAction
     state: EntryState
-    resource: Payment | Refund | Signature | None = None
+    resource: models.Payment | models.Refund | models.Signature | None = None
     error: Exception | None = None
 
 
@@ -211,7 +211,7 @@ class Recovery:
         logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
-    async def _search(self, entry: Entry) -> list[Payment]:
+    async def _search(self, entry: Entry) -> list[models.Payment]:
         """The payments that may have come of it: of its order, and of no entry that has ended."""
         wanted = _Order.of(entry)
         found = [
@@ -237,7 +237,7 @@ class Recovery:
             raise PayrocError("another sale, under way on its device, may have made the payment")
         return found
 
-    def _may_be_anothers(self, entry: Entry, found: list[Payment]) -> bool:
+    def _may_be_anothers(self, entry: Entry, found: list[models.Payment]) -> bool:
         """Whether a sale whose outcome is not known either may have made one of these payments."""
         if not found:
             return False
@@ -263,7 +263,7 @@ def _is_stale(entry: Entry) -> bool:
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
 
 
-def _bare(order: Order | RetrievedOrder) -> int:
+def _bare(order: models.Order | models.RetrievedOrder) -> int:
     """An order's amount without what the cardholder or the gateway may add to it."""
     parts = order.breakdown
     if parts is None:
@@ -273,8 +273,8 @@ def _bare(order: Order | RetrievedOrder) -> int:
     return order.amount - added - (parts.cashback_amount or 0)
 
 
-@frozen
-class _Order:
+@frozen(eq=False, repr=False)
+class _Order(Model):
     """What a payment is known by where its id is not."""
 
     processing_terminal_id: str
@@ -289,7 +289,7 @@ class _Order:
         """What it is searched by."""
         return self.processing_terminal_id, self.order_id
 
-    def fits(self, payment: Payment) -> bool:
+    def fits(self, payment: models.Payment) -> bool:
         """Whether a payment that goes by its name may be its own."""
         order = payment.order
         same = self.amount == order.amount or self.bare == _bare(order)
@@ -297,7 +297,7 @@ class _Order:
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        request = structure(decode(entry.body or b""), PaymentInstructionRequest)
+        request = structure(decode(entry.body or b""), models.PaymentInstructionRequest)
         order = request.order
         return cls(
             request.processing_terminal_id,

@@ -7,21 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from . import models
 from .codec import encode, encode_query
 from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
 from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
 from .logs import get_logger
-from .models import (
-    ClosedLoopRead,
-    Device,
-    DeviceFilters,
-    Filters,
-    Instruction,
-    InstructionStatus,
-    Refund,
-    ReversalRequest,
-    Signature,
-)
+from .models.enums import InstructionStatus
 from .protocol import (
     Answer,
     Request,
@@ -56,7 +47,7 @@ __all__ = [
 
 logger = get_logger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 T = TypeVar("T")
 
 Channel = Callable[[], Transport]
@@ -69,9 +60,10 @@ def check_request(kind: Kind[Any, Any], request: object) -> None:
     Raises:
         ConfigurationError: It is of another type.
     """
-    if not isinstance(request, kind.request_type):
+    wanted = kind.request_type()
+    if not isinstance(request, wanted):
         raise ConfigurationError(
-            "request", f"must be a {kind.request_type.__name__}, not {type(request).__name__}"
+            "request", f"must be a {wanted.__name__}, not {type(request).__name__}"
         )
 
 
@@ -129,7 +121,7 @@ class Endpoint:
             )
             raise
 
-    def _search(self, resource: Resource[T], filters: Filters) -> AsyncIterator[T]:
+    def _search(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
         """Every item of every page. That the session is closed is said at once."""
         self._channel()
         request = search_request(resource, encode_query(filters))
@@ -246,7 +238,7 @@ class Instructions(Endpoint, Generic[InstructionT]):
 class Refunds(Endpoint):
     """The refunds, of a payment or without one."""
 
-    async def retrieve(self, refund_id: str) -> Refund:
+    async def retrieve(self, refund_id: str) -> models.Refund:
         """The refund. Source: contract section 5.
 
         Args:
@@ -268,7 +260,7 @@ class Refunds(Endpoint):
         *,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
-    ) -> Refund:
+    ) -> models.Refund:
         """The refund, voided while its batch is open.
 
         Args:
@@ -288,14 +280,14 @@ class Refunds(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        body = ReversalRequest(operator=operator)
+        body = models.ReversalRequest(operator=operator)
         return await self._act(REFUND, "refund_id", refund_id, "reverse", body, idempotency_key)
 
 
 class Signatures(Endpoint):
     """The signatures that devices took."""
 
-    async def retrieve(self, signature_id: str) -> Signature:
+    async def retrieve(self, signature_id: str) -> models.Signature:
         """The signature, with its image. Source: contract section 5.
 
         Args:
@@ -315,7 +307,7 @@ class Signatures(Endpoint):
 class ClosedLoopReads(Endpoint):
     """What devices read from closed-loop cards."""
 
-    async def retrieve(self, closed_loop_read_id: str) -> ClosedLoopRead:
+    async def retrieve(self, closed_loop_read_id: str) -> models.ClosedLoopRead:
         """What was read from a closed-loop card. Source: contract section 2.
 
         Args:
@@ -345,7 +337,7 @@ class Devices(Endpoint):
         limit: int | None = None,
         before: str | None = None,
         after: str | None = None,
-    ) -> AsyncIterator[Device]:
+    ) -> AsyncIterator[models.Device]:
         """Every device that fits, from all pages: ``async for device in ...``.
 
         A page is asked for when the one before it has been consumed.
@@ -372,7 +364,7 @@ class Devices(Endpoint):
         Cancellation:
             The request for a page is dropped.
         """
-        filters = DeviceFilters(
+        filters = models.DeviceFilters(
             serial_number=serial_number,
             ksi=ksi,
             model=model,

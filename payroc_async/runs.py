@@ -6,41 +6,23 @@ import math
 from typing import Any, TypeVar
 from uuid import UUID
 
+from . import models
 from .codec import encode
 from .config import RetryPolicy, Timeouts
 from .errors import ConfigurationError, DeviceBusyError
 from .handles import InstructionHandle
 from .instructions import InstructionRun, OnCancel, OnEvent
 from .kinds import KINDS, PAYMENT, REFUND, SIGNATURE, Kind
-from .models import (
-    Instruction,
-    Payment,
-    PaymentInstruction,
-    PaymentInstructionRequest,
-    Refund,
-    RefundInstruction,
-    RefundInstructionRequest,
-    Signature,
-    SignatureInstruction,
-    SignatureInstructionRequest,
-)
 from .protocol import check_identifier
 from .records import Record, Records
 from .resources import check_request, given_or_new_key
 from .telemetry import Telemetry
 from .transport import Transport
 
-__all__ = ["RefundHandle", "Runs", "SaleHandle", "SignatureHandle", "check_on_event"]
+__all__ = ["Runs", "check_on_event"]
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
-
-SaleHandle = InstructionHandle[PaymentInstruction, Payment]
-"""What ``start_sale`` and ``resume_sale`` give."""
-RefundHandle = InstructionHandle[RefundInstruction, Refund]
-"""What ``start_refund`` and ``resume_refund`` give."""
-SignatureHandle = InstructionHandle[SignatureInstruction, Signature]
-"""What ``start_signature`` and ``resume_signature`` give."""
 
 
 class Runs:
@@ -65,13 +47,13 @@ class Runs:
     async def run_sale(
         self,
         serial_number: str,
-        request: PaymentInstructionRequest,
+        request: models.PaymentInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> Payment:
+    ) -> models.Payment:
         """The payment that came of a sale on a device, approved or not: ask its ``outcome``.
 
         Args:
@@ -120,13 +102,13 @@ class Runs:
     async def start_sale(
         self,
         serial_number: str,
-        request: PaymentInstructionRequest,
+        request: models.PaymentInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> SaleHandle:
+    ) -> InstructionHandle[models.PaymentInstruction, models.Payment]:
         """A handle on a sale that the gateway has accepted; the sale goes on in the background.
 
         Args:
@@ -162,7 +144,7 @@ class Runs:
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> SaleHandle:
+    ) -> InstructionHandle[models.PaymentInstruction, models.Payment]:
         """A handle on a sale that was started before, perhaps by another process.
 
         A sale that this session already runs is joined, with the options it was started with.
@@ -186,13 +168,13 @@ class Runs:
     async def run_refund(
         self,
         serial_number: str,
-        request: RefundInstructionRequest,
+        request: models.RefundInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> Refund:
+    ) -> models.Refund:
         """The refund that came of a card on a device, approved or not: ask its ``outcome``.
 
         It refers to no payment. To give back a payment made through Payroc, ``payments.undo`` needs
@@ -231,13 +213,13 @@ class Runs:
     async def start_refund(
         self,
         serial_number: str,
-        request: RefundInstructionRequest,
+        request: models.RefundInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> RefundHandle:
+    ) -> InstructionHandle[models.RefundInstruction, models.Refund]:
         """A handle on a refund that the gateway has accepted; it goes on in the background.
 
         Args:
@@ -273,7 +255,7 @@ class Runs:
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> RefundHandle:
+    ) -> InstructionHandle[models.RefundInstruction, models.Refund]:
         """A handle on a refund that was started before, perhaps by another process.
 
         One that this session already runs is joined, with the options it was started with.
@@ -297,13 +279,13 @@ class Runs:
     async def capture_signature(
         self,
         serial_number: str,
-        request: SignatureInstructionRequest,
+        request: models.SignatureInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> Signature:
+    ) -> models.Signature:
         """The signature that a cardholder drew on a device.
 
         Args:
@@ -339,13 +321,13 @@ class Runs:
     async def start_signature(
         self,
         serial_number: str,
-        request: SignatureInstructionRequest,
+        request: models.SignatureInstructionRequest,
         *,
         idempotency_key: str | UUID | None = None,
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> SignatureHandle:
+    ) -> InstructionHandle[models.SignatureInstruction, models.Signature]:
         """A handle on a signature that the gateway has accepted; it goes on in the background.
 
         Args:
@@ -381,7 +363,7 @@ class Runs:
         timeout: float | None = None,
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
-    ) -> SignatureHandle:
+    ) -> InstructionHandle[models.SignatureInstruction, models.Signature]:
         """A handle on a signature that was started before, perhaps by another process.
 
         One that this session already runs is joined, with the options it was started with.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
+from . import models
 from .codec import prepare
 from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError, SessionClosedError
@@ -18,7 +19,6 @@ from .instructions import InstructionRun, OnEvent
 from .journal import Entry, Journal, journal_at
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .logs import get_logger
-from .models import PaymentInstruction, RefundInstruction, SignatureInstruction
 from .payments import Payments
 from .records import Records
 from .recovery import OnFound, Recovered, Recovery
@@ -67,11 +67,11 @@ class PayrocSession(Runs):
         ConfigurationError: An argument is wrong; it is named, and a secret is never shown.
     """
 
-    payment_instructions: Instructions[PaymentInstruction]
+    payment_instructions: Instructions[models.PaymentInstruction]
     """The payment instructions, a call at a time."""
-    refund_instructions: Instructions[RefundInstruction]
+    refund_instructions: Instructions[models.RefundInstruction]
     """The refund instructions, a call at a time."""
-    signature_instructions: Instructions[SignatureInstruction]
+    signature_instructions: Instructions[models.SignatureInstruction]
     """The signature instructions, a call at a time."""
     payments: Payments
     """The payments: searched, refunded, reversed, undone, captured, adjusted."""
@@ -184,9 +184,12 @@ class PayrocSession(Runs):
         Cancellation:
             The session is not opened.
         """
+        # What is loaded when it is asked for must not be in the midst of a sale: it takes files.
+        from . import handle_types  # noqa: F401 - and with it the models
+
         for kind in (PAYMENT, REFUND, SIGNATURE):
-            for cls in (kind.request_type, kind.instruction_type, kind.resource_type):
-                prepare(cls)
+            for loaded in (kind.request_type, kind.instruction_type, kind.resource_type):
+                prepare(loaded())
                 await asyncio.sleep(0)  # each takes a while, once in a process
         # anyio loads its backend at first use. That must not be the first cancellation, which it
         # would delay, and break where the process can open no more files.

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from http.cookies import BaseCookie
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import aiohttp
-import stamina
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -35,6 +34,9 @@ from .protocol import Answer, Request, Token, decipher_token
 from .retry import Backoff, may_have_taken_effect
 from .tasks import Patience
 from .version import __version__
+
+if TYPE_CHECKING:
+    import stamina
 
 __all__ = ["Bearer", "Transport"]
 
@@ -135,9 +137,12 @@ class Transport:
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
-        # At its first retry stamina imports what it tells of retries with, be it structlog or
-        # prometheus_client. That must not be in the midst of a sale: it takes a while, and files.
-        stamina.instrumentation.get_on_retry_hooks()
+        # Not at the import of all this: it takes a while. Nor at its first retry, when it imports
+        # what it tells of retries with, structlog or prometheus_client: that would be in the midst
+        # of a sale, and takes files.
+        from stamina import instrumentation
+
+        instrumentation.get_on_retry_hooks()
         self._set_limits()  # those of an earlier loop would look at its waits
         if self._owns_http:
             self._http = aiohttp.ClientSession(
@@ -311,6 +316,8 @@ class _Attempts:
     """stamina's attempts, without what it would log of them."""
 
     def __init__(self, hook: Backoff) -> None:
+        import stamina  # the transport's opening has loaded it
+
         self._attempts = aiter(stamina.retry_context(on=hook, attempts=None, timeout=None))
 
     def __aiter__(self) -> AsyncIterator[stamina.Attempt]:
@@ -355,7 +362,7 @@ _LEFT: set[asyncio.Task[Any] | None] = set()
 class _Request(aiohttp.ClientRequest):
     """A request that says when it leaves: before, it waits for a connection and does nothing."""
 
-    def send(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+    def send(self, conn: Connection) -> Any:
         _LEFT.add(asyncio.current_task())
         return super().send(conn)  # no coroutine around it: there are three in every sale
 

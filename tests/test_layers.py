@@ -32,6 +32,7 @@ ORDER = [
     "records",
     "instructions",
     "handles",
+    "handle_types",
     "telemetry",
     "runs",
     "recovery",

@@ -15,6 +15,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
+from payroc_async.models.shared import Model
+
 __all__ = ["NOBODY", "OPEN", "UNFINISHED", "Entry", "EntryKind", "EntryState", "Intent", "Journal"]
 
 EntryKind = Literal["payment", "refund", "signature"]
@@ -50,8 +52,8 @@ OPEN: frozenset[EntryState] = UNFINISHED | {EntryState.UNKNOWN}
 """What has no outcome yet."""
 
 
-@frozen(kw_only=True)
-class Intent:
+@frozen(kw_only=True, eq=False, repr=False)
+class Intent(Model):
     """What is about to be submitted.
 
     Args:
@@ -69,8 +71,8 @@ class Intent:
     body: bytes = field(repr=False)
 
 
-@frozen(kw_only=True)
-class Entry:
+@frozen(kw_only=True, eq=False, repr=False)
+class Entry(Model):
     """One instruction in the journal, as it stood when it was read.
 
     Attributes:

@@ -1,144 +1,13 @@
-"""The models of requests and answers: frozen attrs classes, spelled as Payroc spells them."""
+"""The models of requests and answers: frozen attrs classes, spelled as Payroc spells them.
 
-from .amount import (
-    Amount,
-)
-from .card import (
-    Balance,
-    Card,
-    EmvTag,
-    SecureToken,
-    SecurityChecks,
-)
-from .changes import (
-    Adjustment,
-    AdjustmentRequest,
-    CaptureRequest,
-    CustomerAdjustment,
-    OrderAdjustment,
-    ReferencedRefundRequest,
-    ReversalRequest,
-    SignatureAdjustment,
-    StatusAdjustment,
-    Undone,
-)
-from .customers import (
-    Address,
-    ContactMethod,
-    Customer,
-    RetrievedAddress,
-    RetrievedContactMethod,
-    RetrievedCustomer,
-    RetrievedShippingAddress,
-    ShippingAddress,
-)
-from .devices import (
-    ClosedLoopRead,
-    Device,
-    DeviceType,
-    LastTransaction,
-)
-from .emv import (
-    CardholderVerification,
-    EmvData,
-)
-from .enums import (
-    AdjustmentStatus,
-    AlternativeTender,
-    AvsResult,
-    BenefitCategory,
-    ClosedLoopType,
-    ContactType,
-    CvvResult,
-    EntryMethod,
-    HealthcareExpenseType,
-    InstructionEntryMethod,
-    InstructionStatus,
-    IpAddressType,
-    MitAgreement,
-    NotificationLanguage,
-    OpenEnum,
-    Outcome,
-    ProcessingModel,
-    ResponseCode,
-    StandingInstructionsSequence,
-    SupportedOperation,
-    TaxType,
-    Tender,
-    TipMode,
-    TipType,
-    TransactionStatus,
-    TransactionType,
-)
-from .filters import DeviceFilters, Filters, PaymentFilters
-from .instructions import (
-    Instruction,
-    PaymentInstruction,
-    RefundInstruction,
-    SignatureInstruction,
-)
-from .orders import (
-    Breakdown,
-    ChoiceRate,
-    ConvenienceFee,
-    DccOffer,
-    DualPricing,
-    FirstTransactionReference,
-    HealthcareExpense,
-    LineItem,
-    Order,
-    RefundOrder,
-    RetrievedBreakdown,
-    RetrievedChoiceRate,
-    RetrievedDualPricing,
-    RetrievedHealthcareExpense,
-    RetrievedOrder,
-    RetrievedSurcharge,
-    RetrievedTax,
-    RetrievedTip,
-    StandingInstructions,
-    Surcharge,
-    Tax,
-    Tip,
-)
-from .page import (
-    Page,
-)
-from .payment import (
-    Payment,
-    RefundSummary,
-)
-from .receipt import (
-    Receipt,
-    ReceiptConversion,
-    ReceiptSum,
-)
-from .refund import (
-    PaymentSummary,
-    Refund,
-)
-from .requests import (
-    ClosedLoopOptions,
-    CredentialOnFile,
-    CustomizationOptions,
-    EbtDetails,
-    IpAddress,
-    PaymentInstructionRequest,
-    RefundInstructionRequest,
-    SignatureInstructionRequest,
-)
-from .shared import (
-    Link,
-    Raw,
-)
-from .signature import (
-    Signature,
-)
-from .transaction import (
-    CustomField,
-    Transaction,
-    TransactionResult,
-)
+Making a hundred classes takes longer than importing all else of the package: they are loaded when
+the first of them is asked for, all at once, and at the latest when a session is opened.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "Address",
@@ -249,3 +118,176 @@ __all__ = [
     "TransactionType",
     "Undone",
 ]
+
+if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it is asked for
+    from .amount import (
+        Amount,
+    )
+    from .card import (
+        Balance,
+        Card,
+        EmvTag,
+        SecureToken,
+        SecurityChecks,
+    )
+    from .changes import (
+        Adjustment,
+        AdjustmentRequest,
+        CaptureRequest,
+        CustomerAdjustment,
+        OrderAdjustment,
+        ReferencedRefundRequest,
+        ReversalRequest,
+        SignatureAdjustment,
+        StatusAdjustment,
+        Undone,
+    )
+    from .customers import (
+        Address,
+        ContactMethod,
+        Customer,
+        RetrievedAddress,
+        RetrievedContactMethod,
+        RetrievedCustomer,
+        RetrievedShippingAddress,
+        ShippingAddress,
+    )
+    from .devices import (
+        ClosedLoopRead,
+        Device,
+        DeviceType,
+        LastTransaction,
+    )
+    from .emv import (
+        CardholderVerification,
+        EmvData,
+    )
+    from .enums import (
+        AdjustmentStatus,
+        AlternativeTender,
+        AvsResult,
+        BenefitCategory,
+        ClosedLoopType,
+        ContactType,
+        CvvResult,
+        EntryMethod,
+        HealthcareExpenseType,
+        InstructionEntryMethod,
+        InstructionStatus,
+        IpAddressType,
+        MitAgreement,
+        NotificationLanguage,
+        OpenEnum,
+        Outcome,
+        ProcessingModel,
+        ResponseCode,
+        StandingInstructionsSequence,
+        SupportedOperation,
+        TaxType,
+        Tender,
+        TipMode,
+        TipType,
+        TransactionStatus,
+        TransactionType,
+    )
+    from .filters import DeviceFilters, Filters, PaymentFilters
+    from .instructions import (
+        Instruction,
+        PaymentInstruction,
+        RefundInstruction,
+        SignatureInstruction,
+    )
+    from .orders import (
+        Breakdown,
+        ChoiceRate,
+        ConvenienceFee,
+        DccOffer,
+        DualPricing,
+        FirstTransactionReference,
+        HealthcareExpense,
+        LineItem,
+        Order,
+        RefundOrder,
+        RetrievedBreakdown,
+        RetrievedChoiceRate,
+        RetrievedDualPricing,
+        RetrievedHealthcareExpense,
+        RetrievedOrder,
+        RetrievedSurcharge,
+        RetrievedTax,
+        RetrievedTip,
+        StandingInstructions,
+        Surcharge,
+        Tax,
+        Tip,
+    )
+    from .page import (
+        Page,
+    )
+    from .payment import (
+        Payment,
+        RefundSummary,
+    )
+    from .receipt import (
+        Receipt,
+        ReceiptConversion,
+        ReceiptSum,
+    )
+    from .refund import (
+        PaymentSummary,
+        Refund,
+    )
+    from .requests import (
+        ClosedLoopOptions,
+        CredentialOnFile,
+        CustomizationOptions,
+        EbtDetails,
+        IpAddress,
+        PaymentInstructionRequest,
+        RefundInstructionRequest,
+        SignatureInstructionRequest,
+    )
+    from .shared import (
+        Link,
+        Raw,
+    )
+    from .signature import (
+        Signature,
+    )
+    from .transaction import (
+        CustomField,
+        Transaction,
+        TransactionResult,
+    )
+else:
+    PARTS = (  # each module of the imports above
+        "amount",
+        "card",
+        "changes",
+        "customers",
+        "devices",
+        "emv",
+        "enums",
+        "filters",
+        "instructions",
+        "orders",
+        "page",
+        "payment",
+        "receipt",
+        "refund",
+        "requests",
+        "shared",
+        "signature",
+        "transaction",
+    )
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for part in PARTS:
+            defined = vars(import_module(f".{part}", __name__))
+            globals().update({name: defined[name] for name in __all__ if name in defined})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
