@@ -8,7 +8,9 @@ import textwrap
 import time
 from pathlib import Path
 
-from payroc_async import PayrocSession, Timeouts
+import pytest
+
+from payroc_async import PayrocSession, RequestTimeoutError, RetryPolicy, Timeouts
 from payroc_async.simulator import Simulator
 
 from .conftest import EAGER, UNIT, sale
@@ -81,6 +83,27 @@ async def test_p10_no_warning_under_python_dev_mode(gateway: Simulator) -> None:
     (payment_id,) = gateway.payments
     said = (out.decode(), without_slow_steps(err.decode()))
     assert said == (f"{payment_id} Outcome.APPROVED\n", "")
+
+
+async def test_p10_what_only_waited_for_a_connection_was_not_sent(gateway: Simulator) -> None:
+    """With the pool's one connection taken, the time ends a request that nothing has left of."""
+    gateway.hold = 30.0
+    gateway.device("1850010868").never_finishes()
+    async with PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=Timeouts(request=50 * UNIT),
+        retries=RetryPolicy(attempts=1),
+        max_connections=1,
+    ) as session:
+        await session.start_sale("1850010868", sale())
+        while not gateway.in_progress or not gateway.requests_of("status"):
+            await asyncio.sleep(UNIT)
+        with pytest.raises(RequestTimeoutError, match="no connection in time") as caught:
+            await session.run_sale("1850010999", sale())
+        assert not caught.value.request_sent
+        assert not caught.value.may_have_taken_effect
+    assert len(gateway.instructions) == 1
 
 
 async def test_p10_a_closed_session_leaves_nothing(gateway: Simulator) -> None:
