@@ -314,7 +314,7 @@ async def test_p3_a_status_that_is_refused_is_not_asked_for_again(
     gateway: Simulator, session: PayrocSession
 ) -> None:
     """Who may not see the status does not go on watching: what nobody watches is cancelled."""
-    gateway.device(SERIAL).approves(after=3 * UNIT)
+    gateway.device(SERIAL).never_finishes()
     gateway.faults.add("status", status(403))
     with pytest.raises(e.InstructionCanceledError):
         await session.run_sale(SERIAL, sale())

@@ -695,7 +695,7 @@ async def test_p3_detached_and_finished_by_another_session(
     gateway: Simulator, session: PayrocSession
 ) -> None:
     """What one session has left running is finished by another, from the id alone."""
-    gateway.device(SERIAL).approves(after=10 * UNIT)
+    gateway.device(SERIAL).approves(after=30 * UNIT)
     events: list[Event] = []
     task = await begun(
         gateway, session.run_sale(SERIAL, sale(), on_cancel="detach", on_event=events.append)

@@ -476,7 +476,7 @@ async def test_no_failure_of_a_journals_own_stops_a_sale_under_way(
 
 async def test_what_was_submitted_is_seen_to_its_end(gateway: Simulator, path: Path) -> None:
     """Another process asks on and has the payment; nothing is submitted again."""
-    gateway.device(SERIAL).approves(after=3 * UNIT)
+    gateway.device(SERIAL).approves(after=15 * UNIT)
     ids: list[str | None] = []
 
     def keep(event: object) -> None:
@@ -905,7 +905,7 @@ async def test_what_a_living_process_drives_is_not_recovered(
     gateway: Simulator, path: Path
 ) -> None:
     """Nor resumed, nor run again under its key: whoever tries is told."""
-    gateway.device(SERIAL).approves(after=10 * UNIT)
+    gateway.device(SERIAL).approves(after=40 * UNIT)
     key = str(uuid4())
     async with session_of(gateway, path) as one, session_of(gateway, path) as other:
         task = asyncio.create_task(one.run_sale(SERIAL, sale(), idempotency_key=key))
@@ -945,7 +945,7 @@ async def test_a_payment_is_returned_though_the_sale_was_taken_over(
     gateway: Simulator, path: Path
 ) -> None:
     """What is known is told; the journal is the other process's to write."""
-    gateway.device(SERIAL).approves(after=3 * UNIT)
+    gateway.device(SERIAL).approves(after=20 * UNIT)
     async with session_of(gateway, path) as session:
         task = asyncio.create_task(session.run_sale(SERIAL, sale()))
         await until(lambda: gateway.requests_of("status"))
