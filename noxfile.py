@@ -1,5 +1,7 @@
 """Everything the project checks, each as a session: ``nox`` runs tests, lint and types."""
 
+import os
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -13,7 +15,9 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 def tests(session: nox.Session) -> None:
     """The suite in asyncio's debug mode, on every interpreter that the machine has."""
     session.install("-e", ".[dev]")
-    session.run("pytest", *session.posargs, env={"PYTHONASYNCIODEBUG": "1"})
+    # Debug mode makes every step of the loop slow: no more workers than the steps leave time for.
+    workers = f"--numprocesses={2 * (os.cpu_count() or 1)}"
+    session.run("pytest", workers, *session.posargs, env={"PYTHONASYNCIODEBUG": "1"})
 
 
 @nox.session
