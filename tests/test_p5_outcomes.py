@@ -127,7 +127,7 @@ async def test_p5_timeout_cancels(gateway: Simulator, session: PayrocSession) ->
     gateway.device(SERIAL).never_finishes()
     events: list[Event] = []
     with pytest.raises(InstructionTimeoutError):
-        await session.run_sale(SERIAL, sale(), timeout=2 * UNIT, on_event=events.append)
+        await session.run_sale(SERIAL, sale(), timeout=15 * UNIT, on_event=events.append)
     assert gateway.in_progress == []
     assert [type(event) for event in events] == [Submitted, CancelRequested, Canceled]
     assert isinstance(events[1], CancelRequested)
@@ -139,7 +139,7 @@ async def test_p5_timeout_too_late_returns_the_payment(
 ) -> None:
     """A payment that completes just before the cancellation is returned, not thrown away."""
     gateway.device(SERIAL).completes_on_cancel()
-    payment = await session.run_sale(SERIAL, sale(), timeout=2 * UNIT)
+    payment = await session.run_sale(SERIAL, sale(), timeout=15 * UNIT)
     assert payment.approved
     assert [seen.status for seen in gateway.requests_of("cancel")] == [409]
 

@@ -524,11 +524,11 @@ async def test_p5_timeout_while_waiting_for_the_token(gateway: Simulator, fault:
 @pytest.mark.parametrize(
     ("on", "fault"),
     [
-        ("submit", delay(8 * UNIT)),
+        ("submit", delay(16 * UNIT)),
         ("submit", drop_after()),
         ("submit", hang_after()),
         ("submit", status(503, effect=True)),
-        ("status", delay(8 * UNIT)),
+        ("status", delay(16 * UNIT)),
         ("status", hang()),
         ("status", status(503)),
         ("cancel", delay(2 * UNIT)),
@@ -548,13 +548,13 @@ async def test_p5_timeout_in_each_phase(
     getattr(gateway.device(SERIAL), behaviour)()
     before = asyncio.all_tasks()
     events: list[Event] = []
-    async with fresh(gateway, request=10 * UNIT) as session:
+    async with fresh(gateway, request=24 * UNIT) as session:
         # With a token and a connection, a slow machine has the time to submit as well.
         await session.run_sale("another", sale())
         gateway.clear()
         if fault is not None:
             gateway.faults.add(on, fault)
-        call = session.run_sale(SERIAL, sale(), timeout=5 * UNIT, on_event=events.append)
+        call = session.run_sale(SERIAL, sale(), timeout=12 * UNIT, on_event=events.append)
         if behaviour == "never_finishes":
             with pytest.raises(InstructionTimeoutError) as caught:
                 await call
@@ -574,8 +574,8 @@ async def test_p5_timeout_while_the_payment_is_read(
     """Once the instruction has completed, its payment is fetched however late that is."""
     await session.run_sale("another", sale())
     gateway.clear()
-    gateway.faults.add("payment", delay(10 * UNIT))
-    payment = await session.run_sale(SERIAL, sale(), timeout=8 * UNIT)
+    gateway.faults.add("payment", delay(25 * UNIT))
+    payment = await session.run_sale(SERIAL, sale(), timeout=20 * UNIT)
     assert [payment.payment_id] == list(gateway.payments)
     assert gateway.requests_of("cancel") == []
 
@@ -597,11 +597,11 @@ async def test_p5_timeout_after_another_end(
 ) -> None:
     """An instruction that ended just before, otherwise than by payment, moved no money either."""
     await session.run_sale("another", sale())
-    getattr(gateway.device(SERIAL), script)(after=8 * UNIT)
-    gateway.faults.add("cancel", delay(8 * UNIT))
+    getattr(gateway.device(SERIAL), script)(after=24 * UNIT)
+    gateway.faults.add("cancel", delay(30 * UNIT))
     error = InstructionFailedError if script == "fails" else InstructionTimeoutError
     with pytest.raises(error):
-        await session.run_sale(SERIAL, sale(), timeout=5 * UNIT)
+        await session.run_sale(SERIAL, sale(), timeout=15 * UNIT)
     assert gateway.in_progress == []
 
 
@@ -612,11 +612,11 @@ async def test_p5_timeout_that_cannot_cancel_says_so(gateway: Simulator, fault: 
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("cancel", fault, times=None)
     async with fresh(
-        gateway, request=3 * UNIT, unreachable=10 * UNIT, cancel_grace=5 * UNIT
+        gateway, request=12 * UNIT, unreachable=30 * UNIT, cancel_grace=10 * UNIT
     ) as session:
         await session.run_sale("another", sale())
         with pytest.raises(OutcomeUnknownError) as caught:
-            await session.run_sale(SERIAL, sale(), timeout=5 * UNIT)
+            await session.run_sale(SERIAL, sale(), timeout=12 * UNIT)
     (instruction,) = gateway.in_progress
     assert caught.value.instruction_id == instruction.id
     gateway.faults.clear()
@@ -635,7 +635,7 @@ async def test_p5_cancelled_after_the_timeout(
     opens = asyncio.Event()
     gateway.faults.add("cancel", gate(opens))
     task = asyncio.create_task(
-        session.run_sale(SERIAL, sale(), timeout=5 * UNIT, on_cancel=on_cancel)
+        session.run_sale(SERIAL, sale(), timeout=12 * UNIT, on_cancel=on_cancel)
     )
     await until(asked(gateway, "cancel"))
     task.cancel()
