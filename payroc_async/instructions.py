@@ -482,11 +482,16 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
         grace to be answered in, be the network slow.
         """
         patience = self._timeouts.poll_interval + wait
+        if self._loop.time() + patience < self._give_up_at:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._view_status()
+                    return
+            if self._in_time():
+                return
         left = self._give_up_at - self._loop.time()
-        if patience >= left:
-            patience = max(left, self._timeouts.cancel_grace)
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(max(left, self._timeouts.cancel_grace)):
                 await self._view_status()
 
     async def _delete(self) -> PayrocError | None:
