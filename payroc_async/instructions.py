@@ -321,7 +321,9 @@ class InstructionRun(Generic[InstructionT, ResourceT]):
             if not self._may_exist and self._unwanted():
                 raise self._canceled_unsent() from error
             if not self._may_exist and self._may_be_begun_before(error):
-                self._may_exist = True
+                # An entry that is this call's alone has ended: recovery must not send it later,
+                # when the gateway has forgotten whose the key was.
+                self._may_exist = self._record is not None and self._record.entry.fence > 1
                 unknown = self._unknown(error)
                 unknown.may_have_taken_effect = isinstance(error, IdempotencyKeyInUseError)
                 raise unknown from error

@@ -20,6 +20,7 @@ from payroc_async import (
     ConfigurationError,
     ConflictError,
     DeviceBusyError,
+    IdempotencyKeyInUseError,
     InstructionCanceledError,
     InstructionFailedError,
     JournalError,
@@ -953,6 +954,22 @@ async def test_a_payment_is_returned_though_the_sale_was_taken_over(
             db.execute("UPDATE entries SET owner = 'another', fence = fence + 1")
         assert (await task).approved
     assert (await entry(path)).owner == "another"
+
+
+async def test_a_sale_refused_for_its_used_key_is_not_sent_by_recovery(
+    gateway: Simulator, session: PayrocSession, path: Path
+) -> None:
+    """The key is of another sale, so the outcome is unknown; but of this one nothing was made."""
+    key = str(uuid4())
+    await session.run_sale("another", sale(), idempotency_key=key)
+    async with session_of(gateway, path) as journalled:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await journalled.run_sale(SERIAL, sale(order_id="Other1"), idempotency_key=key)
+        assert isinstance(caught.value.__cause__, IdempotencyKeyInUseError)
+        assert await journalled.unfinished() == []
+    assert len(gateway.instructions) == 1
+    assert len(gateway.violations) == 1  # the key's second use
+    gateway.violations.clear()
 
 
 async def test_one_of_two_recoveries_has_each_sale(gateway: Simulator, path: Path) -> None:
