@@ -87,6 +87,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def model(session: nox.Session) -> None:
+    """Every state that a sale can reach with up to four faults: the rules of evidence hold."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.model", *(session.posargs or ["--faults", "4"]))
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """A million sales in virtual time, on every processor; prints how they ended."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.simulation", *(session.posargs or ["--sales", "1000000"]))
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten thousand sales in random order under random faults; prints the counts."""
     session.install("-e", ".[dev]")

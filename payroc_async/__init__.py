@@ -47,10 +47,10 @@ from .events import (
     StillInProgress,
     Submitted,
 )
-from .handles import (
+from .instructions.handle import (
     InstructionHandle,
 )
-from .instructions import (
+from .instructions.live import (
     OnCancel,
     OnEvent,
 )

@@ -34,6 +34,7 @@ __all__ = [
     "structure",
     "structure_page",
     "unstructure",
+    "whole_number",
 ]
 
 T = TypeVar("T")
@@ -154,6 +155,14 @@ def encode_query(filters: object) -> dict[str, str]:
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in unstructure(filters).items()
     }
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that decoded JSON means, as a number or as text; None if it means none."""
+    try:
+        return _read_int(value, int)
+    except (TypeError, ValueError):
+        return None
 
 
 def _camel_case(name: str) -> str:

@@ -31,6 +31,7 @@ card data.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ class Problem:
     @property
     def fragment(self) -> str:
         """The last part of ``type``, such as ``idempotency-key-in-use``; empty without one."""
-        return (self.type or "").partition("#")[2]
+        return (self.type or "").partition("#")[2].strip()
 
     def __str__(self) -> str:
         said = self.detail or self.title or self.fragment
@@ -176,6 +177,13 @@ class Problem:
         return f"{said} ({fields})" if said and fields else said or fields
 
 
+_PAYROC_ERROR = re.compile(
+    # The dot before "payroc" or the slashes: "notpayroc.com" and "payroc.com.example" are others.
+    r"\s*https?://(?:[a-z0-9-]+\.)*payroc\.com(?::\d*)?(?:[/?][^#]*)?#\s*\S.*",
+    re.ASCII | re.IGNORECASE,
+).fullmatch
+
+
 class APIError(PayrocError):
     """The gateway, or something before it, answered with an error.
 
@@ -184,6 +192,7 @@ class APIError(PayrocError):
         problem: The problem document; empty when the answer held none.
         retry_after: Seconds that the answer asked to wait, from ``Retry-After`` in either form.
         headers: The answer's headers; look them up in lower case.
+        own: Whether the answer is the gateway's own.
     """
 
     def __init__(
@@ -199,6 +208,21 @@ class APIError(PayrocError):
         self.problem = problem
         self.retry_after = retry_after
         self.headers: Mapping[str, str] = headers or {}
+
+    @property
+    def own(self) -> bool:
+        """Whether the answer is the gateway's own, and no proxy's.
+
+        True for a problem document whose ``type`` names an error on a payroc.com host, and whose
+        ``status``, if it has one, is the answer's. HTML, an empty body and any other JSON come from
+        whatever stands between, and prove nothing about the request.
+
+        Source: contract section 8.
+        """
+        if _PAYROC_ERROR(self.problem.type or "") is None:
+            return False
+        said, shown = self.problem.status, self.problem.raw.get("status")
+        return said == self.status or (said is None and shown is None)
 
     def __str__(self) -> str:
         said = str(self.problem)
@@ -226,7 +250,10 @@ class ConflictError(APIError):
 
 
 class IdempotencyKeyInUseError(ConflictError):
-    """409: the idempotency key was used before, with a different request."""
+    """The idempotency key was used before, with a different request: 409, or 400 (``status``).
+
+    Known by the problem document's ``type``. Source: contract section 9.
+    """
 
 
 class RateLimitedError(APIError):
@@ -255,7 +282,13 @@ class DeviceBusyError(PayrocError):
 
 
 class JournalError(PayrocError):
-    """The journal can't be read or written. Where a sale was about to begin, nothing was sent."""
+    """The journal can't be read or written. Where a sale was about to begin, nothing was sent.
+
+    Attributes:
+        may_be_written: False if the write that failed has certainly left nothing in the journal.
+    """
+
+    may_be_written: bool = True
 
 
 class LeaseLost(JournalError):

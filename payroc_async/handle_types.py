@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .handles import InstructionHandle
+from .instructions.handle import InstructionHandle
 from .models import (
     Payment,
     PaymentInstruction,

@@ -6,10 +6,11 @@ The schema, with every line, is in ``docs/observability.md``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import Any, Protocol
 
-__all__ = ["FIELDS", "Subject", "find_subject_with", "get_logger"]
+__all__ = ["FIELDS", "SUBJECT", "Subject", "get_logger"]
 
 FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 """On every record of ours; None where a record is not about an instruction, or it is not known."""
@@ -18,22 +19,13 @@ FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 class Subject(Protocol):
     """An instruction that records may be about."""
 
-    def log_fields(self) -> dict[str, str | None]:
-        """Its names, by ``FIELDS``."""
+    def fields_of_record(self) -> dict[str, str | None]:
+        """Its names by ``FIELDS``; empty if the code that logs does not run for it."""
         ...
 
 
-def _nobody() -> Subject | None:
-    return None
-
-
-_subject = _nobody
-
-
-def find_subject_with(find: Callable[[], Subject | None]) -> None:
-    """Have it asked, with each record, whose task it is that logs; None where nobody's is."""
-    global _subject
-    _subject = find
+SUBJECT: ContextVar[Subject | None] = ContextVar("payroc instruction", default=None)
+"""The instruction whose task is running. Small: what a task opens may keep its context for long."""
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
@@ -43,9 +35,9 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
         self, msg: object, kwargs: MutableMapping[str, Any]
     ) -> tuple[object, MutableMapping[str, Any]]:
         known = kwargs.get("extra")
-        if known is None:  # or else it may be about another one than this task's
-            subject = _subject()
-            known = {} if subject is None else subject.log_fields()
+        if known is None:  # otherwise the record may be about another instruction than this task's
+            subject = SUBJECT.get()
+            known = {} if subject is None else subject.fields_of_record()
         kwargs["extra"] = dict.fromkeys(FIELDS) | known
         return msg, kwargs
 

@@ -9,13 +9,11 @@ Source: OpenTelemetry's semantic conventions for HTTP clients, and for the names
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial
-from itertools import count
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -41,20 +39,19 @@ from .events import (
     Settled,
     Submitted,
 )
-from .instructions import InstructionRun
+from .http.transport import Transport
+from .instructions.lifecycle import Outcome as LifecycleOutcome
+from .instructions.runner import InstructionRunner
 from .logs import get_logger
 from .models.enums import Outcome
 from .protocol import Answer, Request
-from .retry import Backoff
 from .telemetry import Telemetry
-from .transport import Transport
 from .version import __version__
 
 __all__ = ["OpenTelemetry"]
 
 logger = get_logger(__name__)
 
-T = TypeVar("T")
 
 SALE_SECONDS = (0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 ADDED_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
@@ -122,7 +119,7 @@ class OpenTelemetry(Telemetry):
         """The transport of a session, which makes a span of each HTTP exchange."""
         return _TracedTransport(self, environment, **options)
 
-    def start(self, run: InstructionRun[Any, Any]) -> None:
+    def start(self, run: InstructionRunner[Any, Any]) -> None:
         """Start an instruction's task, with a span of its own, until it is done."""
         # The task runs in a copy of the caller's context: so the span is the parent of its
         # requests, and the caller's current span stays what it was.
@@ -133,26 +130,26 @@ class OpenTelemetry(Telemetry):
             sale.task = run.task
             run.task.add_done_callback(partial(self._end, run, sale), context=context)
 
-    def _begin(self, run: InstructionRun[Any, Any]) -> _Sale | None:
+    def _begin(self, run: InstructionRunner[Any, Any]) -> _Sale | None:
         sale = None
         with _harmless:
             # What another process has left belongs to a trace of its own, not to the one that finds
             # it together with all the others.
             caller = trace.get_current_span().get_span_context()
             span = self.tracer.start_span(
-                SPAN_NAMES[run.kind.noun],
+                SPAN_NAMES[run.live.kind.noun],
                 context=Context() if run.recovered else None,
                 links=[Link(caller)] if run.recovered and caller.is_valid else None,
-                attributes={"payroc.kind": run.kind.noun, **_names(run)},
+                attributes={"payroc.kind": run.live.kind.noun, **_names(run)},
             )
-            sale = _Sale(run.kind.noun, span, self._retries)
+            sale = _Sale(run.live.kind.noun, span, self._retries)
             otel_context.attach(trace.set_span_in_context(span))
             _SALE.set(sale)
-            run.listen(sale.hear)
+            run.live.listen(sale.hear)
             self._in_flight.add(1, sale.attributes)
         return sale
 
-    def _end(self, run: InstructionRun[Any, Any], sale: _Sale, _: asyncio.Task[None]) -> None:
+    def _end(self, run: InstructionRunner[Any, Any], sale: _Sale, _: asyncio.Task[None]) -> None:
         with _harmless:
             now = perf_counter()
             sale.task = None  # whose context holds the sale
@@ -162,13 +159,17 @@ class OpenTelemetry(Telemetry):
             outcome = _outcome(run)
             attributes = {**sale.attributes, "payroc.outcome": outcome}
             if outcome in TROUBLE:
-                attributes["error.type"] = type(run.error).__qualname__
-                sale.span.set_status(StatusCode.ERROR, str(run.error))
+                attributes["error.type"] = type(run.live.error).__qualname__
+                sale.span.set_status(StatusCode.ERROR, str(run.live.error))
             self._outcomes.add(1, attributes)
             self._duration.record(now - sale.started, attributes)
-            resource_id = run.kind.resource_id(run.resource) if run.resource is not None else None
+            resource_id = (
+                run.live.kind.resource_id(run.live.resource)
+                if run.live.resource is not None
+                else None
+            )
             if resource_id is not None:
-                attributes[f"payroc.{run.kind.noun}_id"] = resource_id
+                attributes[f"payroc.{run.live.kind.noun}_id"] = resource_id
             sale.span.set_attributes({**attributes, **_names(run)})
             sale.span.end()
 
@@ -227,8 +228,7 @@ class _Exchange:
                 "url.full": str(self._url.with_query(None)),
                 **self._server,
             }
-            tries = _TRIES.get()
-            if tries is not None and (resent := next(tries)):
+            if resent := _RESEND.get():
                 attributes["http.request.resend_count"] = resent
             span = self._telemetry.tracer.start_span(
                 " ".join(self._request.values()),
@@ -275,19 +275,14 @@ class _TracedTransport(Transport):
         self._telemetry = telemetry
         self._base = URL(environment.api_url).raw_path
 
-    async def call(
-        self,
-        request: Request,
-        decipher: Callable[[Answer], T],
-        *,
-        held: bool = False,
-        backoff: Callable[[], Backoff] | None = None,
-    ) -> T:
-        before = _TRIES.set(count())
+    async def send(
+        self, request: Request, token: str, *, held: bool = False, resend: int = 0
+    ) -> Answer:
+        before = _RESEND.set(resend)
         try:
-            return await super().call(request, decipher, held=held, backoff=backoff)
+            return await super().send(request, token, held=held, resend=resend)
         finally:
-            _TRIES.reset(before)
+            _RESEND.reset(before)
 
     async def _exchange(self, method: str, url: URL, *args: Any, **kwargs: Any) -> Answer:
         is_token = url is self._identity_url
@@ -300,8 +295,8 @@ class _TracedTransport(Transport):
 
 _SALE: ContextVar[_Sale | None] = ContextVar("payroc sale", default=None)
 """Whose task this is."""
-_TRIES: ContextVar[Iterator[int] | None] = ContextVar("payroc tries", default=None)
-"""Counts the exchanges of one call."""
+_RESEND: ContextVar[int] = ContextVar("payroc resend", default=0)
+"""How often the request in flight was sent before."""
 
 
 class _Harmless:
@@ -329,22 +324,24 @@ def _template(url: URL, base: str) -> str:
     return "".join("/{id}" if place % 2 else f"/{each}" for place, each in enumerate(segments))
 
 
-def _names(run: InstructionRun[Any, Any]) -> dict[str, str]:
+def _names(run: InstructionRunner[Any, Any]) -> dict[str, str]:
     """What names the instruction, as in its log records."""
-    return {f"payroc.{name}": value for name, value in run.log_fields().items() if value}
+    return {
+        f"payroc.{name}": value for name, value in run.live.identity.log_fields().items() if value
+    }
 
 
 def _error_type(error: Exception) -> str:
     return str(error.status) if isinstance(error, APIError) else type(error).__qualname__
 
 
-def _outcome(run: InstructionRun[Any, Any]) -> str:
-    if run.resource is not None:
-        outcome: Outcome | None = getattr(run.resource, "outcome", None)
+def _outcome(run: InstructionRunner[Any, Any]) -> str:
+    if run.live.resource is not None:
+        outcome: Outcome | None = getattr(run.live.resource, "outcome", None)
         return "signed" if outcome is None else outcome.value
-    if run.left_running:
+    if run.live.state.outcome is LifecycleOutcome.LEFT:
         return "left running"
-    match run.error:
+    match run.live.error:
         case InstructionFailedError():
             return "failed"
         case InstructionTimeoutError():

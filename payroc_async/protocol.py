@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from attrs import field, frozen
 
 from . import models
-from .codec import decode, structure, structure_page
+from .codec import decode, structure, structure_page, whole_number
 from .errors import (
     APIError,
     AuthenticationError,
@@ -53,6 +53,7 @@ __all__ = [
     "decipher_resource",
     "decipher_success",
     "decipher_token",
+    "find_instruction_id",
     "follow_link",
     "new_idempotency_key",
     "next_page_request",
@@ -217,7 +218,8 @@ def decipher_success(answer: Answer) -> Answer:
         raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
     problem = _decipher_problem(answer.body)
     error_type = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIError)
-    if error_type is ConflictError and problem.fragment == "idempotency-key-in-use":
+    # Published under both (contract section 9).
+    if answer.status in (400, 409) and problem.fragment == "idempotency-key-in-use":
         error_type = IdempotencyKeyInUseError
     raise error_type(
         answer.status,
@@ -240,11 +242,11 @@ def _decipher_problem(body: bytes) -> Problem:
         value = source.get(name)
         return value if isinstance(value, str) else None
 
-    status, errors = data.get("status"), data.get("errors")
+    errors = data.get("errors")
     return Problem(
         type=text(data, "type"),
         title=text(data, "title"),
-        status=status if isinstance(status, int) else None,
+        status=whole_number(data.get("status")),
         detail=text(data, "detail"),
         instance=text(data, "instance"),
         errors=tuple(
@@ -259,9 +261,10 @@ def _decipher_problem(body: bytes) -> Problem:
 def _http_date(value: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(value or "")
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+        # In UTC, so that a date that UTC has no year for is refused here, not where it is compared.
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except Exception:
+        return None  # the header may hold anything, and the parser of dates may raise anything
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -297,7 +300,7 @@ def decipher_token(answer: Answer) -> Token:
         raise ResponseFormatError("the identity service answered without an access_token")
     try:
         lifetime = float(data.get("expires_in"))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Token(value, None)
     return Token(value, lifetime if isfinite(lifetime) else None)
 
@@ -330,6 +333,16 @@ def decipher_instruction(
     if instruction.status == InstructionStatus.COMPLETED:
         follow_link(kind, instruction.link)
     return instruction
+
+
+def find_instruction_id(kind: Kind[Any, Any], answer: Answer) -> str | None:
+    """The id of the instruction that any answer to a submission holds, whatever its status."""
+    try:
+        data = decode(answer.body)
+        value = data.get(f"{kind.noun}InstructionId") if isinstance(data, dict) else None
+        return check_identifier("instruction id", value) if value else None
+    except (ResponseFormatError, ConfigurationError):
+        return None
 
 
 def follow_link(kind: Kind[Any, Any], link: Link | None) -> Request:

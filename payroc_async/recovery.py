@@ -15,15 +15,15 @@ from typing import Any, Literal
 from attrs import frozen
 
 from . import models
+from .cancellation import wait_all
 from .codec import decode, structure
 from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
-from .handles import InstructionHandle
+from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
+from .journal.writer import EntryWriter, JournalWriter
 from .logs import get_logger
 from .models.shared import Model
 from .payments import Payments
-from .records import Record, Records
-from .tasks import settle
 
 __all__ = ["OnFound", "Recovered", "Recovery", "RecoveryAction"]
 
@@ -69,7 +69,7 @@ class Recovery:
     """Ends unfinished instructions, each in a task of its own.
 
     Args:
-        records: The session's use of its journal.
+        writer: The session's use of its journal.
         take_up: Runs the instruction of a record; as keyword ``cancel`` if it is to be cancelled.
         payments: Where to search.
         check_open: Raises SessionClosedError when the session is closed.
@@ -81,7 +81,7 @@ class Recovery:
 
     def __init__(
         self,
-        records: Records,
+        writer: JournalWriter,
         take_up: Callable[..., InstructionHandle[Any, Any]],
         payments: Payments,
         check_open: Callable[[], object],
@@ -91,7 +91,7 @@ class Recovery:
         grace: float,
         running: set[Recovery],
     ) -> None:
-        self._records = records
+        self._writer = writer
         self._take_up = take_up
         self._payments = payments
         self._check_open = check_open
@@ -106,14 +106,14 @@ class Recovery:
         """Everything that was found, as each comes to its end."""
         self._running.add(self)
         try:
-            found = await self._records.claim()
+            found = await self._writer.claim()
             self._waiting = [entry for entry in found if _is_stale(entry)]
             self._start(self._drive, [entry for entry in found if not _is_stale(entry)])
             while self._tasks or self._waiting:
                 if not self._tasks:
                     self._check_open()
                     # Last, when the others' outcomes are known: a payment is of one sale alone.
-                    self._known = await self._records.all()
+                    self._known = await self._writer.all()
                     self._start(self._look, self._waiting)
                     self._waiting = []
                 done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +127,7 @@ class Recovery:
         self._check_open()
 
     def _start(
-        self, end: Callable[[Entry, Record], Awaitable[Recovered]], entries: list[Entry]
+        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entries: list[Entry]
     ) -> None:
         loop = asyncio.get_running_loop()
         self._tasks = {
@@ -138,56 +138,56 @@ class Recovery:
     async def stop(self) -> None:
         """Let go of what has not ended: it stays in the journal for the next recovery."""
         for entry in self._waiting:
-            Record(self._records, entry).owe_release()
+            EntryWriter(self._writer, entry).defer_release()
         self._waiting = []
         for task in self._tasks:
             task.cancel()
         try:
-            await settle(self._tasks, self._grace)
+            await wait_all(self._tasks, self._grace)
         finally:
             with suppress(JournalError):
-                await self._records.settle()
+                await self._writer.flush()
 
     async def _end(
-        self, end: Callable[[Entry, Record], Awaitable[Recovered]], entry: Entry
+        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry
     ) -> Recovered:
-        record = Record(self._records, entry)
+        record = EntryWriter(self._writer, entry)
         try:
             return await end(entry, record)
         except PayrocError as error:
             # Such as a search that the gateway did not answer.
             with suppress(LeaseLost):
-                await record.let_go()
+                await record.release()
             return Recovered(entry=entry, action="left", state=record.state, error=error)
         except asyncio.CancelledError:
-            record.owe_release()
+            record.defer_release()
             raise
 
-    async def _look(self, entry: Entry, record: Record) -> Recovered:
+    async def _look(self, entry: Entry, record: EntryWriter) -> Recovered:
         """End an intent that is old: the payment is looked for before anything is sent again."""
         found = await self._search(entry) if entry.kind == "payment" else []
         shared = self._may_be_anothers(entry, found)
         if len(found) == 1 and not shared:
-            await record.ended(EntryState.COMPLETED, found[0].payment_id)
+            await record.write(EntryState.COMPLETED, resource_id=found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
         reason = "no payment is found, and the customer may have left"
         if found:
             ids = ", ".join(payment.payment_id for payment in found)
             others = "another sale of unknown outcome" if shared else "several payments"
             reason = f"which payment is its own can't be told, for {others} may be: {ids}"
-        if entry.age > self._records.window:
+        if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
         # With a clock that was set back nobody knows whether it is within the window. And where a
         # payment may be its own, sending it again may have the customer pay twice.
         if self._resubmit and not found and entry.age >= 0:
             return await self._drive(entry, record)
-        await record.let_go()
+        await record.release()
         error = _unknown(entry, reason)
         logger.warning("not submitted again: %s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
-    async def _drive(self, entry: Entry, record: Record) -> Recovered:
+    async def _drive(self, entry: Entry, record: EntryWriter) -> Recovered:
         """Go on where the process that died has ended."""
         cancel = self._cancel or entry.state is EntryState.CANCELING
         handle = self._take_up(record, cancel=cancel)
@@ -205,8 +205,8 @@ class Recovery:
             error=error,
         )
 
-    async def _give_up(self, entry: Entry, record: Record, reason: str) -> Recovered:
-        await record.ended(EntryState.UNKNOWN)
+    async def _give_up(self, entry: Entry, record: EntryWriter, reason: str) -> Recovered:
+        await record.write(EntryState.UNKNOWN, release=True)
         error = _unknown(entry, reason)
         logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
@@ -226,7 +226,7 @@ class Recovery:
         if not found:
             return []
         # Only now: the order may have been sold anew while the search was answered.
-        now = await self._records.all()
+        now = await self._writer.all()
         others = {one.resource_id for one in now if one.kind == entry.kind}
         found = [payment for payment in found if payment.payment_id not in others]
         # Those whose order was known remain as they were, for that is dropped with the body.

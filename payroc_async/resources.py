@@ -10,6 +10,7 @@ from uuid import UUID
 from . import models
 from .codec import encode, encode_query
 from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
+from .http.transport import Transport
 from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
 from .logs import get_logger
 from .models.enums import InstructionStatus
@@ -32,7 +33,6 @@ from .protocol import (
     status_request,
     submit_request,
 )
-from .transport import Transport
 
 __all__ = [
     "ClosedLoopReads",

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import anyio
 
 from . import models
+from .cancellation import wait_through_cancellation
 from .codec import prepare
-from .config import Environment, RetryPolicy, Timeouts, is_http_url
-from .errors import ConfigurationError, SessionClosedError
-from .instructions import InstructionRun, OnEvent
+from .config import Environment, RetryPolicy, Timeouts
+from .device_instructions import DeviceInstructions
+from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
+from .http.token import APIKey, TokenManager, check_api_key
+from .http.transport import Transport
+from .instructions.live import OnEvent, Services
 from .journal import Entry, Journal, journal_at
+from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
-from .logs import get_logger
 from .payments import Payments
-from .records import Records
 from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .runs import Runs, check_on_event
-from .tasks import outlast, settle
+from .session_options import check_options, environment_of
+from .supervisor import Supervisor, check_on_event
 from .telemetry import Telemetry
-from .token import APIKey, TokenKeeper, check_api_key
-from .transport import Transport
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -36,10 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PayrocSession"]
 
-logger = get_logger(__name__)
 
-
-class PayrocSession(Runs):
+class PayrocSession(DeviceInstructions):
     """A session with Payroc Cloud: one for the whole process, whatever the number of devices.
 
     Building it needs no running loop. Open it with ``async with``, or with ``open()`` and
@@ -100,20 +99,13 @@ class PayrocSession(Runs):
     ) -> None:
         if not callable(api_key):
             check_api_key(api_key)
-        _check_type("environment", environment, Environment)
-        _check_type("timeouts", timeouts, Timeouts)
-        _check_type("retries", retries, RetryPolicy)
-        if journal is not None and not isinstance(journal, Journal):
-            raise ConfigurationError("journal", f"must be a journal, not {type(journal).__name__}")
-        _check_telemetry(telemetry)
-        _check_max_connections(max_connections)
-        _check_proxy(proxy)
+        check_options(environment, timeouts, retries, journal, telemetry, max_connections, proxy)
         self._environment = environment
-        super().__init__(timeouts, retries)
+        self._timeouts = timeouts
+        self._writer: JournalWriter | NullWriter = NullWriter()
         if journal is not None:
-            self._records = Records(journal, environment.api_url, timeouts, retries)
+            self._writer = JournalWriter(journal, environment.api_url, timeouts, retries)
         self._recoveries: set[Recovery] = set()
-        self._telemetry = telemetry
         self._transport = (Transport if telemetry is None else telemetry.transport)(
             environment,
             timeouts=timeouts,
@@ -123,10 +115,12 @@ class PayrocSession(Runs):
             ssl=ssl,
             proxy=proxy,
         )
-        self._keeper = TokenKeeper(
+        self._token_manager = TokenManager(
             self._transport.authorize, api_key, timeouts=timeouts, retries=retries
         )
-        self._transport.bearer = self._keeper
+        self._transport.token_provider = self._token_manager
+        services = Services(self._transport, self._writer, timeouts, retries, environment.api_url)
+        self._supervisor = Supervisor(services, telemetry)
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
         self.payment_instructions = Instructions(PAYMENT, self._channel)
@@ -166,7 +160,7 @@ class PayrocSession(Runs):
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self._environment.api_url} {self._state}, "
-            f"{len(self._runs)} instructions>"
+            f"{len(self._supervisor)} instructions>"
         )
 
     # Opening and closing ----------
@@ -199,80 +193,65 @@ class PayrocSession(Runs):
             raise SessionClosedError(f"the session is {self._state}: a session is opened once")
         self._state = "open"
         await self._transport.open()
-        self._keeper.start()
-        if self._records is not None:
-            try:
-                await self._records.open()
-            except BaseException:
-                await self.aclose()
-                raise
+        self._token_manager.start()
+        try:
+            await self._writer.open()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
-    async def aclose(self) -> None:
-        """Close the session and lose nothing: safe to call twice, and from any task of its loop.
+    async def aclose(self) -> tuple[OutcomeUnknownError, ...]:
+        """Close the session: safe to call twice, and from any task of its loop.
 
-        New work is refused from here on. Each live instruction is cancelled, or with
+        New work is refused from here on. Each live instruction is canceled, or with
         ``on_cancel="detach"`` left running, and waited for, for ``Timeouts.cancel_grace`` seconds;
         then the token's task and the connections end.
 
+        Returns:
+            The instructions whose outcome is unknown and that no caller was given, those of the
+            whole session. Each carries what ``resume_sale`` or ``run_sale`` needs to go on.
+
         Cancellation:
-            The closing is finished all the same, in its bounds, before the CancelledError goes on.
+            The closing is finished all the same, within its bounds, before the CancelledError goes
+            on.
         """
         if self._state == "new":
             self._state = "closed"
-        if self._state == "closed":
-            return
-        self._state = "closing"
         cancelled: asyncio.CancelledError | None = None
         while not self._is_closed():
+            self._state = "closing"
             if self._closing is None or self._closing.done():
-                # Once, unless somebody cancelled that task before its first step.
+                # Once, unless somebody canceled that task before its first step.
                 self._closing = asyncio.create_task(self._close(), name="payroc session close")
             try:
-                await outlast(
-                    self._closing, grace=2 * self._timeouts.cancel_grace, on_cancel=lambda: None
+                await wait_through_cancellation(
+                    self._closing, grace=4 * self._timeouts.cancel_grace, on_cancel=lambda: None
                 )
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
+        return tuple(self._supervisor.unresolved)
 
     def _is_closed(self) -> bool:
         return self._state == "closed"
 
     async def _close(self) -> None:
-        runs = list(self._runs)
-        for run in runs:
-            run.let_go("close")
         try:
-            # Also where somebody cancels all tasks of the loop, this one among them.
-            await settle([run.task for run in runs], self._timeouts.cancel_grace)
+            await self._supervisor.close(self._timeouts.cancel_grace)
         finally:
-            await self._end([run for run in runs if not run.task.done()])
+            await self._close_rest()
 
-    async def _close_journal(self) -> None:
-        if self._records is not None:
-            await self._records.close()
-
-    async def _end(self, late: list[InstructionRun[Any, Any]]) -> None:
+    async def _close_rest(self) -> None:
         try:
-            for run in late:
-                logger.error(
-                    "closing without knowing how %s instruction %s on device %s ends",
-                    run.kind.noun,
-                    run.instruction_id,
-                    run.serial_number,
-                    extra=run.log_fields(),
-                )
-                run.abort()
-            await settle([run.task for run in late], self._timeouts.cancel_grace)
             for recovery in list(self._recoveries):
                 await recovery.stop()
-            await self._keeper.stop()
+            await self._token_manager.stop()
         finally:
             try:
                 await self._transport.close()
-                await self._close_journal()
+                await self._writer.close()
             finally:
                 self._state = "closed"
 
@@ -329,7 +308,7 @@ class PayrocSession(Runs):
         check_on_event(on_event)
         return Recovery(
             self._journaled(),
-            partial(self._take_up, on_event=on_event),
+            partial(self._supervisor.take_over, on_event=on_event),
             self.payments,
             self._channel,
             on_found=on_found,
@@ -353,62 +332,17 @@ class PayrocSession(Runs):
         """
         return await self._journaled().unfinished()
 
-    def _journaled(self) -> Records:
+    def _journaled(self) -> JournalWriter:
         self._channel()
-        if self._records is None:
+        if isinstance(self._writer, NullWriter):
             raise ConfigurationError("journal", "is not set: this session keeps none")
-        return self._records
+        return self._writer
 
     def _channel(self) -> Transport:
         if self._state != "open":
             raise SessionClosedError(f"the session is {self._state}")
         return self._transport
 
-
-def _check_type(name: str, value: object, expected: type) -> None:
-    if not isinstance(value, expected):
-        raise ConfigurationError(
-            name, f"must be of type {expected.__name__}, not {type(value).__name__}"
-        )
-
-
-def _check_telemetry(value: object) -> None:
-    if value is not None and not isinstance(value, Telemetry):
-        expected = "must be an OpenTelemetry of payroc_async.otel"
-        raise ConfigurationError("telemetry", f"{expected}, not {type(value).__name__}")
-
-
-def _check_max_connections(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError("max_connections", "must be a whole number, 0 for no limit")
-
-
-def _check_proxy(value: object) -> None:
-    if value is None:
-        return
-    # Its text may hold a password: it is never shown.
-    if not isinstance(value, str) or not is_http_url(value):
-        raise ConfigurationError("proxy", "must be an http or https URL")
-
-
-def environment_of(variables: Mapping[str, str]) -> Environment:
-    name = variables.get("PAYROC_ENVIRONMENT")
-    api_url = variables.get("PAYROC_API_URL")
-    identity_url = variables.get("PAYROC_IDENTITY_URL")
-    if name:
-        if api_url or identity_url:
-            raise ConfigurationError(
-                "PAYROC_ENVIRONMENT", "is set, and so is PAYROC_API_URL or PAYROC_IDENTITY_URL"
-            )
-        named = {"uat": Environment.UAT, "production": Environment.PRODUCTION}
-        if name not in named:
-            raise ConfigurationError("PAYROC_ENVIRONMENT", "must be uat or production")
-        return named[name]
-    if not api_url and not identity_url:
-        raise ConfigurationError(
-            "PAYROC_ENVIRONMENT", "is not set, nor are PAYROC_API_URL and PAYROC_IDENTITY_URL"
-        )
-    for variable, value in (("PAYROC_API_URL", api_url), ("PAYROC_IDENTITY_URL", identity_url)):
-        if not value:
-            raise ConfigurationError(variable, "is not set, but the other URL is")
-    return Environment(api_url=api_url or "", identity_url=identity_url or "")
+    def _open_supervisor(self) -> Supervisor:
+        self._channel()
+        return self._supervisor

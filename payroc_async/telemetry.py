@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from .config import Environment
-from .instructions import InstructionRun
-from .transport import Transport
+from .http.transport import Transport
+from .instructions.runner import InstructionRunner
 
 __all__ = ["Telemetry"]
 
@@ -20,5 +20,5 @@ class Telemetry(ABC):
         """The transport of a session, which tells of each HTTP exchange."""
 
     @abstractmethod
-    def start(self, run: InstructionRun[Any, Any]) -> None:
+    def start(self, run: InstructionRunner[Any, Any]) -> None:
         """Start an instruction's task, and hear of it until it is done."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-import stamina
 from aiohttp import ClientResponse
 from blockbuster import blockbuster_ctx
 
@@ -31,7 +30,6 @@ pytest_plugins = ["pytester"]  # for what is a plugin itself
 
 # Each reads from disk, once, and not in the loop of some test.
 digits_after_point("USD")
-stamina.instrumentation.get_on_retry_hooks()
 SERIAL = "1850010868"
 UNIT = 0.02
 """Seconds; the times of tests are multiples of it."""

@@ -114,12 +114,10 @@ class Ears(logging.Handler):
 
 @contextmanager
 def everything_heard() -> Iterator[Ears]:
-    """All loggers at DEBUG, ours, aiohttp's, asyncio's and stamina's among them."""
+    """All loggers at DEBUG, ours, aiohttp's and asyncio's among them."""
     ears = Ears()
     root = logging.getLogger()
-    loggers = [root] + [
-        logging.getLogger(name) for name in ("payroc_async", "aiohttp", "asyncio", "stamina")
-    ]
+    loggers = [root] + [logging.getLogger(name) for name in ("payroc_async", "aiohttp", "asyncio")]
     levels = [logger.level for logger in loggers]
     root.addHandler(ears)
     for logger in loggers:

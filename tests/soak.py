@@ -119,7 +119,7 @@ class Soak:
     keys: dict[str, list[SimInstruction]] = field(factory=dict)
     logged: set[str] = field(factory=set)
     """The keys of the sales that an ERROR was logged about."""
-    closing: list[asyncio.Task[None]] = field(factory=list)
+    closing: list[asyncio.Task[object]] = field(factory=list)
     _indexed: int = 0
 
     async def run(self) -> None:

@@ -281,7 +281,7 @@ class TestEnvFile:
         done = CliRunner().invoke(cli, ["devices", "list"], env=variables(served))
         assert done.exit_code == 0, done.output
 
-    def test_the_one_that_is_named(self, served: Simulator) -> None:
+    def test_the_one_that_is_named(self, served: Simulator, impatient: None) -> None:
         """--env-file goes before `.env`; a command that is told to be run again has it too."""
         self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "nowhere"})
         self.write(variables(served), "my uat.env")

@@ -183,7 +183,7 @@ def test_a_timeout_exits_with_4(served: Simulator, command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_outcome_exits_with_5_and_says_how_to_find_out(
-    served: Simulator, tmp_path: Path, command: str
+    served: Simulator, tmp_path: Path, impatient: None, command: str
 ) -> None:
     """The command that it prints finds the outcome, and makes no second instruction."""
     lost = served.faults.add(command, problem(404, "not-found"), times=None)

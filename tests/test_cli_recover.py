@@ -94,5 +94,5 @@ def test_a_journal_that_fails_meanwhile_is_told(
     done = CliRunner().invoke(cli, [*arguments, "--journal", str(path)], env=variables(served))
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("APPROVED: 49.99 USD\n")
-    assert f"on device {SERIAL} is completed, which goes on without: {path}: disk is" in done.stderr
-    assert "closed without what could not be written" in done.stderr
+    assert f"on device {SERIAL} is completed; the sale goes on: {path}: disk is" in done.stderr
+    assert "closed with deferred writes that failed" in done.stderr

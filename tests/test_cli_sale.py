@@ -104,7 +104,9 @@ def test_nobody_there_exits_with_4(served: Simulator) -> None:
     assert served.instructions == {}
 
 
-def test_an_unknown_outcome_exits_with_5_and_says_how_to_find_out(served: Simulator) -> None:
+def test_an_unknown_outcome_exits_with_5_and_says_how_to_find_out(
+    served: Simulator, impatient: None
+) -> None:
     """The command that it prints finds the outcome, and makes no second instruction."""
     served.device(SERIAL).approves()
     lost = served.faults.add("payment", problem(404, "not-found"), times=None)
@@ -171,7 +173,6 @@ def test_json_is_one_object_and_nothing_else(served: Simulator) -> None:
             lambda g: g.device(SERIAL).fails("Out of paper"),
             {"type": "InstructionFailedError", "error_message": "Out of paper"},
         ),
-        (lambda g: g.device(SERIAL).is_offline(400), {"type": "BadRequestError", "status": 400}),
     ],
 )
 def test_json_tells_of_errors_too(served: Simulator, script: Script, error: dict[str, Any]) -> None:

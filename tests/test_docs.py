@@ -255,9 +255,15 @@ def test_contributing_names_files_that_exist() -> None:
     for name in re.findall(r"`((?:payroc_async|tests|docs)/[\w/.-]+)`", text):
         assert (ROOT / name).exists(), name
     table = text[text.index("| layer |") : text.index("## Rules")]
-    layers = set(re.findall(r"`(\w+)(?:\.py|/)`", table))
+    package = ROOT / "payroc_async"
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    layers = {name for row in rows for name in re.findall(r"`(\w+(?:\.py|/))`", row[1])}
     assert len(layers) > 20
-    assert layers <= {path.stem for path in (ROOT / "payroc_async").iterdir()}
+    assert layers <= {path.name + "/" * path.is_dir() for path in package.iterdir()}
+    for row in rows:
+        folders = [package / name for name in re.findall(r"`(\w+)/`", row[1])]
+        for name in re.findall(r"`(\w+\.py)`", row[2]):
+            assert any((folder / name).exists() for folder in folders), f"{name}: {row[1]}"
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -60,7 +60,7 @@ FOR_A_WHILE = Timeouts(
 )
 """For faults that pass: no case waits so long, however slow the machine."""
 FOR_EVER = evolve(
-    FOR_A_WHILE, poll_interval=HOLD / 2, unreachable=40 * UNIT, cancel_grace=20 * UNIT
+    FOR_A_WHILE, poll_interval=HOLD / 2, unreachable=100 * UNIT, cancel_grace=50 * UNIT
 )
 """For faults that do not: these times are waited out. The poll's interval is what tells an answer
 at once from one after a hold."""
@@ -334,11 +334,13 @@ class Run:
             self.witness(session)
             for complaint in self.about_the_outcome(result):
                 yield complaint
-            if any(
-                task.get_name().endswith(f", {self.serial_number}") for task in asyncio.all_tasks()
-            ):
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            left = any(name.endswith(f", {self.serial_number}") for name in names)
+            if left and not isinstance(result, OutcomeUnknownError):
                 yield "a task of the sale is left"
             await self.back()
+            if isinstance(result, OutcomeUnknownError):
+                await session.aclose()  # what goes on in the background is ended, or handed over
             async for complaint in self.about_the_way_back(session, result):
                 yield complaint
         for complaint in self.about_the_gateway():
@@ -415,7 +417,8 @@ class Run:
         lost = isinstance(result, OutcomeUnknownError) and (
             result.instruction_id is None or row.by_key
         )
-        if gateway.in_progress and not lost and not row.left_running:
+        in_background = isinstance(result, OutcomeUnknownError)
+        if gateway.in_progress and not lost and not in_background:
             yield "an instruction is left in progress"
 
     async def about_the_way_back(
@@ -496,7 +499,7 @@ class TokenFailures(logging.Handler):
 
 @contextmanager
 def token_failures_told() -> Iterator[None]:
-    handler, logger = TokenFailures(), logging.getLogger("payroc_async.token")
+    handler, logger = TokenFailures(), logging.getLogger("payroc_async.http.token")
     logger.addHandler(handler)
     try:
         yield
@@ -550,7 +553,7 @@ async def go_through(these: list[Case], witness: Witness) -> list[str]:
 @pytest.fixture(autouse=True)
 def at_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused tokens are replaced at the pace of these tests, and debug mode takes less of it."""
-    monkeypatch.setattr("payroc_async.token.LEAST_INTERVAL", UNIT / 2)
+    monkeypatch.setattr("payroc_async.http.token.LEAST_INTERVAL", UNIT / 2)
     # More than half of the time would go into the stacks that debug mode keeps of every future,
     # task and timer.
     monkeypatch.setattr("asyncio.constants.DEBUG_STACK_DEPTH", 1)

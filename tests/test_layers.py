@@ -23,19 +23,19 @@ ORDER = [
     "retry",
     "kinds",
     "protocol",
-    "tasks",
-    "transport",
-    "token",
+    "cancellation",
+    "shared_timeout",
+    "http",
     "journal",
     "resources",
     "payments",
-    "records",
     "instructions",
-    "handles",
     "handle_types",
     "telemetry",
-    "runs",
+    "supervisor",
+    "device_instructions",
     "recovery",
+    "session_options",
     "session",
     "otel",
     "__init__",
@@ -56,8 +56,13 @@ PURE = {
     "kinds",
     "protocol",
 }
-IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "stamina", "socket", "threading", "sqlite3"}
-MAY_USE_AIOHTTP = {"transport", "simulator"}
+IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "threading", "sqlite3"}
+MAY_USE_AIOHTTP = {"http", "simulator"}
+FOLDERS = ("instructions", "http", "journal")
+"""Inside of these, too, imports lead one way only."""
+CORE = ("supervisor", "recovery", "cancellation", "shared_timeout", "retry")
+LONGEST = 400
+"""Lines of a module of the core."""
 OPTIONAL = {"click", "dotenv", "opentelemetry", "rich", "psycopg", "pytest"}
 FACES = {"cli", "testing", "simulator", "__main__"}
 
@@ -71,23 +76,24 @@ def layer_of(path: Path) -> str:
     return first.removesuffix(".py")
 
 
-def statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    """Every import, wherever it stands, but for those under `if TYPE_CHECKING`."""
+def statements(tree: ast.AST, *, checked: bool = False) -> Iterator[ast.stmt]:
+    """Every import, wherever it stands; those under `if TYPE_CHECKING` only with ``checked``."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if guarded and isinstance(node, ast.If) and not checked:
             for other in node.orelse:
                 yield from statements(ast.Module([other], []))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield node
         else:
-            yield from statements(node)
+            yield from statements(node, checked=checked)
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path, *, checked: bool = False, package: Path = PACKAGE) -> set[str]:
     """The absolute names of the modules that a file imports; for packages, what of them too."""
-    folder = ["payroc_async", *path.relative_to(PACKAGE).parts[:-1]]
+    folder = ["payroc_async", *path.relative_to(package).parts[:-1]]
     names: set[str] = set()
-    for node in statements(ast.parse(path.read_text())):
+    for node in statements(ast.parse(path.read_text()), checked=checked):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -150,8 +156,8 @@ def test_errors_imports_nothing_of_ours() -> None:
     assert layers_used(PACKAGE / "errors.py") == set()
 
 
-def test_only_the_transport_and_the_simulator_know_aiohttp() -> None:
-    """All HTTP goes through one module; the gateway's own server aside."""
+def test_only_http_and_the_simulator_know_aiohttp() -> None:
+    """All HTTP goes through one folder; the gateway's own server aside."""
     assert {layer_of(path) for path in modules() if "aiohttp" in foreign(path)} == MAY_USE_AIOHTTP
 
 
@@ -160,6 +166,81 @@ def test_the_sdk_needs_no_optional_package() -> None:
     allowed = {*FACES, "journal", "otel"}
     users = {layer_of(path) for path in modules() if foreign(path) & OPTIONAL}
     assert users <= allowed
+
+
+def siblings_used(path: Path, package: Path = PACKAGE) -> set[str]:
+    """The modules of its own folder that a file imports, for type checkers alone or not.
+
+    The folder itself, which is its `__init__`, counts where one of its names is imported.
+    """
+    folder = f"payroc_async.{path.parent.name}"
+    names = {other.stem for other in path.parent.glob("*.py")} - {"__init__"}
+    used: set[str] = set()
+    for name in imported(path, checked=True, package=package):
+        if name == folder or name.startswith(folder + "."):
+            first = name.removeprefix(folder).lstrip(".").split(".")[0]
+            used.add(first if first in names else "__init__")
+    return used
+
+
+def circles(folder: Path, package: Path = PACKAGE) -> list[str]:
+    """The modules of a folder that lead back to themselves."""
+    graph = {path.stem: siblings_used(path, package) for path in folder.glob("*.py")}
+    found = []
+    for start in sorted(graph):
+        reached: set[str] = set()
+        waiting = set(graph[start])
+        while waiting:
+            reached |= waiting
+            waiting = {name for one in waiting for name in graph[one]} - reached
+        if start in reached:
+            found.append(start)
+    return found
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_imports_lead_in_a_circle_inside_a_folder(folder: str) -> None:
+    """What is imported for type checkers alone counts, too: it is a dependency all the same."""
+    assert len(list((PACKAGE / folder).glob("*.py"))) > 2
+    assert circles(PACKAGE / folder) == []
+
+
+def test_the_finder_of_circles_finds_them(tmp_path: Path) -> None:
+    """Over two files, over the folder itself, and hidden from the interpreter."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    for name, source in {
+        "__init__": "from .first import x\n",
+        "first": "from . import second\n",
+        "second": "if TYPE_CHECKING:\n    from .first import x\n",
+        "third": "from payroc_async.journal import x\nfrom payroc_async.journal_other import z\n",
+        "fourth": "def f():\n    import payroc_async.journal.fourth\n",
+        "fifth": "from .third import y\nfrom payroc_async.errors import fourth\n",
+    }.items():
+        (folder / f"{name}.py").write_text(source)
+    assert circles(folder, tmp_path) == ["first", "fourth", "second"]
+    (folder / "__init__.py").write_text("from .third import y\n")
+    assert circles(folder, tmp_path) == ["__init__", "first", "fourth", "second", "third"]
+
+
+def test_the_lifecycle_stands_on_nothing() -> None:
+    """The rules of evidence are pure: two modules for its types, not one of ours, and short."""
+    path = PACKAGE / "instructions" / "lifecycle.py"
+    assert foreign(path) == {"__future__", "enum", "typing"}
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def core() -> list[Path]:
+    """The modules in which a mistake moves money."""
+    folders = [path for folder in ("instructions", "http") for path in (PACKAGE / folder).iterdir()]
+    files = [PACKAGE / f"{name}.py" for name in CORE] + [PACKAGE / "journal" / "writer.py"]
+    return sorted(path for path in [*folders, *files] if path.suffix == ".py")
+
+
+@pytest.mark.parametrize("path", core(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_of_the_core_is_long(path: Path) -> None:
+    """Design section 4: what is longer asks for a second thought."""
+    assert len(path.read_text().splitlines()) <= LONGEST
 
 
 def test_the_reader_of_imports_sees_them_all(tmp_path: Path) -> None:

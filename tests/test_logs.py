@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-import stamina
 
 from payroc_async import (
     InstructionFailedError,
@@ -72,8 +71,8 @@ def about(record: logging.LogRecord) -> tuple[str | None, ...]:
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    """All that the SDK and stamina write."""
-    handler, loggers = Kept(), [logging.getLogger(name) for name in ("payroc_async", "stamina")]
+    """All that the SDK writes."""
+    handler, loggers = Kept(), [logging.getLogger("payroc_async")]
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
@@ -111,9 +110,10 @@ async def test_each_record_of_a_sale_names_it(
         assert instruction_id == (None if before else instruction.id)
     said = {(record.name.rpartition(".")[2], record.levelname) for record in kept.records}
     assert said == {
-        ("instructions", "INFO"),
-        ("instructions", "DEBUG"),
-        ("instructions", "ERROR"),  # on_event failed
+        ("attempt", "INFO"),
+        ("live", "DEBUG"),
+        ("live", "ERROR"),  # on_event failed
+        ("report", "INFO"),
         ("transport", "DEBUG"),
         ("codec", "WARNING"),  # which knows nothing of instructions
     }
@@ -134,31 +134,24 @@ async def test_a_record_of_another_instruction_is_not_given_this_ones_names(
     await session.run_sale(SERIAL, sale(), on_event=ask)
     await asyncio.wait(calls)
     assert isinstance(calls[0].exception(), NotFoundError)
-    (retried,) = kept.of("transport", "POST /payments/P1/refund failed 1 times")
+    (retried,) = kept.of("http.transport", "POST /payments/P1/refund failed 1 times")
     (key,) = {one.headers["idempotency-key"] for one in gateway.requests_of("change")}
     assert about(retried) == (None, key, None, None)
-    answers = kept.of("transport", "POST /v1/payments/P1/refund: ")
+    answers = kept.of("http.transport", "POST /v1/payments/P1/refund: ")
     assert [about(one) for one in answers] == [(None,) * 4] * 2
 
 
-async def test_retries_are_told_once_and_stamina_is_left_to_the_application(
+async def test_each_retry_is_one_record_of_ours(
     gateway: Simulator, session: PayrocSession, kept: Kept
 ) -> None:
-    """Each retry is one record of ours; what an application retries with stamina is told by it."""
+    """The instruction's attempts and the single call's, each once."""
     gateway.faults.add("submit", garbage(), times=2)
     gateway.faults.add("payment", garbage(), skip=1)
     payment = await session.run_sale(SERIAL, sale())
     await session.payments.retrieve(payment.payment_id)
-    assert [one.levelname for one in kept.of("instructions", "attempt ")] == ["INFO"] * 2
-    assert [one.levelname for one in kept.of("transport", "GET /payments/")] == ["INFO"]
+    assert [one.levelname for one in kept.of("instructions.attempt", "attempt ")] == ["INFO"] * 2
+    assert [one.levelname for one in kept.of("http.transport", "GET /payments/")] == ["INFO"]
     assert {one.name.partition(".")[0] for one in kept.records} == {"payroc_async"}
-    async for attempt in stamina.retry_context(on=ValueError, wait_initial=0, wait_jitter=0):
-        with attempt:
-            if attempt.num == 1:
-                raise ValueError
-    assert [one.getMessage() for one in kept.records if one.name == "stamina"] == [
-        "stamina.retry_scheduled"
-    ]
 
 
 async def test_levels(gateway: Simulator, kept: Kept) -> None:
@@ -175,10 +168,14 @@ async def test_levels(gateway: Simulator, kept: Kept) -> None:
             await session.run_sale(SERIAL, sale())
         with pytest.raises(OutcomeUnknownError) as unknown:
             await session.run_sale(SERIAL, sale())
-    (failed,) = kept.of("instructions", "ended without a payment: the instruction failed: Out of")
+        gateway.faults.clear()
+    (failed,) = kept.of(
+        "instructions.report", "ended without a payment: the instruction failed: Out of"
+    )
     assert failed.levelname == "INFO"
-    (lost,) = [one for one in kept.records if one.levelno >= logging.WARNING]
-    assert lost.getMessage() == str(unknown.value)
+    lost, heard = (one for one in kept.records if one.levelno >= logging.WARNING)
+    assert lost.getMessage() == f"{unknown.value}; it goes on in the background"
+    assert "exists although the caller was canceled" in heard.getMessage()
     assert about(lost)[1] == unknown.value.idempotency_key
 
 
@@ -192,7 +189,8 @@ async def test_the_page_s_five_lines_log_json(gateway: Simulator) -> None:
     lines = [line for line in lines if line["name"] != "asyncio"]  # which tells of slow steps
     assert [line["message"].partition(" in ")[0] for line in lines][-1] == "ended"
     assert {(line["name"], line["order_id"]) for line in lines} == {
-        ("payroc_async.instructions", "OrderRef6543")
+        ("payroc_async.instructions.attempt", "OrderRef6543"),
+        ("payroc_async.instructions.report", "OrderRef6543"),
     }
     assert all({*FIELDS} <= {*line} for line in lines)
     page = re.search(r"`(\{.+?\})`", PAGE, re.DOTALL)

@@ -30,10 +30,10 @@ from payroc_async import (
     PayrocSession,
     Timeouts,
 )
+from payroc_async.http.transport import Transport
 from payroc_async.journal import EntryState, SQLiteJournal
 from payroc_async.otel import OpenTelemetry
-from payroc_async.simulator import Simulator, status
-from payroc_async.transport import Transport
+from payroc_async.simulator import Simulator, problem, status
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from .driver import until
@@ -182,7 +182,12 @@ ENDS: list[tuple[str, StatusCode, str, Callable[[Simulator], object]]] = [
     ("canceled", StatusCode.UNSET, "sale", lambda at: at.device(SERIAL).cardholder_cancels()),
     ("timed out", StatusCode.UNSET, "sale", lambda at: at.device(SERIAL).never_finishes()),
     ("failed", StatusCode.ERROR, "sale", lambda at: at.device(SERIAL).fails("Out of paper")),
-    ("not accepted", StatusCode.ERROR, "sale", lambda at: at.faults.add("submit", status(400))),
+    (
+        "not accepted",
+        StatusCode.ERROR,
+        "sale",
+        lambda at: at.faults.add("submit", problem(400, "bad-request")),
+    ),
     (
         "outcome unknown",
         StatusCode.ERROR,
@@ -307,7 +312,7 @@ async def test_records_of_a_sale_belong_to_its_trace(
             if record.getMessage().startswith("ended"):
                 current.append(trace.get_current_span())
 
-    logger, handler = logging.getLogger("payroc_async.instructions"), Handler()
+    logger, handler = logging.getLogger("payroc_async.instructions.report"), Handler()
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     async with opened() as session:

@@ -7,10 +7,8 @@ import asyncio
 import pytest
 
 from payroc_async import (
-    BadRequestError,
     Event,
     InstructionCanceledError,
-    NotFoundError,
     OutcomeUnknownError,
     PayrocSession,
     Submitted,
@@ -53,33 +51,34 @@ async def test_p3_a_refusal_after_a_lost_answer_is_no_end_for_a_caller_that_has_
 async def test_p5_not_found_after_a_lost_answer_is_no_refusal(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """A 404 to a repeated submission does not prove that the first try made nothing."""
+    """E1: a 404 to a repeated submission says nothing of the first attempt."""
     gateway.faults.add("submit", drop_after())
     gateway.faults.add("submit", problem(404, "not-found"))
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await session.run_sale(SERIAL, sale())
-    assert isinstance(caught.value.__cause__, NotFoundError)
+    assert (await session.run_sale(SERIAL, sale())).approved
+    assert len(gateway.instructions) == 1
 
 
-async def test_p5_a_bad_request_is_a_refusal_also_after_a_lost_answer(
+async def test_p5_a_bad_request_is_no_refusal_after_a_lost_answer(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """The same bytes were wrong the first time too: there is no instruction."""
+    """E1: nor does a 400, which may mean that the device is busy with this very sale."""
     gateway.faults.add("submit", problem(502, "api-error"))
     gateway.faults.add("submit", problem(400, "bad-request"))
-    with pytest.raises(BadRequestError):
-        await session.run_sale(SERIAL, sale())
+    assert (await session.run_sale(SERIAL, sale())).approved
+    assert len(gateway.instructions) == 1
 
 
 async def test_p3_a_gateway_that_forgets_what_it_has_cancelled(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """A status that is no longer found after an accepted DELETE is a confirmed cancellation."""
+    """E6: a status that is no longer found after an accepted DELETE is unknown, not canceled."""
     gateway.device(SERIAL).never_finishes()
     handle = await session.start_sale(SERIAL, sale())
     gateway.faults.add("status", problem(404, "not-found"), times=None)
-    assert str((await handle.cancel()).status) == "canceled"
-    with pytest.raises(InstructionCanceledError):
+    with pytest.raises(OutcomeUnknownError):
+        await handle.cancel()
+    gateway.faults.clear()
+    with pytest.raises(InstructionCanceledError):  # it went on in the background
         await handle.result()
 
 

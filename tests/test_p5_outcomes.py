@@ -7,12 +7,10 @@ import logging
 from uuid import uuid4
 
 import pytest
-import stamina
 from attrs import evolve
 
 from payroc_async import (
     APIError,
-    BadRequestError,
     Canceled,
     CancelRequested,
     Completed,
@@ -374,14 +372,14 @@ async def test_p5_nothing_sent_under_a_given_key_proves_nothing(
     assert gateway.requests_of("submit") == []
 
 
-@pytest.mark.parametrize("code", [401, 403, 404, 409, 429])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 409])
 async def test_p5_a_refusal_under_a_given_key_says_nothing_of_an_earlier_call(
     gateway: Simulator, session: PayrocSession, code: int
 ) -> None:
     """A sale is run again under its key and refused: the first one may have charged, and has."""
     key = str(uuid4())
     submitted = await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
-    gateway.faults.add("submit", problem(code, "refused"), times=EAGER.attempts)
+    gateway.faults.add("submit", problem(code, "refused"), times=2 if code == 401 else 1)
     with pytest.raises(OutcomeUnknownError) as caught:
         await session.run_sale(SERIAL, sale(), idempotency_key=key)
     assert isinstance(caught.value.__cause__, APIError)
@@ -393,39 +391,11 @@ async def test_p5_a_refusal_under_a_given_key_says_nothing_of_an_earlier_call(
     assert payment.payment_id == gateway.instructions[submitted.instruction_id].payment_id
 
 
-async def test_p5_a_bad_request_under_a_given_key_is_a_refusal(
-    gateway: Simulator, session: PayrocSession
-) -> None:
-    """The same bytes were wrong for every call under the key, if there was one."""
-    gateway.faults.add("submit", problem(400, "bad-request"))
-    with pytest.raises(BadRequestError):
-        await session.run_sale(SERIAL, sale(), idempotency_key=str(uuid4()))
-
-
-async def test_p5_nothing_is_lost_where_retries_are_switched_off(
-    gateway: Simulator, session: PayrocSession
-) -> None:
-    """An application that deactivates stamina has one try, and a lost one is still unknown."""
-    gateway.faults.add("submit", drop_after())
-    stamina.set_active(False)
-    try:
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await session.run_sale(SERIAL, sale())
-    finally:
-        stamina.set_active(True)
-    assert len(gateway.instructions) == 1
-    key = caught.value.idempotency_key
-    assert (await session.run_sale(SERIAL, sale(), idempotency_key=key)).approved
-
-
-@pytest.mark.parametrize("code", [520, 524, 599])
-async def test_p5_a_proxys_own_failure_leaves_the_submission_unknown(
+@pytest.mark.parametrize("code", [501, 505, 507, 520, 524, 599])
+async def test_p5_a_submission_answered_with_any_5xx_is_repeated(
     gateway: Simulator, session: PayrocSession, code: int
 ) -> None:
-    """A 5xx that is not worth a retry is no proof that the gateway made nothing."""
+    """E3: whatever the number, the answer may have come after the effect; the key finds it."""
     gateway.faults.add("submit", status(code, effect=True))
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await session.run_sale(SERIAL, sale())
+    assert (await session.run_sale(SERIAL, sale())).approved
     assert len(gateway.instructions) == 1
-    key = caught.value.idempotency_key
-    assert (await session.run_sale(SERIAL, sale(), idempotency_key=key)).approved

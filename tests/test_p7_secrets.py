@@ -31,7 +31,7 @@ from .test_faults import Decoy
 @pytest.fixture(autouse=True)
 def at_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in `test_faults.py`."""
-    monkeypatch.setattr("payroc_async.token.LEAST_INTERVAL", UNIT / 2)
+    monkeypatch.setattr("payroc_async.http.token.LEAST_INTERVAL", UNIT / 2)
     monkeypatch.setattr("asyncio.constants.DEBUG_STACK_DEPTH", 1)
     monkeypatch.setattr(sys, "tracebacklimit", 3, raising=False)
 
@@ -147,7 +147,11 @@ async def test_p7_nothing_shows_itself(ears: Ears, gateway: Simulator) -> None:
         gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
     ) as session:
         handle = await session.start_sale(SERIAL, sale(), on_event=ears.witness)
-        inside: list[object] = [session._transport, session._keeper, *session._runs]
+        inside: list[object] = [
+            session._transport,
+            session._token_manager,
+            *session._supervisor._runners,
+        ]
         for thing in (session, handle, gateway.environment, *inside):
             ears.witness(thing)
         payment = await handle.result()

@@ -18,6 +18,7 @@ from payroc_async import (
     Event,
     ForbiddenError,
     NotFoundError,
+    OutcomeUnknownError,
     PayrocError,
     PayrocSession,
     RateLimitedError,
@@ -72,6 +73,8 @@ FINAL: list[tuple[FaultAction, type[PayrocError]]] = [
     (problem(413, "payload-too-large"), APIError),
     (status(501), ServerError),
 ]
+REFUSED = FINAL[:-1]
+"""The gateway's own problem documents: a 5xx is no refusal (E3)."""
 
 
 def kind_of(error: object) -> str | None:
@@ -140,11 +143,11 @@ async def test_p8_a_401_is_repeated_once(
     assert len(gateway.requests_of(on)) == 2
 
 
-@pytest.mark.parametrize(("fault", "error"), FINAL, ids=kind_of)
+@pytest.mark.parametrize(("fault", "error"), REFUSED, ids=kind_of)
 async def test_p8_a_refused_sale_is_submitted_once(
     gateway: Simulator, session: PayrocSession, fault: FaultAction, error: type
 ) -> None:
-    """A sale is no different: the refusal reaches the caller as it is."""
+    """A sale is no different: the gateway's own refusal reaches the caller as it is."""
     gateway.faults.add("submit", fault, times=None)
     events: list[Event] = []
     with pytest.raises(error) as caught:
@@ -261,16 +264,16 @@ async def test_p8_retrying_tells_each_attempt(gateway: Simulator) -> None:
         assert later.started - earlier.started >= event.delay - UNIT / 4
 
 
-async def test_p8_a_sale_that_was_never_let_in_is_given_up(
+async def test_p8_a_sale_that_was_never_let_in_is_unknown_after_its_attempts(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """Turned away each time, nothing can have happened: attempts are bounded, the error is bare."""
-    gateway.faults.add("submit", rate_limited(), times=None)
-    events: list[Event] = []
-    with pytest.raises(RateLimitedError):
-        await session.run_sale(SERIAL, sale(), on_event=events.append)
-    assert len(gateway.requests_of("submit")) == EAGER.attempts
-    assert [type(event) for event in events] == [Retrying] * (EAGER.attempts - 1)
+    """E2: a 4xx that is no refusal of the gateway's own is repeated a few times, then unknown."""
+    fault = gateway.faults.add("submit", rate_limited(), times=None)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await session.run_sale(SERIAL, sale())
+    assert fault.hits == EAGER.attempts
+    assert "not Payroc's: HTTP 429 from 127.0.0.1" in str(caught.value)
+    gateway.faults.clear()
 
 
 # DELETE, then verified ----------

@@ -109,7 +109,7 @@ async def test_p9_closed_at_every_step_of_a_sale(
         task = asyncio.create_task(
             session.run_sale(SERIAL, sale(), on_cancel=on_cancel, on_event=events.append)
         )
-        closings: list[asyncio.Task[None]] = []
+        closings: list[asyncio.Task[object]] = []
 
         def close() -> None:
             if not task.done():
@@ -495,7 +495,7 @@ async def test_p9_closed_by_a_task_that_an_event_started(gateway: Simulator) -> 
     gateway.device(SERIAL).never_finishes()
     before = asyncio.all_tasks()
     session = await fresh(gateway).open()
-    closings: list[asyncio.Task[None]] = []
+    closings: list[asyncio.Task[object]] = []
 
     def on_event(event: Event) -> None:
         if isinstance(event, Submitted):

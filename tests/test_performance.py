@@ -32,7 +32,14 @@ async def test_a_sale_leaves_nothing_to_the_garbage_collector(
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
-    assert not left & {"InstructionRun", "Steps", "Payment", "Task", "coroutine", "Raw"}
+    assert not left & {
+        "InstructionRunner",
+        "CancellationGuard",
+        "Payment",
+        "Task",
+        "coroutine",
+        "Raw",
+    }
 
 
 def test_a_request_holds_no_more_than_its_bytes() -> None:

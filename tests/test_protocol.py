@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from payroc_async import errors as e
 from payroc_async.kinds import PAYMENT
@@ -228,6 +230,7 @@ FRAGMENTS: list[tuple[int, str, type[e.APIError]]] = [
     (406, "not-acceptable", e.APIError),
     (413, "payload-too-large", e.APIError),
     (415, "unsupported-media-type", e.APIError),
+    (400, "idempotency-key-in-use", e.IdempotencyKeyInUseError),
     (409, "idempotency-key-in-use", e.IdempotencyKeyInUseError),
     (409, "cannot-be-modified", e.ConflictError),
     (409, "resource-already-exists", e.ConflictError),
@@ -279,6 +282,63 @@ def test_an_error_of_whatever_stands_between_has_its_class(
     assert type(caught.value) is error_type
     assert caught.value.problem == e.Problem()
     assert str(caught.value) == f"HTTP {status}"
+
+
+TYPE = "https://docs.payroc.com/api/errors#bad-request"
+
+
+@pytest.mark.parametrize(
+    ("body", "own"),
+    [
+        ({"type": TYPE, "title": "Bad request", "status": 400, "detail": "x"}, True),
+        ({"type": TYPE}, True),
+        ({"type": TYPE, "status": None}, True),
+        ({"type": TYPE, "status": "400"}, True),
+        ({"type": "HTTP://DOCS.PAYROC.COM:443/errors?v=1#x", "status": 400}, True),
+        ({"type": "https://payroc.com#bad-request"}, True),
+        ({"type": f" {TYPE} "}, True),
+        ({"type": TYPE, "status": 409}, False),
+        ({"type": TYPE, "status": 400.5}, False),
+        ({"type": TYPE, "status": "four hundred"}, False),
+        ({"type": TYPE, "status": True}, False),
+        ({"type": "https://docs.payroc.com/api/errors#"}, False),
+        ({"type": "https://docs.payroc.com/api/errors# "}, False),
+        ({"type": "https://docs.payroc.com/api/errors"}, False),
+        ({"type": "https://docs.notpayroc.com/api/errors#bad-request"}, False),
+        ({"type": "https://docs.payroc.com.example/api/errors#bad-request"}, False),
+        ({"type": "https://docs.payroc.com@example.com/errors#bad-request"}, False),
+        ({"type": "https://example.com/docs.payroc.com/errors#bad-request"}, False),
+        ({"type": "https://example.com#https://docs.payroc.com/errors#x"}, False),
+        ({"type": "https://example.com?.payroc.com/errors#x"}, False),
+        ({"type": "/api/errors#bad-request"}, False),
+        ({"type": "about:blank"}, False),
+        ({"type": ["https://docs.payroc.com/api/errors#bad-request"]}, False),
+        ({"title": "Bad Request", "status": 400}, False),
+        ({"message": "Forbidden"}, False),
+        ([{"type": TYPE, "status": 400}], False),
+    ],
+)
+def test_e2_only_the_gateways_own_document_counts_as_its_own(body: object, own: bool) -> None:
+    """E2: a document that names one of Payroc's errors, under its own status, and nothing else."""
+    with pytest.raises(e.APIError) as caught:
+        decipher_success(answer(400, json.dumps(body).encode()))
+    assert caught.value.own is own
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"<html>docs.payroc.com/errors#x</html>", b"{"])
+def test_e2_what_is_no_document_is_not_the_gateways_own(body: bytes) -> None:
+    """E2: a proxy's page, or nothing, is nothing of the gateway's."""
+    with pytest.raises(e.APIError) as caught:
+        decipher_success(answer(400, body))
+    assert not caught.value.own
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 422, 500])
+def test_the_fragment_of_a_used_key_counts_under_its_own_statuses_alone(status: int) -> None:
+    """Contract section 9: a used key is answered with 400 or 409; elsewhere the status decides."""
+    with pytest.raises(e.APIError) as caught:
+        decipher_success(answer(status, problem(status, "idempotency-key-in-use")))
+    assert not isinstance(caught.value, e.IdempotencyKeyInUseError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
@@ -352,7 +412,9 @@ def test_what_is_no_problem_document_makes_an_empty_one(body: bytes) -> None:
         ({}, e.Problem()),
         ({"detail": "d"}, e.Problem(detail="d")),
         ({"title": 1, "detail": ["d"], "type": None, "instance": {}}, e.Problem()),
-        ({"status": "400"}, e.Problem()),
+        ({"status": "400"}, e.Problem(status=400)),
+        ({"status": True}, e.Problem()),
+        ({"status": "four"}, e.Problem()),
         ({"errors": None}, e.Problem()),
         ({"errors": {"parameter": "a"}}, e.Problem()),
         ({"errors": ["a", None, 1, []]}, e.Problem()),
@@ -751,6 +813,48 @@ def test_p7_an_unreadable_answer_shows_none_of_its_values() -> None:
     while chain is not None:
         assert "canary" not in repr(chain)
         chain = chain.__cause__ or chain.__context__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Mon, 01 Jan 2026 00:00:00 +9999999999999",
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 01 Jan 2026 00:00:00 -99999",
+        "Mon, 99 Foo 2026 99:99:99 GMT",
+        "Sat, 00 Jan 0000 00:00:00 +0000",
+        "1e999",
+        "-1e999",
+        "nan",
+        "9" * 5000,
+        "\x00",
+        ", , ,",
+        "tomorrow",
+    ],
+)
+@pytest.mark.parametrize("header", ["retry-after", "date"])
+def test_p8_an_absurd_header_never_raises(value: str, header: str) -> None:
+    """P8: overflowing zones, years and numbers are no wait, and the error is the error."""
+    sound = {
+        "retry-after": "Sun, 22 Nov 2026 10:00:09 GMT",
+        "date": "Sun, 22 Nov 2026 10:00:00 GMT",
+    }
+    given = Answer(503, {**sound, header: value}, b"")
+    with pytest.raises(e.ServerError) as caught:
+        decipher_success(given)
+    if header == "retry-after":
+        assert caught.value.retry_after is None
+    else:  # this machine's own clock is compared with
+        assert caught.value.retry_after is not None
+
+
+@given(value=st.text() | st.from_regex(r"\w{3}, \d+ Jan \d+ \d+:\d+:\d+ [+-]\d+", fullmatch=True))
+def test_p8_no_header_raises(value: str) -> None:
+    """P8: whatever stands in Retry-After or Date, the answer's error comes out."""
+    with pytest.raises(e.ServerError) as caught:
+        decipher_success(Answer(503, {"retry-after": value, "date": value}, b""))
+    assert caught.value.retry_after is None or caught.value.retry_after >= 0
 
 
 def test_infinite_retry_after_never_reaches_the_caller() -> None:

@@ -15,9 +15,9 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
+from payroc_async.device_instructions import DeviceInstructions
 from payroc_async.payments import Payments
 from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from payroc_async.runs import Runs
 from payroc_async.testing import PayrocGateway
 
 PACKAGE = Path(__file__).parents[1] / "payroc_async"
@@ -180,12 +180,12 @@ EXPECTED = [
 # What a session hands out without its class being exported.
 REACHABLE: list[type[Any]] = [
     ClosedLoopReads,
+    DeviceInstructions,
     Devices,
     Instructions,
     PayrocGateway,
     Payments,
     Refunds,
-    Runs,
     Signatures,
 ]
 ALIASES = {

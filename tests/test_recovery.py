@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 
 from payroc_async import (
-    BadRequestError,
     Breakdown,
     ConfigurationError,
     ConflictError,
@@ -29,6 +28,7 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PaymentInstructionRequest,
+    PayrocError,
     PayrocSession,
     Recovered,
     Refund,
@@ -238,8 +238,7 @@ async def test_nothing_is_sent_where_the_intent_cannot_be_kept(
         assert gateway.requests_of("submit") == []
         assert (await session.run_sale(SERIAL, sale())).approved
         assert await session.unfinished() == []
-    # What may have been on disk in spite of all was withdrawn: nobody recovers it.
-    assert sorted(one.state for one in await entries(path)) == ["canceled", "completed"]
+    assert [one.state for one in await entries(path)] == ["completed"]
 
 
 class Silent(SQLiteJournal):
@@ -297,15 +296,19 @@ async def test_a_withdrawal_is_withdrawn_once(
         journal=journal,
     )
     async with session:
-        with pytest.raises(JournalError):  # of which nothing was sent
+        # Nothing was sent, but the intent may be on disk, and its withdrawal fails too (J4).
+        with pytest.raises(OutcomeUnknownError) as caught:
             await session.run_sale("1", sale())
+        assert isinstance(caught.value.__cause__, JournalError)
+        assert not caught.value.request_sent
         first = asyncio.create_task(session.run_sale("2", sale()))
         await journal.withdrawn.wait()
         if not at_once:
             await asyncio.wait([first])
-            assert isinstance(first.exception(), JournalError)
+            # The deferred withdrawal is tried again, with less to wait for.
+            assert first.exception() is None or isinstance(first.exception(), PayrocError)
         second = asyncio.create_task(session.run_sale("3", sale()))
-        await until(lambda: session._busy.keys() >= {"3"})
+        await until(lambda: session._supervisor._by_device.keys() >= {"3"})
         await asyncio.sleep(UNIT)
         journal.opens.set()
         await asyncio.wait([first, second])
@@ -329,22 +332,22 @@ class Lossy(Slow):
 async def test_what_is_being_withdrawn_is_not_sent_meanwhile(
     gateway: Simulator, path: Path
 ) -> None:
-    """A sale that is run again under its key waits for its withdrawal, and is entered after it."""
+    """J4: "nothing was sent" waits for the withdrawal; a second call joins the first."""
     journal, key = Lossy(path), str(uuid4())
     async with PayrocSession(
         gateway.api_key, environment=gateway.environment, journal=journal
     ) as session:
-        with pytest.raises(JournalError):
-            await session.run_sale("1", sale(), idempotency_key=key)
-        other = asyncio.create_task(session.run_sale("2", sale()))
+        first = asyncio.create_task(session.run_sale("1", sale(), idempotency_key=key))
         await journal.withdrawn.wait()
-        again = asyncio.create_task(session.run_sale("1", sale(), idempotency_key=key))
-        await until(lambda: session._busy.keys() >= {"1"})
+        second = asyncio.create_task(session.run_sale("1", sale(), idempotency_key=key))
         await asyncio.sleep(UNIT)
-        assert gateway.requests_of("submit") == []
+        assert not first.done()
         journal.opens.set()
-        assert (await again).approved
-        assert (await other).approved
+        await asyncio.wait([first, second])
+        assert isinstance(first.exception(), JournalError)
+        assert first.exception() is second.exception()
+        assert gateway.requests_of("submit") == []
+        assert (await session.run_sale("1", sale(), idempotency_key=key)).approved
     assert {one.serial_number: one.state for one in await entries(path)}["1"] == "completed"
 
 
@@ -395,9 +398,9 @@ async def test_a_withdrawal_is_kept_when_settling_fails(gateway: Simulator, path
             session.run_sale("2", sale()),
             return_exceptions=True,
         )
-        assert [str(error) for error in lost] == ["lost", "lost"]
+        assert [str(getattr(error, "__cause__", None)) for error in lost] == ["lost", "lost"]
         journal.both, journal.unreadable = None, True
-        with pytest.raises(JournalError, match="unreadable"):
+        with pytest.raises(OutcomeUnknownError, match="unreadable"):
             await session.run_sale("1", sale(), idempotency_key=key)
         journal.unreadable = False
     assert [one.state for one in await entries(path)] == [EntryState.CANCELED] * 2
@@ -426,7 +429,7 @@ async def test_a_sale_under_way_goes_on_without_its_journal(
         journal.away = True
         first = await session.run_sale(SERIAL, sale())
         told = [one for one in caplog.records if one.levelno == logging.ERROR]
-        assert all("goes on without" in one.getMessage() for one in told)
+        assert all("the sale goes on" in one.getMessage() for one in told)
         assert {getattr(one, "serial_number", None) for one in told} == {SERIAL}
         (left,) = await session.unfinished()
         assert (left.state, left.running) == (EntryState.INTENT, True)
@@ -817,39 +820,39 @@ async def test_a_search_that_fails_leaves_it_for_another_time(
         assert "no payment is found" in str(again.error)
 
 
-async def test_what_the_gateway_no_longer_knows_is_unknown(gateway: Simulator, path: Path) -> None:
-    """An instruction that is not found is for a person to look at, and not recovered for ever."""
+async def test_what_the_gateway_no_longer_knows_stays_for_another_recovery(
+    gateway: Simulator, path: Path
+) -> None:
+    """E6: absence is not a state, and another merchant's 404 ends nothing."""
     await leave(gateway, path, EntryState.SUBMITTED, instruction_id="gone")
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
         assert isinstance(found.error, OutcomeUnknownError)
-        assert found.state is EntryState.UNKNOWN
-        assert await recovered(session) == []
+        assert found.state is EntryState.SUBMITTED
+        (again,) = await recovered(session)
+        assert again.state is EntryState.SUBMITTED
 
 
-@pytest.mark.parametrize("of", ["submit", "payment"])
-async def test_not_found_of_something_else_can_still_be_learned(
-    gateway: Simulator, path: Path, of: str
-) -> None:
-    """A 404 for the device, or for the payment, is no end: another recovery tries again."""
+@pytest.mark.parametrize("of", ["submit", "status", "payment"])
+async def test_one_refusal_ends_no_recovery(gateway: Simulator, path: Path, of: str) -> None:
+    """E4, E9: a 404 for the device, the instruction or the payment is asked for again."""
     await leave(gateway, path)
     gateway.faults.add(of, problem(404, "not-found"))
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
-        assert isinstance(found.error, OutcomeUnknownError)
-        assert found.state in (EntryState.INTENT, EntryState.SUBMITTED)
-        (again,) = await recovered(session)
-        assert isinstance(again.resource, Payment)
+    assert isinstance(found.resource, Payment)
 
 
-async def test_bytes_that_are_refused_for_good_end_it(gateway: Simulator, path: Path) -> None:
-    """A 400 says that no try of them can have made an instruction."""
+async def test_e9_a_refusal_of_a_recovered_submission_proves_nothing(
+    gateway: Simulator, path: Path
+) -> None:
+    """A 400 says nothing of the attempt of the process before: the entry stays an intent."""
     await leave(gateway, path)
-    gateway.faults.add("submit", problem(400, "bad-request"))
+    gateway.faults.add("submit", problem(400, "bad-request"), times=None)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
-    assert isinstance(found.error, BadRequestError)
-    assert (await entry(path)).state is EntryState.FAILED
+    assert isinstance(found.error, OutcomeUnknownError)
+    assert (await entry(path)).state is EntryState.INTENT
 
 
 async def test_a_gateway_that_is_away_leaves_it_for_another_time(
@@ -956,20 +959,19 @@ async def test_a_payment_is_returned_though_the_sale_was_taken_over(
     assert (await entry(path)).owner == "another"
 
 
-async def test_a_sale_refused_for_its_used_key_is_not_sent_by_recovery(
+async def test_a_sale_under_a_used_key_is_unknown_and_stays_in_the_journal(
     gateway: Simulator, session: PayrocSession, path: Path
 ) -> None:
-    """The key is of another sale, so the outcome is unknown; but of this one nothing was made."""
+    """E2: the key may be in use by this very sale, so that nothing ends its entry."""
     key = str(uuid4())
     await session.run_sale("another", sale(), idempotency_key=key)
     async with session_of(gateway, path) as journalled:
         with pytest.raises(OutcomeUnknownError) as caught:
             await journalled.run_sale(SERIAL, sale(order_id="Other1"), idempotency_key=key)
         assert isinstance(caught.value.__cause__, IdempotencyKeyInUseError)
-        assert await journalled.unfinished() == []
+    assert (await entry(path)).state is EntryState.CANCELING
     assert len(gateway.instructions) == 1
-    assert len(gateway.violations) == 1  # the key's second use
-    gateway.violations.clear()
+    gateway.violations.clear()  # the key's second use
 
 
 async def test_one_of_two_recoveries_has_each_sale(gateway: Simulator, path: Path) -> None:
@@ -1026,19 +1028,18 @@ async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["found in the journal", "new to it"])
-async def test_p5_a_refusal_under_a_key_tells_what_the_journal_does(
+async def test_e8_a_refusal_under_a_callers_key_ends_only_an_entry_of_its_own(
     gateway: Simulator, path: Path, known: bool
 ) -> None:
-    """What will be recovered is told as unknown; a key that was never used before, as refused."""
+    """An earlier call's entry is left for recovery; a new one ends, and is not sent again."""
     key = await leave(gateway, path) if known else str(uuid4())
     gateway.faults.add("submit", problem(409, "cannot-be-modified"))
     async with session_of(gateway, path) as session:
-        with pytest.raises(OutcomeUnknownError if known else ConflictError) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await session.run_sale(SERIAL, sale(), idempotency_key=key)
-        error = caught.value
-        assert isinstance(error.__cause__ if known else error, ConflictError)
-        assert error.idempotency_key == key
-        assert not error.may_have_taken_effect
+        assert isinstance(caught.value.__cause__, ConflictError)
+        assert caught.value.idempotency_key == key
+        assert not caught.value.may_have_taken_effect
         found = await recovered(session)
         assert [one.state for one in found] == [EntryState.COMPLETED] * known
     assert (await entry(path)).state is (EntryState.COMPLETED if known else EntryState.FAILED)
@@ -1083,7 +1084,7 @@ async def test_p11_a_device_is_busy_until_all_that_was_left_on_it_has_ended(
             with pytest.raises(DeviceBusyError):
                 await session.run_sale(SERIAL, sale())
             gateway._state.change(instruction, "completed")
-            await until(lambda: len(session._runs) == len(gateway.in_progress))
+            await until(lambda: len(session._supervisor) == len(gateway.in_progress))
         assert (await session.run_sale(SERIAL, sale())).approved
         assert len(await recovering) == 2
 

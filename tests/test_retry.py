@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import pytest
 
 from payroc_async import errors as e
 from payroc_async.config import RetryPolicy
-from payroc_async.retry import Backoff, backoff_delay, may_have_taken_effect, worth_retrying
+from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
 
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
 # 425 and 429 are refusals: what was refused has done nothing.
@@ -117,78 +116,9 @@ def test_p8_retry_after_wins_over_the_backoff(longest_jitter: list[tuple[float, 
     assert backoff_delay(answered(503, 10.0), 9, POLICY) == 10.0 + POLICY.initial
 
 
-def test_backoff_stops_after_the_attempts(longest_jitter: list[tuple[float, float]]) -> None:
-    """With three attempts there are two delays, then none; the first try counts."""
-    backoff = Backoff(POLICY)
-    assert [backoff(answered(503)) for _ in range(4)] == [0.5, 1.0, False, False]
-
-
-def test_backoff_with_one_attempt_never_retries() -> None:
-    """With `attempts=1` the first failure is the last."""
-    assert Backoff(RetryPolicy(attempts=1))(answered(503)) is False
-
-
-def test_backoff_gives_up_at_once_on_what_is_not_worth_it() -> None:
-    """A 400 is never repeated."""
-    assert Backoff(POLICY)(answered(400)) is False
-
-
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()])
-def test_p4_backoff_is_not_asked_about_a_cancellation(error: BaseException) -> None:
-    """A cancellation ends the tries, and neither hook sees it nor is it counted."""
-    seen: list[Any] = []
-
-    def keep_trying(error: Exception, failures: int) -> bool:
-        seen.append((error, failures))
-        return True
-
-    backoff = Backoff(POLICY, keep_trying=keep_trying, on_retry=lambda *given: seen.append(given))
-    assert backoff(error) is False
-    assert seen == []
-    failure = answered(503)
-    backoff(failure)
-    assert seen[0] == (failure, 1)
-
-
-def test_backoff_asks_keep_trying_in_place_of_the_policy() -> None:
-    """`keep_trying` is told each error and its number, and alone decides."""
-    asked: list[tuple[Exception, int]] = []
-    failures = [ValueError("1"), answered(400), answered(503), answered(503)]
-
-    def keep_trying(error: Exception, number: int) -> bool:
-        asked.append((error, number))
-        return number < 4
-
-    backoff = Backoff(RetryPolicy(attempts=1), keep_trying=keep_trying)
-    answers = [backoff(error) for error in failures]
-    assert asked == [(error, number) for number, error in enumerate(failures, 1)]
-    assert [answer is not False for answer in answers] == [True, True, True, False]
-
-
-def test_backoff_tells_on_retry_before_each_wait(
-    longest_jitter: list[tuple[float, float]],
-) -> None:
-    """`on_retry` is told the error, its number and the delay, and not of the last failure."""
-    told: list[tuple[Exception, int, float]] = []
-    backoff = Backoff(POLICY, on_retry=lambda *given: told.append(given))
-    failures = [answered(503), answered(429, 2.0), answered(503)]
-    answers = [backoff(error) for error in failures]
-    assert told == [(failures[0], 1, 0.5), (failures[1], 2, 2.5)]
-    assert answers == [0.5, 2.5, False]
-
-
-def test_backoffs_count_for_themselves() -> None:
-    """The failures of one request do not use up the attempts of another."""
-    first, second = Backoff(RetryPolicy(attempts=2)), Backoff(RetryPolicy(attempts=2))
-    assert first(answered(503)) is not False
-    assert first(answered(503)) is False
-    assert second(answered(503)) is not False
-
-
-def test_p8_a_delay_of_zero_is_still_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shortest jitter is a float, which stamina tells from False."""
+def test_p8_a_delay_may_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest jitter is no delay at all, and still a number."""
     monkeypatch.setattr(random, "uniform", lambda low, high: low)
-    delay = Backoff(POLICY)(answered(503))
+    delay = backoff_delay(answered(503), 1, POLICY)
     assert delay == 0.0
-    assert delay is not False
     assert isinstance(delay, float)

@@ -12,11 +12,11 @@ import trustme
 
 from payroc_async import errors as e
 from payroc_async.config import Environment
+from payroc_async.http.transport import Transport
 from payroc_async.protocol import decipher_success
-from payroc_async.transport import Transport
 
 from .conftest import UNIT
-from .test_transport import GET, OK, make, once
+from .test_transport import GET, OK, ONCE, make
 
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"
 
@@ -105,7 +105,7 @@ async def box(authority: trustme.CA) -> AsyncIterator[MiddleBox]:
 
 
 async def opened(box: MiddleBox, trust: ssl.SSLContext | None) -> Transport:
-    transport = make(box.environment, ssl=trust)
+    transport = make(box.environment, ssl=trust, retries=ONCE)
     await transport.open()
     return transport
 
@@ -120,7 +120,7 @@ async def test_p7_whom_nobody_vouches_for_gets_no_token(box: MiddleBox) -> None:
     """By default a server's certificate is checked, before anything is sent."""
     transport = await opened(box, None)
     with pytest.raises(e.TransportError, match="certificate") as caught:
-        await transport.call(GET, decipher_success, backoff=once)
+        await transport.call(GET, decipher_success)
     await transport.close()
     assert not caught.value.request_sent
     assert box.heads == []

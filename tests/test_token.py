@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from payroc_async import errors as e
-from payroc_async import token as token_module
 from payroc_async.config import RetryPolicy, Timeouts
+from payroc_async.http import token as token_module
+from payroc_async.http.token import TokenManager, check_api_key
 from payroc_async.protocol import Token
-from payroc_async.token import TokenKeeper, check_api_key
 
 from .conftest import UNIT
 
@@ -77,18 +77,18 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_module, "LEAST_INTERVAL", 2 * UNIT)
 
 
-KeeperMaker = Callable[..., TokenKeeper]
+KeeperMaker = Callable[..., TokenManager]
 
 
 @pytest.fixture
 async def keeper_of(identity: Identity) -> AsyncIterator[KeeperMaker]:
     """Makes started keepers; all are stopped at the end, and never fetched two at once."""
-    made: list[TokenKeeper] = []
+    made: list[TokenManager] = []
 
-    def make(api_key: Any = KEY, *, patience: float = PATIENCE, **policy: Any) -> TokenKeeper:
+    def make(api_key: Any = KEY, *, patience: float = PATIENCE, **policy: Any) -> TokenManager:
         retries = RetryPolicy(**{"initial": UNIT / 2, "maximum": UNIT, **policy})
         timeouts = Timeouts(token=patience)
-        keeper = TokenKeeper(identity.authorize, api_key, timeouts=timeouts, retries=retries)
+        keeper = TokenManager(identity.authorize, api_key, timeouts=timeouts, retries=retries)
         keeper.start()
         made.append(keeper)
         return keeper
@@ -264,13 +264,13 @@ async def test_p6_when_the_next_token_is_fetched(
     pauses: list[float] = []
     fetched = asyncio.Event()
 
-    async def note(keeper: TokenKeeper, when: float) -> None:
+    async def note(keeper: TokenManager, when: float) -> None:
         pauses.append(when - identity.times[-1])
         if len(pauses) == 50:
             fetched.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(TokenKeeper, "_pause_after_success", note)
+    monkeypatch.setattr(TokenManager, "_pause_after_success", note)
     identity.script = [life]
     keeper_of()
     async with asyncio.timeout(5.0):

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-import stamina
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import CallbackResult, aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -26,14 +25,14 @@ from yarl import URL
 
 from payroc_async import errors as e
 from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.http.adapter import SingleResponse
+from payroc_async.http.transport import LARGEST_BODY, Transport
 from payroc_async.protocol import Answer, Request, decipher_success
-from payroc_async.retry import Backoff
-from payroc_async.transport import LARGEST_BODY, Transport
-from payroc_async.transport import _Response as ClosedAtOnce
 from payroc_async.version import __version__
 
 from .conftest import EAGER, QUICK, UNIT, MockedResponse
 
+ONCE = RetryPolicy(attempts=1)
 KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 API_KEY = "canary-key"
 API = "https://api.example.com/v1"
@@ -136,7 +135,7 @@ async def wire() -> AsyncIterator[Wire]:
 
 def make(environment: Environment, **options: Any) -> Transport:
     transport = Transport(environment, **{"timeouts": QUICK, "retries": EAGER, **options})
-    transport.bearer = Tokens()
+    transport.token_provider = Tokens()
     return transport
 
 
@@ -144,6 +143,24 @@ def make(environment: Environment, **options: Any) -> Transport:
 async def transport(wire: Wire) -> AsyncIterator[Transport]:
     """An open transport to the wire."""
     transport = make(wire.environment)
+    await transport.open()
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def single(wire: Wire) -> AsyncIterator[Transport]:
+    """An open transport to the wire that repeats nothing."""
+    transport = make(wire.environment, retries=ONCE)
+    await transport.open()
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def mocked_once() -> AsyncIterator[Transport]:
+    """The same, to hosts that only aioresponses answers for."""
+    transport = make(MOCKED, retries=ONCE)
     await transport.open()
     yield transport
     await transport.close()
@@ -165,16 +182,12 @@ def answers() -> Iterator[aioresponses]:
 
 
 def rejected_by(transport: Transport) -> list[str]:
-    assert isinstance(transport.bearer, Tokens)
-    return transport.bearer.rejected
+    assert isinstance(transport.token_provider, Tokens)
+    return transport.token_provider.rejected
 
 
 def same(answer: Answer) -> Answer:
     return answer
-
-
-def once() -> Backoff:
-    return Backoff(RetryPolicy(attempts=1))
 
 
 def chain_of(error: BaseException | None) -> list[BaseException]:
@@ -269,16 +282,16 @@ async def test_a_quoted_path_is_sent_as_it_is(wire: Wire, transport: Transport) 
 
 @pytest.mark.parametrize("request_", [GET, POST, DELETE], ids=lambda request: request.method)
 async def test_p6_a_401_drops_the_token_and_repeats_once(
-    wire: Wire, transport: Transport, request_: Request
+    wire: Wire, single: Transport, request_: Request
 ) -> None:
     """The same request goes out once more, with the next token."""
     wire.replies = [UNAUTHORIZED, OK]
-    await transport.call(request_, decipher_success, backoff=once)
+    await single.call(request_, decipher_success)
     first, second = wire.seen
     assert first.headers.pop("authorization") == "Bearer canary-1"
     assert second.headers.pop("authorization") == "Bearer canary-2"
     assert vars(first) == vars(second)
-    assert rejected_by(transport) == ["canary-1"]
+    assert rejected_by(single) == ["canary-1"]
 
 
 async def test_p6_a_second_401_is_an_authentication_error(wire: Wire, transport: Transport) -> None:
@@ -307,7 +320,7 @@ async def test_p6_a_token_that_can_not_be_had_is_not_retried_here(mocked: Transp
             asked += 1
             raise e.RequestTimeoutError("no token", request_sent=False)
 
-    mocked.bearer = NoToken()
+    mocked.token_provider = NoToken()
     with pytest.raises(e.RequestTimeoutError, match="no token"):
         await mocked.call(GET, decipher_success)
     assert asked == 1
@@ -378,7 +391,7 @@ def test_every_exception_of_aiohttps_is_tried() -> None:
     ("raised", "expected", "sent"), RAISED, ids=lambda value: type(value).__name__
 )
 async def test_aiohttps_exceptions_stop_here(
-    mocked: Transport,
+    mocked_once: Transport,
     answers: aioresponses,
     raised: Exception,
     expected: type[e.PayrocError],
@@ -387,7 +400,7 @@ async def test_aiohttps_exceptions_stop_here(
     """Each becomes one of ours, which tells whether the request may have been received."""
     answers.get(API + GET.path, exception=raised)
     with pytest.raises(e.TransportError) as caught:
-        await mocked.call(GET, decipher_success, backoff=once)
+        await mocked_once.call(GET, decipher_success)
     assert type(caught.value) is expected
     assert caught.value.request_sent is sent
     assert_clean(caught.value)
@@ -430,9 +443,7 @@ async def test_p7_authorize_shows_no_key_in_errors(
     ],
     ids=lambda reply: repr(reply[:40] + reply[-10:]),
 )
-async def test_p7_an_answer_that_is_not_http(
-    wire: Wire, transport: Transport, reply: bytes
-) -> None:
+async def test_p7_an_answer_that_is_not_http(wire: Wire, single: Transport, reply: bytes) -> None:
     """Malformed, cut or undecodable answers are TransportErrors that show no token."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
@@ -441,7 +452,7 @@ async def test_p7_an_answer_that_is_not_http(
 
     wire.replies = [break_off]
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(GET, decipher_success, backoff=once)
+        await single.call(GET, decipher_success)
     assert caught.value.request_sent
     assert_clean(caught.value)
 
@@ -455,12 +466,12 @@ async def test_p7_an_answer_that_is_not_http(
     ],
 )
 async def test_p7_a_malformed_answer_that_echoes_the_token(
-    wire: Wire, transport: Transport, reply: bytes
+    wire: Wire, single: Transport, reply: bytes
 ) -> None:
     """Nothing chained to the error holds the line that could not be read."""
     wire.replies = [reply]
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(GET, decipher_success, backoff=once)
+        await single.call(GET, decipher_success)
     assert_clean(caught.value)
 
 
@@ -476,10 +487,10 @@ async def test_p7_no_token_in_an_error_after_retries(wire: Wire, transport: Tran
 async def test_a_refused_connection_was_not_sent(wire: Wire) -> None:
     """Nobody listens: the request was certainly not received."""
     await wire.stop()
-    transport = make(wire.environment)
+    transport = make(wire.environment, retries=ONCE)
     await transport.open()
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(POST, decipher_success, backoff=once)
+        await transport.call(POST, decipher_success)
     assert not caught.value.request_sent
     assert_clean(caught.value)
     await transport.close()
@@ -501,13 +512,13 @@ async def test_p2_a_held_request_waits_for_hold_and_margin(
     wire: Wire, options: dict[str, bool], timeouts: Timeouts, seconds: float
 ) -> None:
     """Without an answer a request ends after `request`, a held one after `hold` + `hold_margin`."""
-    transport = make(wire.environment, timeouts=timeouts)
+    transport = make(wire.environment, timeouts=timeouts, retries=ONCE)
     await transport.open()
     wire.replies = [hang]
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(e.RequestTimeoutError) as caught:
-        await transport.call(GET, decipher_success, backoff=once, **options)
+        await transport.call(GET, decipher_success, **options)
     assert caught.value.request_sent
     assert seconds - UNIT / 10 <= loop.time() - started < seconds + 1.0
     await transport.close()
@@ -541,7 +552,7 @@ async def test_p4_a_cancelled_call_closes_its_connection(wire: Wire, transport: 
 async def test_p4_an_answer_that_has_been_read_is_closed_without_a_word(wire: Wire) -> None:
     """A cancellation may strike when the answer is there and its connection given back."""
     wire.replies = [OK]
-    async with aiohttp.ClientSession(response_class=ClosedAtOnce) as http:
+    async with aiohttp.ClientSession(response_class=SingleResponse) as http:
         response = await http.get(wire.environment.api_url)
         assert await response.read() == b"{}"
         assert response.connection is None
@@ -551,7 +562,7 @@ async def test_p4_an_answer_that_has_been_read_is_closed_without_a_word(wire: Wi
 # What is not done ----------
 
 
-async def test_p7_a_redirect_is_not_followed(wire: Wire, transport: Transport) -> None:
+async def test_p7_a_redirect_is_not_followed(wire: Wire, single: Transport) -> None:
     """The token goes nowhere else, even where a redirect tells so."""
     for status in (301, 302, 303, 307, 308):
         wire.seen.clear()
@@ -560,7 +571,7 @@ async def test_p7_a_redirect_is_not_followed(wire: Wire, transport: Transport) -
             f"HTTP/1.1 {status} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
         ]
         with pytest.raises(e.ResponseFormatError, match=str(status)):
-            await transport.call(GET, decipher_success, backoff=once)
+            await single.call(GET, decipher_success)
         assert [seen.target for seen in wire.seen] == ["/v1/payment-instructions/e743"]
 
 
@@ -593,12 +604,12 @@ class Endless:
             self.taken += len(self.block)
 
 
-async def test_a_body_over_the_limit_is_not_read(wire: Wire, transport: Transport) -> None:
+async def test_a_body_over_the_limit_is_not_read(wire: Wire, single: Transport) -> None:
     """An answer without an end is broken off, shortly after the limit."""
     endless = Endless(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", b"0" * 65_536)
     wire.replies = [endless]
     with pytest.raises(e.ResponseFormatError, match="larger"):
-        await transport.call(GET, decipher_success, backoff=once)
+        await single.call(GET, decipher_success)
     assert endless.taken < 4 * LARGEST_BODY
 
 
@@ -621,9 +632,9 @@ async def test_a_gzip_bomb_is_not_unpacked(wire: Wire, transport: Transport) -> 
 
     trace.on_response_chunk_received.append(on_chunk)
     async with aiohttp.ClientSession(trace_configs=[trace]) as http:
-        transport = make(wire.environment, http_session=http)
+        transport = make(wire.environment, http_session=http, retries=ONCE)
         with pytest.raises(e.ResponseFormatError, match="larger"):
-            await transport.call(GET, decipher_success, backoff=once)
+            await transport.call(GET, decipher_success)
     assert unpacked <= 2 * LARGEST_BODY
 
 
@@ -679,7 +690,7 @@ async def test_p1_every_retry_sends_the_same_bytes_and_key(
 
 @pytest.mark.parametrize("request_", [GET, POST, DELETE], ids=lambda request: request.method)
 async def test_p8_aiohttp_repeats_nothing_by_itself(
-    wire: Wire, transport: Transport, request_: Request
+    wire: Wire, single: Transport, request_: Request
 ) -> None:
     """On a kept connection that breaks, every further try is one of ours: counted and told."""
 
@@ -687,9 +698,9 @@ async def test_p8_aiohttp_repeats_nothing_by_itself(
         writer.transport.abort()
 
     wire.replies = [OK, reset]
-    await transport.call(GET, decipher_success)
+    await single.call(GET, decipher_success)
     with pytest.raises(e.TransportError) as caught:
-        await transport.call(request_, decipher_success, backoff=once)
+        await single.call(request_, decipher_success)
     assert caught.value.request_sent
     assert len(wire.seen) == 2
 
@@ -727,34 +738,72 @@ async def test_p8_retry_after_is_waited_for(wire: Wire) -> None:
     await transport.close()
 
 
-async def test_p8_the_first_attempt_runs_without_stamina(
-    wire: Wire, transport: Transport, monkeypatch: pytest.MonkeyPatch
+async def test_p8_each_failure_is_logged_once(
+    wire: Wire, transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No retry context of stamina's is made when the first try succeeds, one when not."""
-    calls: list[Any] = []
-    real = stamina.retry_context
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        calls.append(kwargs)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(stamina, "retry_context", counted)
+    """In order, each with its number, its reason and the key; a success is not logged at INFO."""
+    caplog.set_level(logging.INFO, "payroc_async")
     wire.replies = [OK]
-    await transport.call(GET, decipher_success)
-    assert calls == []
-    wire.replies = [UNAVAILABLE, OK]
-    await transport.call(GET, decipher_success)
-    # The backoff alone says how often and for how long; stamina's own bounds are lifted.
-    assert [(one["attempts"], one["timeout"]) for one in calls] == [(None, None)]
-
-
-async def test_p8_the_backoff_is_told_each_failure_once(wire: Wire, transport: Transport) -> None:
-    """A hook sees the first failure too, in order, each with its number."""
-    told: list[tuple[str, int]] = []
-    hook = Backoff(EAGER, on_retry=lambda error, n, delay: told.append((str(error), n)))
+    await transport.call(POST, decipher_success)
+    assert caplog.records == []
     wire.replies = [UNAVAILABLE, b"garbage\r\n\r\n", OK]
-    await transport.call(GET, decipher_success, backoff=lambda: hook)
-    assert told == [("HTTP 503", 1), ("the answer is not HTTP", 2)]
+    await transport.call(POST, decipher_success)
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text.split(", ")[0] for text in texts] == [
+        f"POST {POST.path} failed {number} times" for number in (1, 2)
+    ]
+    assert [text.rsplit(": ", 1)[1] for text in texts] == ["HTTP 503", "the answer is not HTTP"]
+    assert {getattr(record, "idempotency_key", None) for record in caplog.records} == {KEY}
+
+
+async def test_p8_the_last_failure_is_raised_and_not_logged_as_a_retry(
+    wire: Wire, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There are as many lines as there are waits: one fewer than attempts."""
+    caplog.set_level(logging.INFO, "payroc_async")
+    wire.replies = [UNAVAILABLE]
+    with pytest.raises(e.ServerError):
+        await transport.call(GET, decipher_success)
+    assert len(caplog.records) == len(wire.seen) - 1 == EAGER.attempts - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "lost"),
+    [
+        (b"garbage\r\n\r\n", True),
+        (UNAVAILABLE, True),
+        (b"HTTP/1.1 408 X\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n", False),
+    ],
+    ids=["not HTTP", "503", "408", "429"],
+)
+async def test_p1_a_refusal_does_not_undo_a_lost_attempt(
+    wire: Wire, transport: Transport, first: bytes, lost: bool
+) -> None:
+    """The error of a POST says whether any attempt may have taken effect, and under which key."""
+    wire.replies = [first, b"HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n"]
+    with pytest.raises(e.BadRequestError) as caught:
+        await transport.call(POST, decipher_success)
+    assert caught.value.may_have_taken_effect is lost
+    assert caught.value.idempotency_key == KEY
+
+
+async def test_p1_no_connection_at_last_does_not_undo_a_lost_attempt(wire: Wire) -> None:
+    """`request_sent` speaks of the whole call, not of its last attempt alone."""
+    transport = make(wire.environment)
+    await transport.open()
+
+    async def leave(writer: asyncio.StreamWriter) -> None:
+        wire._server.close()
+        writer.transport.abort()
+
+    wire.replies = [leave]
+    with pytest.raises(e.TransportError, match="no connection") as caught:
+        await transport.call(POST, decipher_success)
+    assert len(wire.seen) == 1
+    assert caught.value.request_sent
+    assert caught.value.may_have_taken_effect
+    await transport.close()
 
 
 async def test_p8_what_decipher_raises_is_retried_by_the_same_rules(
@@ -869,7 +918,7 @@ async def test_a_mocked_answer_is_read(mocked: Transport, answers: aioresponses)
 
 
 async def test_p7_the_call_is_made_without_redirects(
-    mocked: Transport, answers: aioresponses
+    mocked_once: Transport, answers: aioresponses
 ) -> None:
     """A redirect of a mocked host is not followed either, and the host is never asked."""
     answers.get(
@@ -880,7 +929,7 @@ async def test_p7_the_call_is_made_without_redirects(
         repeat=True,
     )
     with pytest.raises(e.ResponseFormatError):
-        await mocked.call(GET, decipher_success, backoff=once)
+        await mocked_once.call(GET, decipher_success)
     assert {url.host for _, url in answers.requests} == {"api.example.com"}
 
 
@@ -909,14 +958,14 @@ async def test_a_callers_own_session_is_used_and_not_closed(wire: Wire) -> None:
     async with aiohttp.ClientSession(
         headers={"X-Own": "1", "Authorization": "Basic own"}, raise_for_status=True
     ) as http:
-        transport = make(wire.environment, http_session=http)
+        transport = make(wire.environment, http_session=http, retries=ONCE)
         await transport.open()
         await transport.call(POST, decipher_success)
         await transport.close()
         assert not http.closed
         wire.replies = [UNAVAILABLE]
         with pytest.raises(e.ServerError):
-            await transport.call(GET, decipher_success, backoff=once)
+            await transport.call(GET, decipher_success)
     assert wire.seen[0].headers["x-own"] == "1"
     assert wire.seen[0].headers["authorization"] == "Bearer canary-1"
 
@@ -985,7 +1034,7 @@ async def test_p10_connections_are_not_limited_unless_asked_for(
 
 async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> None:
     """Where connections are limited, a cancelled request leaves its place to the next."""
-    transport = make(wire.environment, max_connections=1)
+    transport = make(wire.environment, max_connections=1, retries=ONCE)
     await transport.open()
     wire.replies = [hang, OK]
     task = asyncio.create_task(transport.call(GET, decipher_success))
@@ -993,7 +1042,7 @@ async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> 
         await asyncio.sleep(UNIT / 4)
     task.cancel()
     await asyncio.wait((task,))
-    await transport.call(GET, decipher_success, backoff=once)
+    await transport.call(GET, decipher_success)
     await transport.close()
 
 
@@ -1011,11 +1060,13 @@ async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
             waiting.connect_ex(full.getsockname())
         base = f"http://127.0.0.1:{full.getsockname()[1]}"
         environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
-        transport = make(environment, timeouts=Timeouts(connect=2 * UNIT, request=10.0))
+        transport = make(
+            environment, timeouts=Timeouts(connect=2 * UNIT, request=10.0), retries=ONCE
+        )
         await transport.open()
         started = loop.time()
         with pytest.raises(e.RequestTimeoutError, match="no connection") as caught:
-            await transport.call(POST, decipher_success, backoff=once)
+            await transport.call(POST, decipher_success)
         assert loop.time() - started < 5.0
         assert not caught.value.request_sent
         await transport.close()

@@ -88,8 +88,7 @@ def cli(context: click.Context, env_file: Path | None) -> None:
     if os.environ.get("NO_COLOR"):
         context.color = False
     # What they log is told here in other words; without a handler, Python prints it.
-    for name in ("payroc_async", "stamina"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
+    logging.getLogger("payroc_async").addHandler(logging.NullHandler())
 
 
 @cli.command(epilog=DEMO_EPILOG)

@@ -14,10 +14,10 @@ from urllib.request import getproxies, proxy_bypass
 from attrs import frozen
 
 from payroc_async import ConfigurationError, Environment, JournalError
+from payroc_async.http.token import check_api_key
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
-from payroc_async.session import environment_of
-from payroc_async.token import check_api_key
+from payroc_async.session_options import environment_of
 
 from .journal import ask
 from .places import existing_journal, is_path, journal_named

@@ -35,7 +35,7 @@ from .results import Result, in_option_names, show, show_json
 from .say import SteadyConsole
 from .settings import variables
 from .signals import on_signal
-from .troubles import journal_troubles
+from .troubles import report_journal_failures
 
 __all__ = ["run_on_device"]
 
@@ -49,7 +49,7 @@ def run_on_device(options: JobOptions) -> int:
     request: Any = None
     try:
         request = options.job.request(options)
-        with progress, journal_troubles(progress.trouble):
+        with progress:
             result = asyncio.run(_main(options, request, progress, _session(options)))
     except ConfigurationError as error:
         result = Result(error=in_option_names(error))
@@ -99,6 +99,7 @@ async def _main(
     opening: AbstractAsyncContextManager[PayrocSession],
 ) -> Result:
     async with opening as session:
+        report_journal_failures(session, progress.trouble)
         running = asyncio.create_task(
             options.job.runner(session)(
                 options.serial_number,

@@ -19,9 +19,9 @@ from payroc_async import (
     RetryPolicy,
     Timeouts,
 )
+from payroc_async.http.transport import Transport
 from payroc_async.protocol import Answer
 from payroc_async.resources import Devices
-from payroc_async.transport import Transport
 
 from .checks import Check, Gateway
 
@@ -182,7 +182,7 @@ async def _check_api(
     name, where = "api", urlsplit(gateway.environment.api_url).hostname
     if token is None:
         return Check(name, "warning", "not asked, for there is no token", "see `key`"), None
-    transport.bearer = _Given(token)
+    transport.token_provider = _Given(token)
     devices = Devices(lambda: transport)
     found = 0
     try:

@@ -44,7 +44,7 @@ from .results import (
 from .say import error_members, note, plain, say, say_error, say_json
 from .settings import variables
 from .signals import on_signal
-from .troubles import journal_troubles
+from .troubles import report_journal_failures
 
 __all__ = ["RecoverOptions", "run_recovery"]
 
@@ -120,8 +120,8 @@ def _run(options: RecoverOptions) -> int:
     journal = existing_journal(options.journal)
     session = PayrocSession.from_env(variables(), journal=journal)
     search = Search(options)
-    with journal_troubles(lambda what: note(plain(what))):
-        run_with_amounts(lambda: _main(search, session, journal))
+    report_journal_failures(session, lambda what: note(plain(what)))
+    run_with_amounts(lambda: _main(search, session, journal))
     _conclude(search)
     return search.exit_code
 

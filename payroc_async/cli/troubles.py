@@ -1,29 +1,16 @@
-"""A journal that can't be written while a command runs: logged by the SDK, told here."""
+"""A journal that can't be written while a command runs."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-__all__ = ["journal_troubles"]
+from payroc_async import PayrocSession
+from payroc_async.journal.writer import JournalWriter
 
-
-class _Told(logging.Handler):
-    def __init__(self, say: Callable[[str], object]) -> None:
-        super().__init__(logging.ERROR)
-        self._say = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._say(record.getMessage())
+__all__ = ["report_journal_failures"]
 
 
-@contextmanager
-def journal_troubles(say: Callable[[str], object]) -> Iterator[None]:
-    """Within it, ``say`` is given each of them, for what goes on is in the journal as it was."""
-    logger, told = logging.getLogger("payroc_async.records"), _Told(say)
-    logger.addHandler(told)
-    try:
-        yield
-    finally:
-        logger.removeHandler(told)
+def report_journal_failures(session: PayrocSession, say: Callable[[str], object]) -> None:
+    """Have ``say`` given each of them: the sale goes on, and the journal does not follow."""
+    if isinstance(session._writer, JournalWriter):
+        session._writer.on_failure = say

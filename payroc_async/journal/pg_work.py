@@ -114,7 +114,7 @@ class Worker:
 
     async def _insist(self, jobs: Sequence[Job[Any]], attempt: Attempt) -> list[Job[Any]]:
         """Attempt it until it is done or the jobs' time is up; what is left for another attempt."""
-        delay = 0.0
+        delay, in_doubt = 0.0, False
         while jobs:
             connection: Connection | None = None
             try:
@@ -122,6 +122,7 @@ class Worker:
                 return await self._bounded(connection, attempt(connection, jobs))
             except Exception as error:
                 lost = is_lost(connection, error)
+                in_doubt = in_doubt or (lost and connection is not None)
                 await self._disconnect()  # for what it is in the midst of
                 if not lost and len(jobs) > 1:
                     return [left for job in jobs for left in await self._insist([job], attempt)]
@@ -130,7 +131,9 @@ class Worker:
                 now = self._loop.time()
                 for job in jobs:
                     if not lost or now >= job.deadline:
-                        _fail(job, self._server.told(error))
+                        told = self._server.told(error)
+                        told.may_be_written = in_doubt
+                        _fail(job, told)
                 jobs = [job for job in jobs if lost and now < job.deadline]
                 if jobs:
                     latest = max(job.deadline for job in jobs)

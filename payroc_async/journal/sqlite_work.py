@@ -242,6 +242,7 @@ def _told(path: Path, error: Exception) -> Exception:
     if isinstance(error, PayrocError):
         return error
     told = JournalError(f"{path}: {error}")
+    told.may_be_written = False  # what SQLite refuses, it rolls back
     told.__cause__ = error
     return told
 

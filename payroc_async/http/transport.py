@@ -9,19 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
-from functools import partial
-from http.cookies import BaseCookie
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import aiohttp
-from aiohttp.connector import Connection
 from yarl import URL
 
-from .config import Environment, RetryPolicy, Timeouts
-from .errors import (
+from payroc_async.config import Environment, RetryPolicy, Timeouts
+from payroc_async.errors import (
     ConfigurationError,
     PayrocError,
     RequestTimeoutError,
@@ -29,32 +25,26 @@ from .errors import (
     SessionClosedError,
     TransportError,
 )
-from .logs import get_logger
-from .protocol import Answer, Request, Token, decipher_token
-from .retry import Backoff, may_have_taken_effect
-from .tasks import Patience
-from .version import __version__
+from payroc_async.logs import get_logger
+from payroc_async.protocol import Answer, Request, Token, decipher_token
+from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
+from payroc_async.shared_timeout import SharedTimeout
+from payroc_async.version import __version__
 
-if TYPE_CHECKING:
-    import stamina
+from .adapter import NoCookies, SingleRequest, SingleResponse, broken, forget, was_sent
 
-__all__ = ["Bearer", "Transport"]
+__all__ = ["TokenProvider", "Transport"]
 
 logger = get_logger(__name__)
 
 T = TypeVar("T")
-
-_RETRYING: ContextVar[bool] = ContextVar("payroc retry", default=False)
-# stamina logs every retry at WARNING, as of a "<context block>". Ours say what they are about; an
-# application's own go on as they were.
-logging.getLogger("stamina").addFilter(lambda _: not _RETRYING.get())
 
 USER_AGENT = f"payroc-async/{__version__}"
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes read of one answer; a signature's image is the largest that the contract knows."""
 
 
-class Bearer(Protocol):
+class TokenProvider(Protocol):
     """Where a request gets its token from."""
 
     async def get(self) -> str:
@@ -86,7 +76,7 @@ class Transport:
         proxy: The URL of an HTTP proxy.
     """
 
-    bearer: Bearer
+    token_provider: TokenProvider
     """Set by the session before the first request."""
 
     def __init__(
@@ -133,24 +123,18 @@ class Transport:
             # Only our own requests say when they leave.
             return _Limit(aiohttp.ClientTimeout(total=seconds, sock_connect=connect), nullcontext())
         # aiohttp would make a timer for each request: a tenth of what a sale costs.
-        return _Limit(aiohttp.ClientTimeout(sock_connect=connect), Patience(seconds))
+        return _Limit(aiohttp.ClientTimeout(sock_connect=connect), SharedTimeout(seconds))
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
-        # Not at the import of all this: it takes a while. Nor at its first retry, when it imports
-        # what it tells of retries with, structlog or prometheus_client: that would be in the midst
-        # of a sale, and takes files.
-        from stamina import instrumentation
-
-        instrumentation.get_on_retry_hooks()
-        self._set_limits()  # those of an earlier loop would look at its waits
+        self._set_limits()  # the timers of an earlier loop would never ring
         if self._owns_http:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
-                cookie_jar=_NoCookies(),
+                cookie_jar=NoCookies(),
                 headers={"User-Agent": USER_AGENT},
-                request_class=_Request,
-                response_class=_Response,
+                request_class=SingleRequest,
+                response_class=SingleResponse,
             )
 
     async def close(self) -> None:
@@ -173,68 +157,23 @@ class Transport:
             )
         )
 
-    async def call(
-        self,
-        request: Request,
-        decipher: Callable[[Answer], T],
-        *,
-        held: bool = False,
-        backoff: Callable[[], Backoff] | None = None,
-    ) -> T:
-        """What ``decipher`` makes of the answer, after as many tries as ``backoff`` allows.
+    async def send(
+        self, request: Request, token: str, *, held: bool = False, resend: int = 0
+    ) -> Answer:
+        """The answer to one request, whatever its status. A token refused with 401 is dropped (P6).
 
         Args:
-            request: The request; every try sends the same bytes.
-            decipher: Turns an answer into a value, or raises one of our errors.
+            request: The request.
+            token: The token to send.
             held: Whether the gateway holds the answer while nothing changes.
-            backoff: Makes what decides about retries, once there is a failure; by default the
-                session's ``RetryPolicy`` does.
+            resend: How often the request was sent before.
 
         Raises:
-            PayrocError: The last try's failure, or why there is no token.
+            PayrocError: No answer came, or none that can be read.
 
         Cancellation:
-            The connection of the try under way is closed; it may have taken effect.
+            The connection is closed; the request may have taken effect.
         """
-        lost = False
-        """Whether a try may have taken effect: a refusal of a later one does not undo it."""
-        try:
-            # A token that can't be had is never retried here: its task has its own backoff.
-            token = await self.bearer.get()
-            # The first try runs without stamina, so that the common path costs nothing.
-            try:
-                answer = await self._send(request, token, held)
-                if answer.status == 401:
-                    answer = await self._send_anew(request, token, held)
-                return decipher(answer)
-            except PayrocError as error:
-                failure = error
-            lost = may_have_taken_effect(failure)
-            policy = self._retries
-            hook = backoff() if backoff else Backoff(policy, on_retry=partial(_log_retry, request))
-            async for attempt in _Attempts(hook):
-                token = await self.bearer.get()
-                with attempt:
-                    if attempt.num == 1:
-                        raise failure  # the first try's, which stamina has not seen
-                    try:
-                        answer = await self._send(request, token, held)
-                        if answer.status == 401:
-                            answer = await self._send_anew(request, token, held)
-                        return decipher(answer)
-                    except PayrocError as error:
-                        lost = lost or may_have_taken_effect(error)
-                        raise
-        except PayrocError as error:
-            if request.idempotency_key is not None:
-                error.idempotency_key = request.idempotency_key
-                error.may_have_taken_effect = lost
-                if isinstance(error, TransportError):
-                    error.request_sent = error.request_sent or lost
-            raise
-        raise AssertionError("stamina ends by raising")
-
-    def _send(self, request: Request, token: str, held: bool) -> Awaitable[Answer]:
         if token != self._token:
             # One string for all requests in flight: a token may be long.
             self._token, self._authorization = token, f"Bearer {token}"
@@ -245,7 +184,7 @@ class Transport:
             headers["Idempotency-Key"] = request.idempotency_key
         path, _, query = request.path.partition("?")
         url = self._api_url.with_path(self._prefix + path, encoded=True)  # parses no host anew
-        return self._exchange(
+        answer = await self._exchange(
             request.method,
             URL(f"{url}?{query}", encoded=True) if query else url,
             headers,
@@ -253,11 +192,52 @@ class Transport:
             self._held_limit if held else self._request_limit,
             token,
         )
+        if answer.status == 401:
+            self.token_provider.reject(token)
+        return answer
 
-    async def _send_anew(self, request: Request, refused: str, held: bool) -> Answer:
-        """P6: a token refused with 401 is dropped, and the request repeated once."""
-        self.bearer.reject(refused)
-        return await self._send(request, await self.bearer.get(), held)
+    async def call(
+        self, request: Request, decipher: Callable[[Answer], T], *, held: bool = False
+    ) -> T:
+        """What ``decipher`` makes of the answer, after at most ``RetryPolicy.attempts`` failures.
+
+        Args:
+            request: The request; every attempt sends the same bytes.
+            decipher: Turns an answer into a value, or raises one of our errors.
+            held: Whether the gateway holds the answer while nothing changes.
+
+        Raises:
+            PayrocError: The last attempt's failure, or why there is no token.
+
+        Cancellation:
+            The connection of the attempt in flight is closed; it may have taken effect.
+        """
+        lost = False  # whether an attempt may have taken effect: a later refusal does not undo it
+        failures = 0
+        try:
+            while True:
+                token = await self.token_provider.get()  # has a backoff of its own
+                try:
+                    answer = await self.send(request, token, held=held, resend=failures)
+                    if answer.status == 401:
+                        token = await self.token_provider.get()
+                        answer = await self.send(request, token, held=held, resend=failures + 1)
+                    return decipher(answer)
+                except PayrocError as error:
+                    failures += 1
+                    lost = lost or may_have_taken_effect(error)
+                    if failures >= self._retries.attempts or not worth_retrying(error):
+                        raise
+                    delay = backoff_delay(error, failures, self._retries)
+                    _log_retry(request, error, failures, delay)
+                await asyncio.sleep(delay)
+        except PayrocError as error:
+            if request.idempotency_key is not None:
+                error.idempotency_key = request.idempotency_key
+                error.may_have_taken_effect = lost
+                if isinstance(error, TransportError):
+                    error.request_sent = error.request_sent or lost
+            raise
 
     async def _exchange(
         self,
@@ -294,7 +274,7 @@ class Transport:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
             patience_is_over = isinstance(error.__cause__, asyncio.CancelledError)
-            if self._owns_http and patience_is_over and task not in _LEFT:
+            if self._owns_http and patience_is_over and not was_sent(task):
                 raise RequestTimeoutError("no connection in time", request_sent=False) from error
             raise RequestTimeoutError("no answer in time", request_sent=True) from error
         except aiohttp.ClientConnectorError as error:
@@ -302,33 +282,14 @@ class Transport:
         except aiohttp.ClientResponseError as error:
             proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         finally:
-            _LEFT.discard(task)
+            forget(task)
         # aiohttp's response errors carry the request's headers in their repr, the token among them,
         # and their causes the line that could not be read, which may echo it: none is chained here,
         # and this is raised outside of the handler.
         reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
         raise TransportError(reason, request_sent=not proxy_refused)
-
-
-class _Attempts:
-    """stamina's attempts, without what it would log of them."""
-
-    def __init__(self, hook: Backoff) -> None:
-        import stamina  # the transport's opening has loaded it
-
-        self._attempts = aiter(stamina.retry_context(on=hook, attempts=None, timeout=None))
-
-    def __aiter__(self) -> AsyncIterator[stamina.Attempt]:
-        return self
-
-    async def __anext__(self) -> stamina.Attempt:
-        before = _RETRYING.set(True)
-        try:
-            return await anext(self._attempts)
-        finally:
-            _RETRYING.reset(before)
 
 
 def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
@@ -342,54 +303,6 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
         error,
         extra={"idempotency_key": request.idempotency_key},
     )
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Keeps no cookie, and says so with one object for all requests."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._none: BaseCookie[str] = BaseCookie()
-
-    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
-        return self._none
-
-
-_LEFT: set[asyncio.Task[Any] | None] = set()
-"""The tasks whose request under way has got a connection, and may have gone out on it."""
-
-
-class _Request(aiohttp.ClientRequest):
-    """A request that says when it leaves: before, it waits for a connection and does nothing."""
-
-    def send(self, conn: Connection) -> Any:
-        _LEFT.add(asyncio.current_task())
-        return super().send(conn)  # no coroutine around it: there are three in every sale
-
-
-class _Response(aiohttp.ClientResponse):
-    """A response that comes of a request sent once, and is given up at once when it is given up."""
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        # aiohttp repeats a GET or DELETE by itself when its connection breaks, on its own errors
-        # alone. Retries are ours: counted, told and delayed.
-        try:
-            return await super().start(connection)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise _broken(error) from error
-
-    def close(self) -> None:
-        # Over TLS, closing waits up to 30 s for the other side's goodbye; until then a middle-box
-        # sees no end of the connection and keeps the status request open at the gateway (P2).
-        connection = self.connection
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
-        super().close()
-
-
-def _broken(error: BaseException) -> TransportError:
-    reason = str(error) or type(error).__name__
-    return TransportError(f"the connection broke: {reason}", request_sent=True)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -1,4 +1,4 @@
-"""Waiting that outlasts cancellation, from whichever side and however often it comes.
+"""Waits that outlast cancellation, and one task's interruptions told apart from cancellations.
 
 P3 and P4 stand on this: each test looks at what a caller outside sees afterwards, too.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
-from unittest import mock
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from payroc_async.tasks import Patience, Steps, outlast, settle
+from payroc_async.cancellation import CancellationGuard, wait_all, wait_through_cancellation
 
 from .conftest import UNIT
 
@@ -44,7 +43,9 @@ class Work:
         self.on_cancel_calls += 1
 
     async def wait(self, until: asyncio.Future[Any] | None = None) -> None:
-        await outlast(self.task, until=until, grace=self.grace, on_cancel=self.on_cancel)
+        await wait_through_cancellation(
+            self.task, until=until, grace=self.grace, on_cancel=self.on_cancel
+        )
 
     async def end(self) -> None:
         self.gate.set()
@@ -68,7 +69,7 @@ async def steps(n: int = 3) -> None:
         await asyncio.sleep(0)
 
 
-# outlast ----------
+# wait_through_cancellation ----------
 
 
 async def test_p4_the_wait_ends_with_the_task(work: Work) -> None:
@@ -87,7 +88,7 @@ async def test_the_wait_does_not_raise_the_tasks_error() -> None:
 
     for task in (asyncio.create_task(fail()), asyncio.create_task(asyncio.sleep(LONG))):
         asyncio.get_running_loop().call_soon(task.cancel)
-        await outlast(task, grace=LONG, on_cancel=pytest.fail)
+        await wait_through_cancellation(task, grace=LONG, on_cancel=pytest.fail)
         assert task.done()
         assert task.cancelled() or task.exception() is not None
 
@@ -204,7 +205,7 @@ async def test_p4_what_on_cancel_does_may_end_the_task(work: Work) -> None:
         assert asyncio.current_task() is waiter
         work.gate.set()
 
-    waiter = asyncio.create_task(outlast(work.task, grace=LONG, on_cancel=end))
+    waiter = asyncio.create_task(wait_through_cancellation(work.task, grace=LONG, on_cancel=end))
     await steps()
     waiter.cancel()
     await asyncio.wait((waiter,))
@@ -421,30 +422,30 @@ async def test_p4_the_message_of_the_cancellation_goes_on(work: Work) -> None:
     assert seen == [("another",)]
 
 
-# settle ----------
+# wait_all ----------
 
 
-async def test_settle_waits_for_all_and_raises_none_of_their_errors(work: Work) -> None:
+async def test_wait_all_waits_for_all_and_raises_none_of_their_errors(work: Work) -> None:
     """It returns when all are done, however they ended."""
     cancelled = asyncio.create_task(asyncio.sleep(LONG))
     asyncio.get_running_loop().call_soon(cancelled.cancel)
     end_soon(work)
-    await settle((work.task, cancelled), LONG)
+    await wait_all((work.task, cancelled), LONG)
     assert work.task.result() == "done"
     assert cancelled.cancelled()
-    await settle((), LONG)
+    await wait_all((), LONG)
 
 
-async def test_settle_is_bounded(work: Work) -> None:
+async def test_wait_all_is_bounded(work: Work) -> None:
     """When the seconds are over it returns, and what is not done goes on."""
-    await settle((work.task,), UNIT)
+    await wait_all((work.task,), UNIT)
     assert not work.task.done()
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_p4_settle_outlasts_cancellation(work: Work, times: int) -> None:
+async def test_p4_wait_all_outlasts_cancellation(work: Work, times: int) -> None:
     """A cancelled waiter waits as well, and then is cancelled; what it waits for is not."""
-    waiter = asyncio.create_task(settle((work.task,), LONG))
+    waiter = asyncio.create_task(wait_all((work.task,), LONG))
     await steps()
     for _ in range(times):
         waiter.cancel()
@@ -456,27 +457,26 @@ async def test_p4_settle_outlasts_cancellation(work: Work, times: int) -> None:
     assert work.task.result() == "done"
 
 
-# Steps ----------
+# CancellationGuard ----------
 
 
-class Stepper:
-    """A task that does its steps in `Steps`."""
+class Guarded:
+    """A task under a `CancellationGuard`. All of them are ended after the test."""
 
-    made: ClassVar[list[Stepper]] = []
+    made: ClassVar[list[Guarded]] = []
 
-    def __init__(self, body: Callable[[Steps], Awaitable[Any]]) -> None:
-        self.strangers = 0
-        self.steps = Steps(on_stranger=self._stranger)
+    def __init__(self, body: Callable[[CancellationGuard], Awaitable[Any]]) -> None:
+        self.external = 0
 
         async def run() -> None:
-            await body(self.steps)
+            await body(self.guard)
 
-        self.task = asyncio.create_task(run(), name="stepper")
-        self.steps.belong_to(self.task)
+        self.task = asyncio.create_task(run(), name="guarded")
+        self.guard = CancellationGuard(self.task, self._on_external)
         self.made.append(self)
 
-    def _stranger(self) -> None:
-        self.strangers += 1
+    def _on_external(self) -> None:
+        self.external += 1
 
     async def ended(self) -> None:
         await asyncio.wait((self.task,), timeout=LONG)
@@ -484,18 +484,24 @@ class Stepper:
 
 
 @pytest.fixture(autouse=True)
-async def no_stepper_is_left() -> AsyncIterator[None]:
-    """A task that insists would keep the loop from closing after a test that failed."""
+async def no_guarded_task_is_left() -> AsyncIterator[None]:
+    """A task that repeats its step would keep the loop from closing after a failed test."""
     yield
-    while Stepper.made:
-        stepper = Stepper.made.pop()
-        stepper.steps.abort()
-        await stepper.ended()
+    while Guarded.made:
+        guarded = Guarded.made.pop()
+        guarded.guard.kill()
+        await guarded.ended()
 
 
-async def interruptibly(steps_: Steps, step: Callable[[], Awaitable[object]]) -> None:
-    with steps_.interruptible:
+async def interruptibly(guard: CancellationGuard, step: Callable[[], Awaitable[object]]) -> None:
+    """Await a step that may be interrupted, in the way of the class docstring: settle after it."""
+    try:
         await step()
+    except asyncio.CancelledError:
+        if not guard.settle():
+            raise
+    finally:
+        guard.settle()
 
 
 class Gate:
@@ -511,192 +517,214 @@ class Gate:
         return "through"
 
 
-async def test_steps_return_what_the_step_does() -> None:
-    """Undisturbed, `insist` gives the step's value and both let its errors through."""
+async def test_a_guarded_step_returns_its_value_and_raises_its_error() -> None:
+    """Undisturbed, `run_to_completion` returns the step's value; its errors are raised."""
 
     async def fail() -> None:
         raise ValueError("its own")
 
-    steps_ = Steps(on_stranger=pytest.fail)
     task = asyncio.current_task()
     assert task is not None
-    steps_.belong_to(task)
+    guard = CancellationGuard(task, pytest.fail)
     gate = Gate()
     gate.event.set()
-    assert await steps_.insist(gate) == "through"
-    await interruptibly(steps_, gate)
+    assert await guard.run_to_completion(gate) == "through"
+    await interruptibly(guard, gate)
     assert gate.begun == 2
     with pytest.raises(ValueError, match="its own"):
-        await steps_.insist(fail)
+        await guard.run_to_completion(fail)
     with pytest.raises(ValueError, match="its own"):
-        await interruptibly(steps_, fail)
+        await interruptibly(guard, fail)
 
 
 @pytest.mark.parametrize("times", [1, 2, 10])
-async def test_an_interruptible_step_is_broken_off_once(times: int) -> None:
+async def test_an_interruptible_step_is_interrupted_once(times: int) -> None:
     """`interrupt` ends the present step, however often it is called, and the task goes on."""
     first, second = Gate(), Gate()
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await steps_.insist(second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
+    guarded = Guarded(body)
     await steps()
     for _ in range(times):
-        stepper.steps.interrupt()
+        guarded.guard.interrupt()
     await steps(5)
     assert (first.begun, second.begun) == (1, 1)
-    assert stepper.task.cancelling() == 0
+    assert guarded.task.cancelling() == 0
     second.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
-    assert stepper.strangers == 0
-    assert not stepper.steps.cancelled_by_stranger
+    await guarded.ended()
+    assert guarded.task.exception() is None
+    assert guarded.external == 0
+    assert not guarded.guard.canceled_externally
 
 
-async def test_a_step_that_is_insisted_on_is_not_interrupted() -> None:
-    """`interrupt` does nothing to a step that must not be left half done."""
+async def test_a_step_run_to_completion_is_repeated_after_an_interruption() -> None:
+    """An interruption that strikes a step which must be completed is no external cancellation."""
     gate = Gate()
-    stepper = Stepper(lambda steps_: steps_.insist(gate))
+    results: list[str] = []
+
+    async def body(guard: CancellationGuard) -> None:
+        results.append(await guard.run_to_completion(gate))
+
+    guarded = Guarded(body)
     await steps()
-    stepper.steps.interrupt()
+    guarded.guard.interrupt()
     await steps(5)
-    assert gate.begun == 1
+    assert gate.begun == 2
+    assert guarded.task.cancelling() == 0
     gate.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
-
-
-async def test_between_steps_there_is_nothing_to_interrupt() -> None:
-    """`interrupt` after an interruptible step does not break off the next thing."""
-    first, between = Gate(), asyncio.Event()
-    first.event.set()
-
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await between.wait()
-
-    stepper = Stepper(body)
-    await steps(5)
-    stepper.steps.interrupt()
-    await steps(5)
-    assert not stepper.task.done()
-    between.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
+    await guarded.ended()
+    assert guarded.task.exception() is None
+    assert results == ["through"]
+    assert not guarded.guard.canceled_externally
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
-async def test_p3_a_strangers_cancellation_does_not_end_what_is_insisted_on(times: int) -> None:
-    """Cancelled by somebody else, the step is done again, and the stranger is told of each time."""
+async def test_p3_an_external_cancellation_does_not_end_a_step_run_to_completion(
+    times: int,
+) -> None:
+    """Canceled from outside, the step is repeated, and `on_external` is called each time."""
     gate = Gate()
-    stepper = Stepper(lambda steps_: steps_.insist(gate))
+    guarded = Guarded(lambda guard: guard.run_to_completion(gate))
     await steps()
     for _ in range(times):
-        stepper.task.cancel()
+        guarded.task.cancel()
         await steps(5)
-        assert not stepper.task.done()
+        assert not guarded.task.done()
     assert gate.begun == times + 1
-    assert stepper.strangers == times
-    assert stepper.steps.cancelled_by_stranger
+    assert guarded.external == times
+    assert guarded.guard.canceled_externally
     gate.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
+    await guarded.ended()
+    assert guarded.task.exception() is None
 
 
-async def test_p3_a_strangers_cancellation_ends_an_interruptible_step_as_if_done() -> None:
+async def test_p3_an_external_cancellation_ends_an_interruptible_step_as_if_done() -> None:
     """The task goes on to its next step, and knows that it should end soon."""
     first, second = Gate(), Gate()
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await steps_.insist(second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
+    guarded = Guarded(body)
     await steps()
-    stepper.task.cancel()
+    guarded.task.cancel()
     await steps(5)
-    assert stepper.steps.cancelled_by_stranger
-    assert stepper.strangers == 1
+    assert guarded.guard.canceled_externally
+    assert guarded.external == 1
     assert second.begun == 1
     second.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
+    await guarded.ended()
+    assert guarded.task.exception() is None
 
 
-async def test_p3_interrupted_from_within_on_stranger() -> None:
-    """on_stranger may ask for an interruption: the step has ended already, none is left over."""
+@pytest.mark.parametrize("order", ["interrupt cancel", "cancel interrupt"])
+async def test_p3_an_interruption_does_not_hide_an_external_cancellation(order: str) -> None:
+    """Both before the task runs arrive as one CancelledError: the cancellation is still counted."""
     first, second = Gate(), Gate()
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await interruptibly(steps_, second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
-    stepper.steps._on_stranger = stepper.steps.interrupt
+    guarded = Guarded(body)
     await steps()
-    stepper.task.cancel()
+    strike: dict[str, Callable[[], object]] = {
+        "interrupt": guarded.guard.interrupt,
+        "cancel": guarded.task.cancel,
+    }
+    for which in order.split():
+        strike[which]()
     await steps(5)
+    assert guarded.external == 1
+    assert guarded.guard.canceled_externally
+    assert guarded.task.cancelling() == 1
     assert second.begun == 1
-    assert not stepper.task.done()
     second.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
+    await guarded.ended()
+    assert guarded.task.exception() is None
 
 
-@pytest.mark.parametrize("how", [Steps.insist, interruptibly])
-async def test_abort_ends_the_task_now(how: Callable[..., Awaitable[object]]) -> None:
-    """`abort` ends the present step and the task, whichever kind of step it is."""
+async def test_p3_interrupted_from_within_on_external() -> None:
+    """`on_external` may interrupt: a step run to completion is repeated, and nothing is left."""
+    first, second = Gate(), Gate()
+
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
+
+    guarded = Guarded(body)
+
+    def interrupt() -> None:
+        guarded.guard.interrupt()
+
+    guarded.guard = CancellationGuard(guarded.task, interrupt)
+    await steps()
+    guarded.task.cancel()
+    await steps(5)
+    assert not guarded.task.done()
+    second.event.set()
+    await guarded.ended()
+    assert guarded.task.exception() is None
+    assert guarded.task.cancelling() == 1
+    assert guarded.guard.canceled_externally
+
+
+@pytest.mark.parametrize("how", [CancellationGuard.run_to_completion, interruptibly])
+async def test_kill_ends_the_task_now(how: Callable[..., Awaitable[object]]) -> None:
+    """`kill` ends the present step and the task, whichever kind of step it is."""
     gate = Gate()
-    stepper = Stepper(lambda steps_: how(steps_, gate))
+    guarded = Guarded(lambda guard: how(guard, gate))
     await steps()
-    stepper.steps.abort()
-    await stepper.ended()
-    assert stepper.task.cancelled()
-    assert stepper.strangers == 0
+    guarded.guard.kill()
+    await guarded.ended()
+    assert guarded.task.cancelled()
+    assert guarded.external == 0
 
 
-async def test_abort_wins_over_an_interruption() -> None:
-    """Interrupted and aborted in one breath, the task ends."""
+async def test_kill_wins_over_an_interruption() -> None:
+    """Interrupted and killed before it runs again, the task ends."""
     first, second = Gate(), Gate()
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await steps_.insist(second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
+    guarded = Guarded(body)
     await steps()
-    stepper.steps.interrupt()
-    stepper.steps.abort()
-    await stepper.ended()
-    assert stepper.task.cancelled()
+    guarded.guard.interrupt()
+    guarded.guard.kill()
+    await guarded.ended()
+    assert guarded.task.cancelled()
     assert second.begun == 0
 
 
 async def test_an_interruption_as_the_step_ends_leaves_nothing_behind() -> None:
-    """Interrupted in the moment that the step ends, the next step is not the one broken off."""
+    """Interrupted in the moment that the step ends, the next step is not interrupted."""
     first, second = Gate(), Gate()
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, first)
-        await steps_.insist(second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, first)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
+    guarded = Guarded(body)
     await steps()
     first.event.set()
-    stepper.steps.interrupt()
+    guarded.guard.interrupt()
     await steps(5)
     assert second.begun == 1
-    assert not stepper.steps.cancelled_by_stranger
+    assert not guarded.guard.canceled_externally
     second.event.set()
-    await stepper.ended()
-    assert stepper.task.exception() is None
-    assert stepper.task.cancelling() == 0
+    await guarded.ended()
+    assert guarded.task.exception() is None
+    assert guarded.task.cancelling() == 0
 
 
-async def test_an_interruption_of_a_step_that_can_not_be_stopped_is_kept_for_no_other() -> None:
-    """A step that ends on its own in spite of the interruption does not leave it to the next."""
+async def test_an_interruption_that_a_step_swallowed_is_not_kept_for_the_next() -> None:
+    """A step that ends in spite of the interruption does not leave it to the next step."""
     second = Gate()
 
     async def stubborn() -> None:
@@ -705,105 +733,47 @@ async def test_an_interruption_of_a_step_that_can_not_be_stopped_is_kept_for_no_
         except asyncio.CancelledError:
             await asyncio.sleep(0)
 
-    async def body(steps_: Steps) -> None:
-        await interruptibly(steps_, stubborn)
-        await steps_.insist(second)
+    async def body(guard: CancellationGuard) -> None:
+        await interruptibly(guard, stubborn)
+        await guard.run_to_completion(second)
 
-    stepper = Stepper(body)
+    guarded = Guarded(body)
     await steps()
-    stepper.steps.interrupt()
+    guarded.guard.interrupt()
     await steps(5)
-    stepper.task.cancel()
+    guarded.task.cancel()
     await steps(5)
-    assert stepper.steps.cancelled_by_stranger
-    assert stepper.strangers == 1
+    assert guarded.guard.canceled_externally
+    assert guarded.external == 1
     second.event.set()
-    await stepper.ended()
+    await guarded.ended()
 
 
-# Patience ----------
+async def test_a_second_interruption_arrives_after_a_step_that_swallowed_the_first() -> None:
+    """A step that ends in spite of an interruption leaves the next step interruptible."""
+    begun = 0
 
-
-async def wait_with(patience: Patience, what: Awaitable[object]) -> object:
-    with patience:
-        return await what
-
-
-async def test_patience_ends_a_wait() -> None:
-    """What takes longer is a TimeoutError, and its task is as if nobody had cancelled it."""
-    patience = Patience(UNIT)
-    task = asyncio.current_task()
-    assert task is not None
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            await wait_with(patience, asyncio.Event().wait())
-        assert task.cancelling() == 0
-    assert await wait_with(patience, asyncio.sleep(0, "in time")) == "in time"
-    await asyncio.sleep(2 * UNIT)  # nothing strikes later
-
-
-async def test_each_wait_has_all_of_its_time() -> None:
-    """Waits that begin one after the other end so, though they share a timer."""
-    loop = asyncio.get_running_loop()
-    patience = Patience(5 * UNIT)
-    ends: list[float] = []
-
-    async def wait() -> None:
-        begun = loop.time()
-        with pytest.raises(TimeoutError):
-            await wait_with(patience, asyncio.Event().wait())
-        ends.append(loop.time() - begun)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(3):
-            await wait_with(patience, asyncio.sleep(0))  # one that is over in between
-            group.create_task(wait())
-            await asyncio.sleep(UNIT)
-    resolution = 0.001
-    assert len(ends) == 3
-    assert all(taken > 5 * UNIT - resolution for taken in ends)
-
-
-async def test_patience_makes_one_timer_for_a_crowd() -> None:
-    """However many wait at once."""
-    loop = asyncio.get_running_loop()
-    with mock.patch.object(loop, "call_at", wraps=loop.call_at) as made:
-        patience = Patience(LONG)
-        never = [asyncio.create_task(wait_with(patience, asyncio.Event().wait())) for _ in range(9)]
-        await asyncio.sleep(0)
-    assert made.call_count == 1
-    for task in never:
-        task.cancel()
-    await asyncio.wait(never)
-
-
-@pytest.mark.parametrize("first", ["the caller", "the patience"])
-async def test_a_callers_cancellation_comes_through_patience(first: str) -> None:
-    """P4: who cancels the task gets a CancelledError, also where the time is over just then."""
-    patience = Patience(UNIT)
-    gate = asyncio.Event()
-    task = asyncio.create_task(wait_with(patience, gate.wait()))
-    await asyncio.sleep(0)
-    patience._waits[task] = (0.0, 0)  # it is over
-    for end in (task.cancel, patience._look)[:: 1 if first == "the caller" else -1]:
-        end()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert task.cancelled()
-
-
-async def test_an_error_comes_through_patience() -> None:
-    """What the awaited raises is raised, be it late."""
-    patience = Patience(UNIT)
-
-    async def fail_late() -> None:
+    async def stubborn() -> None:
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(LONG)
         except asyncio.CancelledError:
-            raise ValueError("late") from None
+            await asyncio.sleep(0)
 
-    with pytest.raises(ValueError, match="late"):
-        await wait_with(patience, fail_late())
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
+    async def obedient() -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(LONG)
+
+    async def body(guard: CancellationGuard) -> None:
+        for step in (stubborn, obedient):
+            await interruptibly(guard, step)
+
+    guarded = Guarded(body)
+    await steps()
+    guarded.guard.interrupt()
+    await steps(5)
+    assert begun == 1
+    guarded.guard.interrupt()
+    await guarded.ended()
+    assert not guarded.task.cancelled()
+    assert begun == 1

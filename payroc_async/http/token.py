@@ -11,19 +11,19 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from .config import RetryPolicy, Timeouts
-from .errors import (
+from payroc_async.config import RetryPolicy, Timeouts
+from payroc_async.errors import (
     ConfigurationError,
     PayrocError,
     RequestTimeoutError,
     SessionClosedError,
     TransportError,
 )
-from .logs import get_logger
-from .protocol import Token
-from .retry import backoff_delay, worth_retrying
+from payroc_async.logs import get_logger
+from payroc_async.protocol import Token
+from payroc_async.retry import backoff_delay, worth_retrying
 
-__all__ = ["APIKey", "TokenKeeper", "check_api_key"]
+__all__ = ["APIKey", "TokenManager", "check_api_key"]
 
 logger = get_logger(__name__)
 
@@ -56,7 +56,7 @@ def check_api_key(value: object) -> str:
     return value
 
 
-class TokenKeeper:
+class TokenManager:
     """Holds the valid token and owns the task that fetches it.
 
     Args:

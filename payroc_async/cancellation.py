@@ -1,0 +1,157 @@
+"""Waits that outlast a cancellation, and one task's own interruptions told from cancellations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+
+__all__ = ["CancellationGuard", "wait_all", "wait_through_cancellation"]
+
+T = TypeVar("T")
+
+
+async def wait_through_cancellation(
+    awaited: asyncio.Future[Any],
+    *,
+    until: asyncio.Future[Any] | None = None,
+    grace: float,
+    on_cancel: Callable[[], object],
+    on_left: Callable[[], object] | None = None,
+) -> None:
+    """Wait until ``awaited`` is done; a cancellation of the waiter does not reach it.
+
+    The result is not read: read it from the future.
+
+    Args:
+        awaited: What to wait for.
+        until: What to wait for instead, as long as the waiter is not canceled.
+        grace: Seconds to go on waiting after the waiter was canceled.
+        on_cancel: Called once, when the waiter is canceled for the first time.
+        on_left: Called once, when a canceled waiter stops waiting.
+
+    Raises:
+        asyncio.CancelledError: The waiter was canceled, and ``awaited`` is done or the grace over.
+
+    Cancellation:
+        Any number of times, from any side: the wait ends with ``awaited`` or with the grace.
+    """
+    first = until or awaited
+    # As asyncio.wait does for any number of futures, at half its price.
+    waiter = first.get_loop().create_future()
+    wake = partial(_wake, waiter)
+    first.add_done_callback(wake)
+    try:
+        await waiter
+        return
+    except asyncio.CancelledError as error:
+        cancelled = error
+    finally:
+        first.remove_done_callback(wake)
+    on_cancel()
+    try:
+        await wait_all((awaited,), grace)
+    finally:
+        if on_left is not None:
+            on_left()
+    raise cancelled
+
+
+def _wake(waiter: asyncio.Future[None], _: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def wait_all(futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
+    """Wait until all are done or the seconds are over. A cancellation is re-raised after the wait.
+
+    Raises:
+        asyncio.CancelledError: The waiter was canceled meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    cancelled: asyncio.CancelledError | None = None
+    # The shield stops anyio's scopes, which cancel again at every step, but not a native
+    # task.cancel(): that is what the loop is for. The last one caught goes on: inside the shield
+    # only native ones arrive, and an anyio scope must not take a native one for its own.
+    with anyio.CancelScope(shield=True):
+        while (left := deadline - loop.time()) > 0:
+            pending = [future for future in futures if not future.done()]
+            if not pending:
+                break
+            try:
+                await asyncio.wait(pending, timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _ignore() -> None:
+    pass
+
+
+class CancellationGuard:
+    """Interrupts one task, and tells those interruptions from cancellations by others.
+
+    Args:
+        task: The task. It calls ``settle`` after every await that may be interrupted.
+        on_external: Called when somebody else cancels the task, as ``asyncio.run`` does to all
+            tasks that are left. The task should then end soon, and as canceled.
+    """
+
+    def __init__(self, task: asyncio.Task[None], on_external: Callable[[], object]) -> None:
+        self._task = task
+        self._on_external = on_external
+        self._interrupting = False
+        self._killed = False
+        self._external = 0
+
+    @property
+    def canceled_externally(self) -> bool:
+        """Whether somebody else has canceled the task."""
+        return self._external > 0
+
+    def interrupt(self) -> None:
+        """Break off what the task awaits now."""
+        if not self._interrupting:
+            self._interrupting = True
+            self._task.cancel()
+
+    def kill(self) -> None:
+        """End the task now, whatever it leaves undone."""
+        self._killed = True
+        self._task.cancel()
+
+    def release(self) -> None:
+        """The task has ended: refer to nothing that refers to this guard."""
+        self._on_external = _ignore
+
+    def settle(self) -> bool:
+        """Take note of a cancellation, or of an interruption that never arrived.
+
+        Returns:
+            Whether the task goes on; False if it was killed.
+        """
+        if self._killed:
+            return False
+        if self._interrupting:
+            self._interrupting = False
+            self._task.uncancel()
+        # Two cancellations at once arrive as one CancelledError: only the count tells them apart.
+        if self._task.cancelling() > self._external:
+            self._external = self._task.cancelling()
+            self._on_external()
+        return True
+
+    async def run_to_completion(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Run an idempotent step to completion, repeating it if the task is canceled."""
+        while True:
+            try:
+                return await step()
+            except asyncio.CancelledError:
+                if not self.settle():
+                    raise

@@ -1,0 +1,1 @@
+"""HTTP: one request at a time, its errors, and the token it carries."""

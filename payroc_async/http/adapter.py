@@ -1,0 +1,82 @@
+"""Everything that leans on the inner workings of aiohttp. `tests/test_adapter.py` is its canary."""
+
+from __future__ import annotations
+
+import asyncio
+from http.cookies import BaseCookie
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.connector import Connection
+from yarl import URL
+
+from payroc_async.errors import TransportError
+
+__all__ = ["NoCookies", "SingleRequest", "SingleResponse", "broken", "forget", "was_sent"]
+
+
+class NoCookies(aiohttp.DummyCookieJar):
+    """Keeps no cookie, and says so with one object for all requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._none: BaseCookie[str] = BaseCookie()
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        """No cookie."""
+        return self._none
+
+
+_request_sent: WeakSet[asyncio.Task[Any]] = WeakSet()
+"""The tasks whose request in flight has got a connection, and may have gone out on it."""
+
+
+def was_sent(task: asyncio.Task[Any] | None) -> bool:
+    """Whether the task's request in flight may have left: before, it waits for a connection."""
+    return task in _request_sent
+
+
+def forget(task: asyncio.Task[Any] | None) -> None:
+    """The task's request is not in flight any more."""
+    if task is not None:
+        _request_sent.discard(task)
+
+
+class SingleRequest(aiohttp.ClientRequest):
+    """A request that says when it leaves: before, it waits for a connection and does nothing."""
+
+    def send(self, conn: Connection) -> Any:
+        """Send the request on its connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        _request_sent.add(task)
+        return super().send(conn)  # no coroutine around it: there are three in every sale
+
+
+class SingleResponse(aiohttp.ClientResponse):
+    """A response that comes of a request sent once, and is given up at once when it is given up."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Read the status line and the headers."""
+        # aiohttp repeats a GET or DELETE by itself when its connection breaks, on its own errors
+        # alone. Retries are ours: counted, told and delayed.
+        try:
+            return await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise broken(error) from error
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        # Over TLS, closing waits up to 30 s for the other side's goodbye; until then a middle-box
+        # sees no end of the connection and keeps the status request open at the gateway (P2).
+        connection = self.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        super().close()
+
+
+def broken(error: BaseException) -> TransportError:
+    """The error for a connection that broke after the request may have left."""
+    reason = str(error) or type(error).__name__
+    return TransportError(f"the connection broke: {reason}", request_sent=True)

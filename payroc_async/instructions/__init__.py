@@ -1,0 +1,1 @@
+"""One instruction: the rules of evidence, the task that performs them, and the caller's handle."""

@@ -1,0 +1,286 @@
+"""One attempt of one request: it is sent, its answer is read, and what it proves is weighed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from payroc_async.errors import (
+    APIError,
+    IdempotencyKeyInUseError,
+    PayrocError,
+    RequestTimeoutError,
+    ResponseFormatError,
+    TransportError,
+)
+from payroc_async.events import Completed, Retrying, StillInProgress
+from payroc_async.logs import get_logger
+from payroc_async.models.enums import InstructionStatus
+from payroc_async.protocol import (
+    Answer,
+    Request,
+    cancel_request,
+    decipher_instruction,
+    decipher_resource,
+    decipher_success,
+    find_instruction_id,
+    follow_link,
+    status_request,
+    submit_request,
+)
+
+from .lifecycle import Existence, Phase, Seen, State, weigh
+from .live import LiveInstruction
+from .pacing import Pacing
+
+__all__ = ["Attempt"]
+
+logger = get_logger(__name__)
+
+_SHOWN = {
+    InstructionStatus.COMPLETED: Seen.COMPLETED,
+    InstructionStatus.FAILURE: Seen.FAILED,
+    InstructionStatus.CANCELED: Seen.CANCELED,
+}
+
+PROXIES_TRUSTED = 10
+"""Times `Timeouts.unreachable` for which a proxy's word alone, 408 or 504 for every status request,
+passes for a sale in progress."""
+
+
+class Attempt:
+    """Makes the attempts of one instruction, one after the other.
+
+    Args:
+        live: The instruction.
+        pacing: How long to wait for what.
+        interruptible: The runner's, which a change of the state interrupts.
+    """
+
+    def __init__(
+        self, live: LiveInstruction[Any, Any], pacing: Pacing, interruptible: Callable[..., Any]
+    ) -> None:
+        self._live = live
+        self._pacing = pacing
+        self._interruptible = interruptible
+        self._now = asyncio.get_running_loop().time
+        self._transport = live.services.transport
+        self._policy = live.services.retries
+        self._failures = 0  # of the present phase's request, one after the other
+        self._unsent = 0
+        self._refusals: int | None = (
+            0  # 4xx answers to the POST; None once it may be lost otherwise
+        )
+        self._reauthorized = False
+        self._sent = False
+        self._trust_proxies_until = self._now() + self._trusted_for()
+        self._unknown_status_logged = False
+        self._completed = False
+        self._submission: Request | None = None
+        self._resource: Request | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether only middle-boxes have answered the POST, ``RetryPolicy.attempts`` times."""
+        return (self._refusals or 0) >= self._policy.attempts
+
+    async def make(self, state: State) -> tuple[Seen | None, float]:
+        """What one request has shown, and the seconds to wait before the next.
+
+        Nothing, if the state has changed meanwhile so that the answer is of no use any more.
+        """
+        live, phase = self._live, state.phase
+        asked = self._now()
+        request = self._request(phase)
+        patience = self._pacing.patience(phase, state.wish)
+        self._sent = False
+        try:
+            answer = await self._interruptible(self._send(request, phase), patience=patience)
+            if answer is not None:
+                seen = self._read(phase, answer, request)
+            elif live.state.phase is not phase:
+                return None, 0.0
+            else:
+                return self._cut(phase)
+        except PayrocError as error:
+            return self._failed(phase, error, asked)
+        # A probe, or the link asked for again, does not undo the failure of what it is for.
+        if phase is not Phase.PROBE and (phase, seen) != (Phase.READ, Seen.COMPLETED):
+            self._failures, self._reauthorized = 0, False
+            # Nor does an accepted DELETE undo that the last one had no effect (E5).
+            if phase is not Phase.CANCEL or type(live.failure) is not PayrocError:
+                live.failure = None
+        live.services.gateway_heard = True
+        self._trust_proxies_until = self._now() + self._trusted_for()
+        if seen is not Seen.IN_PROGRESS or phase is Phase.SUBMIT:
+            return seen, 0.0
+        if phase is Phase.POLL:
+            live.emit(StillInProgress)
+        return seen, self._poll_delay(asked)
+
+    async def _send(self, request: Request, phase: Phase) -> Answer:
+        token = await self._transport.token_provider.get()
+        self._sent = True
+        return await self._transport.send(
+            request, token, held=phase is Phase.POLL, resend=self._failures
+        )
+
+    def _request(self, phase: Phase) -> Request:
+        live = self._live
+        kind, identity = live.kind, live.identity
+        if phase is Phase.SUBMIT:
+            if self._submission is None:
+                assert identity.serial_number is not None
+                assert identity.idempotency_key is not None
+                self._submission = submit_request(
+                    kind, identity.serial_number, identity.body, identity.idempotency_key
+                )
+            return self._submission
+        assert identity.instruction_id is not None
+        if phase is Phase.CANCEL:
+            return cancel_request(kind, identity.instruction_id)
+        if phase is Phase.READ and self._resource is not None:
+            return self._resource
+        return status_request(kind, identity.instruction_id)
+
+    # What was answered ----------
+
+    def _read(self, phase: Phase, answer: Answer, request: Request) -> Seen:
+        live = self._live
+        if phase is Phase.CANCEL:
+            decipher_success(answer)
+            return Seen.DELETED
+        if phase is Phase.READ and request is self._resource:
+            live.resource = decipher_resource(live.kind, answer, request)
+            return Seen.RESOURCE
+        try:
+            instruction = decipher_instruction(live.kind, answer, live.identity.instruction_id)
+        except PayrocError:
+            found = find_instruction_id(live.kind, answer) if phase is Phase.SUBMIT else None
+            if found is None:
+                raise
+            live.identify(found)  # E4: an id is kept, in whatever answer it stood
+            return Seen.IN_PROGRESS
+        live.instruction = instruction
+        live.identify(instruction.instruction_id)
+        seen = _SHOWN.get(instruction.status, Seen.IN_PROGRESS)
+        if seen is Seen.COMPLETED:
+            self._resource = follow_link(live.kind, instruction.link)
+            if not self._completed:
+                self._completed = True
+                live.emit(Completed, link=instruction.link)
+        elif seen is Seen.IN_PROGRESS:
+            self._note_status(instruction.status)
+        return seen
+
+    def _note_status(self, status: InstructionStatus) -> None:
+        if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
+            self._unknown_status_logged = True
+            logger.warning("unknown status %r; continuing to poll", str(status))
+
+    # What failed ----------
+
+    def _cut(self, phase: Phase) -> tuple[Seen, float]:
+        """C2: a request that was not waited for any longer is unclear, unless it never left."""
+        self._pacing.cut(phase)
+        if not self._sent:
+            return Seen.NOT_SENT, 0.0
+        self._refusals = None
+        # A probe is held while nothing changes; and the failure of an earlier attempt says more.
+        if phase is not Phase.PROBE and self._live.failure is None:
+            self._live.failure = RequestTimeoutError(
+                "no answer in the time left for the cancellation", request_sent=True
+            )
+        return Seen.UNCLEAR, 0.0
+
+    def _failed(self, phase: Phase, error: PayrocError, asked: float) -> tuple[Seen, float]:
+        live = self._live
+        live.failure = error
+        self._failures += 1
+        seen = self._weigh(phase, error, self._now() - asked)
+        if isinstance(error, APIError) and error.own:
+            live.services.gateway_heard = True
+        if phase is Phase.READ and seen is Seen.REFUSED:
+            self._resource = None  # one answer is no evidence: ask for the link again
+        if self._is_no_change(phase, error):
+            live.emit(StillInProgress)
+            return seen, self._poll_delay(asked)
+        nothing_lost = phase is Phase.SUBMIT and live.state.existence < Existence.POSSIBLE
+        if nothing_lost and seen in (Seen.REFUSED, Seen.HOPELESS):
+            return seen, 0.0
+        first_401 = isinstance(error, APIError) and error.status == 401 and not self._reauthorized
+        if self._sent and first_401:
+            self._reauthorized = True  # P6: the transport has dropped the token
+            delay = 0.0
+        elif phase is Phase.CANCEL:
+            delay = 0.0  # the probe comes first
+            if seen is Seen.REFUSED:
+                logger.info("DELETE was refused: %s", error)  # too late, perhaps
+                return seen, delay
+        else:
+            delay = self._pacing.delay(error, self._failures, live.state.wish)
+            if phase is Phase.POLL:
+                delay = max(delay, self._poll_delay(asked))
+        logger.info("attempt %d failed, the next is in %.2f s: %s", self._failures, delay, error)
+        live.emit(Retrying, error=error, attempt=self._failures, delay=delay)
+        return seen, delay
+
+    def _weigh(self, phase: Phase, error: PayrocError, took: float) -> Seen:
+        status = error.status if isinstance(error, APIError) else 0
+        own = isinstance(error, APIError) and error.own
+        sent = self._sent and (not isinstance(error, TransportError) or error.request_sent)
+        held = (
+            took >= self._live.services.timeouts.poll_interval
+            and self._now() < self._trust_proxies_until
+        )
+        key_in_use = isinstance(error, IdempotencyKeyInUseError)
+        seen = weigh(phase, sent=sent, status=status, own=own, key_in_use=key_in_use, held=held)
+        return self._weigh_submission(seen, error, status) if phase is Phase.SUBMIT else seen
+
+    def _weigh_submission(self, seen: Seen, error: PayrocError, status: int) -> Seen:
+        """The bounds of a submission that has made nothing, or none that is known of."""
+        if seen is Seen.REFUSED and status == 401 and not self._reauthorized:
+            return Seen.NOT_SENT  # it proves that this attempt did nothing
+        if seen is Seen.NOT_SENT:
+            self._unsent += 1
+            if not self._sent or self._unsent >= self._policy.attempts:
+                return Seen.HOPELESS
+        if seen is Seen.UNCLEAR:
+            # A box before the gateway: a firewall, a proxy, a wrong base URL.
+            if not 400 <= status < 500 or status == 408:
+                self._refusals = None
+            elif self._refusals is not None:
+                self._refusals += 1
+                if self.exhausted:
+                    self._explain(error)
+        return seen
+
+    def _explain(self, error: PayrocError) -> None:
+        if not isinstance(error, APIError) or error.own:
+            return
+        services = self._live.services
+        advice = "" if services.gateway_heard else "; check api_url: Payroc has not answered yet"
+        failure = ResponseFormatError(
+            f"the answer was not Payroc's: HTTP {error.status} from "
+            f"{urlsplit(services.api_url).netloc}{advice}"
+        )
+        failure.__cause__ = error
+        self._live.failure = failure
+
+    def _is_no_change(self, phase: Phase, error: PayrocError) -> bool:
+        """P2: a status request that timed out, or a proxy cut, says that nothing has changed."""
+        if phase is not Phase.POLL:
+            return False
+        if isinstance(error, APIError):
+            return error.status in (408, 504)
+        return isinstance(error, RequestTimeoutError) and error.request_sent
+
+    def _trusted_for(self) -> float:
+        return PROXIES_TRUSTED * self._live.services.timeouts.unreachable
+
+    def _poll_delay(self, asked: float) -> float:
+        """P2: a gateway that answers without holding is asked once in ``poll_interval``."""
+        interval = self._live.services.timeouts.poll_interval
+        return max(0.0, asked + interval - self._now())

@@ -1,0 +1,110 @@
+"""One instruction while it runs: what is known of it, and who hears of it."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar
+
+from attrs import define, frozen
+
+from payroc_async import models
+from payroc_async.config import RetryPolicy, Timeouts
+from payroc_async.events import CancelReason, Event, Submitted
+from payroc_async.http.transport import Transport
+from payroc_async.journal.writer import JournalWriter, NullWriter
+from payroc_async.kinds import Kind
+from payroc_async.logs import get_logger
+
+from .identity import Identity
+from .lifecycle import State
+
+__all__ = ["LiveInstruction", "OnCancel", "OnEvent", "Options", "Services"]
+
+logger = get_logger(__name__)
+
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+ResourceT = TypeVar("ResourceT")
+
+OnCancel = Literal["cancel", "detach"]
+"""What the cancellation of an awaiting task does to its instruction."""
+OnEvent = Callable[[Event], object]
+"""Called inline with each event; what it raises is logged."""
+
+
+@define(eq=False)
+class Services:
+    """What all instructions of a session share."""
+
+    transport: Transport
+    writer: JournalWriter | NullWriter
+    timeouts: Timeouts
+    retries: RetryPolicy
+    api_url: str
+    gateway_heard: bool = False  # whether Payroc has answered in this session, and no proxy
+
+
+@frozen(eq=False)
+class Options:
+    """What a caller asks for: the keywords of ``run_sale``."""
+
+    timeout: float | None = None
+    on_cancel: OnCancel = "cancel"
+    on_event: OnEvent | None = None
+
+
+class LiveInstruction(Generic[InstructionT, ResourceT]):
+    """What is known of an instruction.
+
+    Args:
+        kind: Whether it leads to a payment, a refund or a signature.
+        identity: Its names, with the bytes to submit.
+        state: Where it begins.
+        services: What the session lends.
+        options: What the caller asked for.
+    """
+
+    def __init__(
+        self,
+        kind: Kind[InstructionT, ResourceT],
+        identity: Identity,
+        state: State,
+        services: Services,
+        options: Options,
+    ) -> None:
+        self.kind = kind
+        self.identity = identity
+        self.state = state
+        self.services = services
+        self.options = options
+        self.instruction: InstructionT | None = None  # as the gateway showed it last
+        self.resource: ResourceT | None = None
+        self.error: Exception | None = None  # what the caller is given, if not the resource
+        self.failure: Exception | None = None  # the last one, of whatever request
+        self.cancel_reason: CancelReason | None = None
+        self.acceptance: Future[None] | None = None
+        self._listeners = [] if options.on_event is None else [options.on_event]
+
+    def listen(self, listener: OnEvent) -> None:
+        """Deliver each event to another listener as well, before the caller's own."""
+        self._listeners.insert(0, listener)
+
+    def emit(self, event_type: Callable[..., Event], **details: Any) -> None:
+        """Deliver an event to each listener. Nothing that a listener raises ends the sale."""
+        if not self._listeners:
+            return
+        event = event_type(**self.identity.names(), kind=self.kind.noun, **details)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except BaseException:
+                logger.exception("on_event failed", extra=self.identity.log_fields())
+
+    def identify(self, instruction_id: str) -> None:
+        """Take note of the gateway's id for the instruction. It is never dropped (E4)."""
+        if self.identity.instruction_id is None:
+            self.identity.instruction_id = instruction_id
+            self.emit(Submitted)
+            logger.debug("accepted by the gateway")
+            if self.acceptance is not None and not self.acceptance.done():
+                self.acceptance.set_result(None)

@@ -1,0 +1,315 @@
+"""The one task that performs what the lifecycle asks for. It alone talks about its instruction.
+
+Inputs from outside are synchronous steps of the state, which the task reads anew after every await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from payroc_async import models
+from payroc_async.cancellation import CancellationGuard
+from payroc_async.errors import PayrocError, SessionClosedError
+from payroc_async.events import CancelReason, CancelRequested
+from payroc_async.journal.writer import EntryWriter
+from payroc_async.logs import SUBJECT, get_logger
+
+from .attempt import Attempt
+from .entry import InstructionEntry
+from .lifecycle import Existence, Outcome, Phase, Seen, State, Wish, clock, step
+from .live import LiveInstruction
+from .pacing import Pacing
+from .report import report
+
+__all__ = ["InstructionRunner"]
+
+logger = get_logger(__name__)
+
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+ResourceT = TypeVar("ResourceT")
+T = TypeVar("T")
+
+REPLAYS_LAST = 10  # times `unreachable`: how long a submission without an id is repeated (C3)
+_PAUSE = object()
+_step, _clock = cache(step), cache(clock)
+
+
+class InstructionRunner(Generic[InstructionT, ResourceT]):
+    """Runs one instruction until it has ended, in a task of its own.
+
+    Args:
+        live: The instruction.
+        entry: Its entry in the journal, if another process has begun it.
+    """
+
+    def __init__(
+        self, live: LiveInstruction[InstructionT, ResourceT], entry: EntryWriter | None = None
+    ) -> None:
+        self.live = live
+        self.services = live.services
+        self.waiting = 0  # callers that wait for the report
+        self.waiting_canceled = 0  # those of them that were canceled, and can't be given it
+        self.recovered = entry is not None
+        self.on_end: Callable[[InstructionRunner[Any, Any]], object]  # set before the start
+        self._found = entry
+        self._cancel_announced = False
+        self._awaiting: object = None  # what the task waits for and may be interrupted in
+        self._good_at: float | None = None  # when `unreachable` began to count
+        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # From outside ----------
+
+    def start(self) -> None:
+        """Start the task, in the running loop."""
+        self.loop = asyncio.get_running_loop()
+        self.reported: asyncio.Future[None] = self.loop.create_future()
+        self.pacing = Pacing(self.loop, self.services.timeouts, self.services.retries)
+        self._attempt = Attempt(self.live, self.pacing, self.interruptible)
+        context = copy_context()  # one for all: each that asyncio makes by itself is another copy
+        context.run(SUBJECT.set, self.live.identity)
+        identity = self.live.identity
+        about = identity.serial_number or identity.instruction_id
+        name = f"payroc {identity.kind} instruction, {about}"
+        self.task = self.loop.create_task(self._run(), name=name, context=context)
+        identity.task = self.task
+        self._guard = CancellationGuard(self.task, self._on_loop_shutdown)
+        if self.live.options.timeout is not None:
+            self._timer = self.loop.call_later(
+                self.live.options.timeout, self.cancel, "timeout", context=context
+            )
+        complete = self._guard.run_to_completion
+        self._entry = InstructionEntry(self.live, self._found, complete, self.feed)
+        # Also where the task is canceled before its first step, and never runs.
+        self.task.add_done_callback(self._done, context=context)
+
+    def accepted(self) -> asyncio.Future[None]:
+        """Done once the gateway has accepted the instruction, or its outcome is reported."""
+        if self.live.acceptance is None:
+            self.live.acceptance = self.loop.create_future()
+            if self.live.state.existence is Existence.KNOWN or self.reported.done():
+                self.live.acceptance.set_result(None)
+        return self.live.acceptance
+
+    def cancel(self, reason: CancelReason) -> None:
+        """Want the instruction canceled. The first reason stays."""
+        if self.live.cancel_reason is None and self.live.state.wish < Wish.CANCEL:
+            self.live.cancel_reason = reason
+        self.hurry()
+        self.feed(Seen.CANCEL)
+
+    def cancel_or_detach(self, reason: CancelReason) -> None:
+        """Cancel the instruction or leave it running, as ``on_cancel`` says."""
+        if self.live.state.detachable:
+            self.hurry()
+            self.feed(Seen.DETACH)
+        else:
+            self.cancel(reason)
+
+    def hurry(self) -> None:
+        """Begin the grace anew, and send at once what waits for its next attempt (C2)."""
+        self.pacing.hurry()
+        if self._awaiting is _PAUSE:
+            self._guard.interrupt()
+        elif self._awaiting is not None and self.live.state.wish is Wish.CANCEL:
+            self._shorten()
+
+    def join(self) -> None:
+        """A caller waits again for an instruction whose caller was released."""
+        if (
+            self.reported.done()
+            and not self.task.done()
+            and self.live.state.phase is not Phase.ENDED
+        ):
+            self.reported = self.loop.create_future()
+            self.live.error = None
+        self.feed(Seen.JOINED)
+
+    def abort(self) -> None:
+        """End now: what is not known is reported as unknown."""
+        self.feed(Seen.ABORT)
+
+    def kill(self) -> None:
+        """End the task now, whatever it leaves undone."""
+        self._guard.kill()
+
+    def _on_loop_shutdown(self) -> None:
+        """Somebody ends all tasks of the loop: end as a caller's cancellation would, and soon."""
+        self.cancel_or_detach("caller")
+        self.feed(Seen.ALONE)
+        self.loop.call_later(self.services.timeouts.cancel_grace, self.abort)
+
+    # The state ----------
+
+    def feed(self, seen: Seen) -> None:
+        """Take a step, at once, and interrupt what is awaited if it is of no use any more."""
+        before = self.live.state
+        after = self.live.state = _step(before, seen)
+        if after.wish is not before.wish:
+            self.pacing.hurry()
+            if after.wish is Wish.CANCEL:
+                self.live.cancel_reason = self.live.cancel_reason or "gave up"
+                self._entry.write_wish()
+        if self._awaiting is not None and (after.phase, after.wish) != (before.phase, before.wish):
+            breakable = self._awaiting is _PAUSE or before.phase in (Phase.PREPARE, Phase.POLL)
+            if breakable or after.phase is Phase.ENDED:
+                self._guard.interrupt()
+            elif after.wish is Wish.CANCEL:
+                self._shorten()
+        self._watch(before, after, seen)
+
+    def _shorten(self) -> None:
+        """C2: wait for the request in flight only a fraction of what remains of the grace."""
+        patience = self.pacing.patience(self.live.state.phase, self.live.state.wish)
+        if patience is not None:
+            self.loop.call_later(patience, self._cut, self._awaiting)
+
+    def _cut(self, awaited: object) -> None:
+        if self._awaiting is awaited:
+            self._guard.interrupt()
+
+    def _watch(self, before: State, after: State, seen: Seen) -> None:
+        """Keep the clock of `unreachable`: one timer a sale, moved when it rings."""
+        anew = _clock(before, after, seen, timed=self.live.options.timeout is not None)
+        if anew is False:
+            self._good_at = None
+        elif anew or self._good_at is None:
+            self._good_at = self.loop.time()
+            if self._alarm is None:
+                after_seconds = self.services.timeouts.unreachable
+                self._alarm = self.loop.call_later(after_seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._good_at is None:
+            return
+        left = self._good_at + self.services.timeouts.unreachable - self.loop.time()
+        if left > 0:
+            self._alarm = self.loop.call_later(left, self._ring)
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """`unreachable`: release the caller. The run goes on unless it can be left (C3)."""
+        self._good_at = None
+        self.feed(Seen.UNREACHABLE)
+        if self.live.state.phase is not Phase.ENDED:
+            last = REPLAYS_LAST * self.services.timeouts.unreachable
+            self.loop.call_later(last, self.feed, Seen.REPLAYS_OVER)
+            if not self.reported.done():
+                report(self.live, Outcome.UNKNOWN)
+                self._release()
+
+    # The task ----------
+
+    async def _run(self) -> None:
+        try:
+            while not await self._has_ended():
+                await self._advance()
+        except Exception as error:
+            logger.exception("the instruction's task failed")
+            self.live.failure = error
+            self.feed(Seen.ABORT)
+        self._finish()
+        if self._guard.canceled_externally:
+            raise asyncio.CancelledError
+
+    async def _has_ended(self) -> bool:
+        """Whether it has, and that is durable (J4)."""
+        if self.live.state.phase is not Phase.ENDED:
+            return False
+        if not await self._entry.close(self.live.state):
+            self.feed(Seen.NOT_DURABLE)
+        return self._phase() is Phase.ENDED
+
+    def _phase(self) -> Phase:
+        return self.live.state.phase
+
+    async def _advance(self) -> None:
+        """Make the state durable, then do what its phase says, once."""
+        state = self.live.state
+        if state.phase is Phase.PREPARE:
+            await self._prepare()
+            return
+        if await self._entry.make_durable(state):
+            return  # the state may have changed meanwhile
+        if state.phase is Phase.CANCEL:
+            self._announce_cancellation()
+        seen, delay = await self._attempt.make(state)
+        if seen is not None:
+            self.feed(seen)
+            if self._attempt.exhausted and self.live.state.wish is Wish.KEEP:
+                self.give_up()
+        if delay > 0 and self._phase() is not Phase.ENDED:
+            await self.interruptible(asyncio.sleep(delay), _PAUSE)
+
+    async def _prepare(self) -> None:
+        """Get a token, without which nothing can leave, and make the intent durable."""
+        try:
+            await self.interruptible(self.services.transport.token_provider.get())
+            if self._phase() is Phase.PREPARE:
+                self.feed(await self._entry.begin())
+        except (PayrocError, TimeoutError) as error:
+            self.live.failure = error
+            self.feed(Seen.HOPELESS)
+
+    async def interruptible(
+        self, awaitable: Awaitable[T], what: object = None, *, patience: float | None = None
+    ) -> T | None:
+        """Await what a change of the state, or the end of patience, may interrupt: then None."""
+        awaited = self._awaiting = what or object()
+        timer = None if patience is None else self.loop.call_later(patience, self._cut, awaited)
+        try:
+            return await awaitable
+        except asyncio.CancelledError:
+            # What follows from a cancellation, as a wish does, must not interrupt the next await.
+            self._awaiting = None
+            if not self._guard.settle():
+                raise
+            return None
+        finally:
+            self._awaiting = None
+            if timer is not None:
+                timer.cancel()
+            self._guard.settle()
+
+    # Small things ----------
+
+    def _announce_cancellation(self) -> None:
+        if not self._cancel_announced:
+            self._cancel_announced = True
+            logger.info("canceling at the gateway: %s", self.live.cancel_reason)
+            self.live.emit(CancelRequested, reason=self.live.cancel_reason)
+
+    # The end ----------
+
+    def _finish(self) -> None:
+        """Report the outcome, and release the device before the caller goes on."""
+        for timer in filter(None, (self._timer, self._alarm)):
+            timer.cancel()
+        report(self.live, self.live.state.outcome)
+        self.on_end(self)
+        self._release()
+
+    def _release(self) -> None:
+        if not self.reported.done():
+            self.reported.set_result(None)
+        if self.live.acceptance is not None and not self.live.acceptance.done():
+            self.live.acceptance.set_result(None)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """The task has ended, perhaps before its first step, or killed."""
+        self._guard.release()
+        self.live.identity.task = None
+        if self.live.resource is None and (
+            self.live.error is None or self.live.state.phase is not Phase.ENDED
+        ):
+            self.live.failure = SessionClosedError("the instruction's task was ended early")
+            self.feed(Seen.ABORT)
+            self._entry.defer_release()
+            self._finish()
+        del self._attempt, self._entry  # or only the garbage collector would free all of this

@@ -1,0 +1,384 @@
+"""How a session writes its journal, and what it does while the journal can't be written.
+
+Before anything is sent a failing journal stops the sale. Afterwards it stops nothing: the sale goes
+on, an error is logged, and the write is deferred until it succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from payroc_async.codec import order_id_in
+from payroc_async.config import RetryPolicy, Timeouts
+from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.logs import get_logger
+from payroc_async.shared_timeout import SharedTimeout
+
+from .entries import UNFINISHED, Entry, EntryKind, EntryState, Intent, Journal
+
+__all__ = ["NO_ENTRY", "EntryWriter", "JournalWriter", "NullEntry", "NullWriter"]
+
+logger = get_logger(__name__)
+
+_DEFINITE = (LeaseLost, ConfigurationError)
+"""What a journal raises when a write had no effect and never will."""
+
+
+class JournalWriter:
+    """A session's use of its journal.
+
+    Args:
+        journal: The journal; opened and closed here.
+        gateway: The API's base URL: what others have begun elsewhere is not this session's.
+        timeouts: ``timeouts.journal`` bounds each write.
+        retries: ``retries.idempotency_window`` bounds how old a key may be.
+    """
+
+    journaled = True
+
+    def __init__(
+        self, journal: Journal, gateway: str, timeouts: Timeouts, retries: RetryPolicy
+    ) -> None:
+        self._journal = journal
+        self._gateway = gateway
+        self._limit = SharedTimeout(timeouts.journal)
+        # A journal that does not answer must not use up the grace of a cancellation.
+        self._short_limit = SharedTimeout(min(timeouts.journal, timeouts.cancel_grace / 4))
+        self.window = retries.idempotency_window
+        self._deferred: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._withdrawing: set[str] = set()  # keys whose withdrawal is deferred
+        self._flushing: dict[str, asyncio.Future[None]] = {}  # deferred writes in flight, by key
+        self.on_failure: Callable[[str], object] | None = None
+        """Called with the text of each logged error."""
+
+    async def open(self) -> None:
+        """Open the journal."""
+        # The timers of an earlier loop would never ring.
+        self._limit = SharedTimeout(self._limit.seconds)
+        self._short_limit = SharedTimeout(self._short_limit.seconds)
+        await self._journal.open()
+
+    async def close(self) -> None:
+        """Try the deferred writes once more, and close the journal."""
+        try:
+            await self.flush()
+        except JournalError as error:
+            self._failed(f"the journal is closed with deferred writes that failed: {error}")
+        finally:
+            await self._journal.aclose()
+
+    async def begin(
+        self, kind: EntryKind, serial_number: str, body: bytes, idempotency_key: str
+    ) -> EntryWriter:
+        """The entry of an instruction that is about to be submitted (J1). May be repeated.
+
+        Raises:
+            JournalError: The intent could not be committed: do not submit. LeaseLost if another
+                process runs the instruction.
+            ConfigurationError: The key can't be used for this request.
+        """
+        intent = Intent(
+            idempotency_key=idempotency_key,
+            kind=kind,
+            gateway=self._gateway,
+            serial_number=serial_number,
+            body=body,
+        )
+        if underway := self._flushing.get(idempotency_key):
+            await asyncio.wait((underway,))  # or a withdrawal would overtake this intent
+        withdrawal = None
+        if idempotency_key in self._withdrawing:  # the instruction is wanted again
+            withdrawal = self._deferred.get(idempotency_key)
+            self._drop_deferred(idempotency_key)
+        try:
+            if self._deferred:
+                await self.flush()
+            entry = await self._enter(intent)
+        except BaseException:
+            if withdrawal is not None:  # nothing was entered anew: the old intent goes all the same
+                self._deferred[idempotency_key] = withdrawal
+                self._withdrawing.add(idempotency_key)
+            raise
+        return EntryWriter(self, entry)
+
+    async def _enter(self, intent: Intent) -> Entry:
+        try:
+            with self._limit:
+                return await self._journal.begin(intent, window=self.window)
+        except _DEFINITE:
+            raise
+        except TimeoutError as error:
+            self._defer_withdrawal(intent)
+            raise self._too_slow() from error
+        except BaseException as error:
+            if getattr(error, "may_be_written", True):
+                self._defer_withdrawal(intent)
+            raise
+
+    async def is_withdrawn(self, idempotency_key: str) -> bool:
+        """Whether no intent can be left of a ``begin`` that failed; the withdrawal is tried now."""
+        if idempotency_key in self._withdrawing:
+            try:
+                await self.flush()
+            except JournalError:
+                return False
+        return idempotency_key not in self._withdrawing
+
+    async def adopt(self, kind: EntryKind, instruction_id: str) -> EntryWriter | NullEntry:
+        """The entry of an instruction that is resumed by its id, if there is one.
+
+        Raises:
+            LeaseLost: Another process runs the instruction.
+        """
+        try:
+            with self._limit:
+                entry = await self._journal.adopt(kind, self._gateway, instruction_id)
+        except LeaseLost:
+            raise
+        except (JournalError, TimeoutError) as error:
+            logger.error("the journal could not be read, %s goes on: %s", instruction_id, error)
+            return NO_ENTRY
+        return NO_ENTRY if entry is None else EntryWriter(self, entry)
+
+    async def claim(self) -> list[Entry]:
+        """Every unfinished entry whose owner is dead, now this session's.
+
+        Raises:
+            JournalError: The journal could not be read; nothing stays claimed.
+        """
+        await self.flush()
+        claimed: list[Entry] = []
+        try:
+            while batch := await self._journal.claim(self._gateway):
+                claimed += batch
+        except BaseException:
+            for entry in claimed:
+                EntryWriter(self, entry).defer_release()
+            raise
+        return claimed
+
+    async def unfinished(self) -> list[Entry]:
+        """The unfinished entries of this gateway."""
+        return await self._journal.entries(states=UNFINISHED, gateway=self._gateway)
+
+    async def all(self) -> list[Entry]:
+        """Every entry of this gateway."""
+        return await self._journal.entries(gateway=self._gateway)
+
+    async def flush(self) -> None:
+        """Try the deferred writes again.
+
+        Raises:
+            JournalError: One of them failed again.
+        """
+        for key, write in list(self._deferred.items()):
+            if key in self._flushing or self._deferred.get(key) is not write:
+                continue
+            underway = self._flushing[key] = asyncio.get_running_loop().create_future()
+            try:
+                with self._limit:
+                    await write()
+            except _DEFINITE as error:
+                fields = {"idempotency_key": key}
+                logger.warning("a deferred write is dropped: %s", error, extra=fields)
+            except TimeoutError as error:
+                raise self._too_slow() from error
+            except JournalError:
+                raise
+            except Exception as error:
+                raise JournalError(f"the journal failed: {error!r}") from error
+            finally:
+                del self._flushing[key]
+                underway.set_result(None)
+            if self._deferred.get(key) is write:
+                self._drop_deferred(key)
+
+    async def write(
+        self,
+        entry: Entry,
+        state: EntryState,
+        instruction_id: str | None,
+        resource_id: str | None = None,
+        *,
+        release: bool = False,
+    ) -> bool:
+        """Write an entry; False if that failed, in which case the write is deferred.
+
+        Raises:
+            LeaseLost: Another process has taken the instruction over.
+        """
+        patience = self._short_limit if state is EntryState.CANCELING else self._limit
+        try:
+            with patience:
+                await self._journal.write(
+                    entry,
+                    state,
+                    instruction_id=instruction_id,
+                    resource_id=resource_id,
+                    release=release,
+                )
+        except LeaseLost:
+            self._drop_deferred(entry.idempotency_key)
+            raise
+        except Exception as error:  # whatever a journal of the caller's own may raise
+            self.defer(entry, state, instruction_id, resource_id, release=release)
+            reason = str(error) or f"no answer in {patience.seconds:g} s"
+            self._failed(
+                f"the journal could not record that the {entry.kind} instruction {instruction_id} "
+                f"on device {entry.serial_number} is {state.value}; the sale goes on: {reason}",
+                serial_number=entry.serial_number,
+                idempotency_key=entry.idempotency_key,
+                instruction_id=instruction_id,
+                order_id=order_id_in(entry.body),
+            )
+            return False
+        if self._deferred:
+            self._drop_deferred(entry.idempotency_key)
+        return True
+
+    def defer(
+        self,
+        entry: Entry,
+        state: EntryState,
+        instruction_id: str | None,
+        resource_id: str | None = None,
+        *,
+        release: bool,
+    ) -> None:
+        """Write with the next intent that is begun, or when the session closes."""
+        self._deferred[entry.idempotency_key] = partial(
+            self._journal.write,
+            entry,
+            state,
+            instruction_id=instruction_id,
+            resource_id=resource_id,
+            release=release,
+        )
+
+    def _defer_withdrawal(self, intent: Intent) -> None:
+        """The intent may be on disk all the same: recovery must not find and submit it."""
+
+        async def withdraw() -> None:
+            known = await self._journal.get(intent.idempotency_key)
+            if known is not None and not known.unfinished:
+                return  # withdrawn by an attempt whose answer was lost
+            entry = await self._journal.begin(intent, window=self.window)
+            if entry.fence == 1:
+                await self._journal.write(entry, EntryState.CANCELED)
+            else:  # an earlier call may have submitted it
+                await self._journal.write(entry, EntryState.CANCELING, release=True)
+
+        self._deferred[intent.idempotency_key] = withdraw
+        self._withdrawing.add(intent.idempotency_key)
+
+    def _drop_deferred(self, key: str) -> None:
+        self._deferred.pop(key, None)
+        self._withdrawing.discard(key)
+
+    def _failed(self, text: str, **fields: str | None) -> None:
+        logger.error("%s", text, extra=fields)
+        if self.on_failure is not None:
+            self.on_failure(text)
+
+    def _too_slow(self) -> JournalError:
+        return JournalError(f"the journal did not answer in {self._limit.seconds:g} s")
+
+
+class EntryWriter:
+    """Writes one instruction's entry in the journal. Each write may be repeated.
+
+    Args:
+        writer: The session's.
+        entry: The entry as this session took it.
+    """
+
+    def __init__(self, writer: JournalWriter, entry: Entry) -> None:
+        self._writer = writer
+        self.entry = entry
+        self.state = entry.state  # as written last, or deferred
+        self._instruction_id = entry.instruction_id
+        self.instruction_id = entry.instruction_id
+        self.serial_number = entry.serial_number
+        self.idempotency_key = entry.idempotency_key
+        self.inherited = entry.fence > 1
+
+    def write(
+        self,
+        state: EntryState,
+        instruction_id: str | None = None,
+        *,
+        resource_id: str | None = None,
+        release: bool = False,
+    ) -> Awaitable[bool]:
+        """Write how far the instruction has come; False if the write is deferred.
+
+        Raises:
+            LeaseLost: Another process has taken the instruction over.
+        """
+        self.state = state
+        self._instruction_id = instruction_id or self._instruction_id
+        # No coroutine of its own around the writer's: thousands of these are in flight.
+        return self._writer.write(
+            self.entry, state, self._instruction_id, resource_id, release=release
+        )
+
+    def release(self) -> Awaitable[bool]:
+        """Let another process claim the entry as it is."""
+        return self.write(self.state, release=True)
+
+    def defer_release(self) -> None:
+        """Release the entry where there is no time to wait for that."""
+        self._writer.defer(self.entry, self.state, self._instruction_id, release=True)
+
+    def log_fields(self) -> dict[str, str | None]:
+        """What names the instruction in a log record."""
+        return {
+            "serial_number": self.serial_number,
+            "idempotency_key": self.idempotency_key,
+            "instruction_id": self._instruction_id,
+            "order_id": order_id_in(self.entry.body),
+        }
+
+
+class NullEntry:
+    """The entry of an instruction that no journal keeps."""
+
+    state = EntryState.INTENT
+    instruction_id = serial_number = idempotency_key = None
+    inherited = False
+
+    async def write(self, *_: object, **__: object) -> bool:
+        """Nothing has to be written, so that it always is."""
+        return True
+
+    def defer_release(self) -> None:
+        """Nobody else can claim it."""
+
+
+NO_ENTRY = NullEntry()
+
+
+class NullWriter:
+    """How a session without a journal writes: not at all."""
+
+    journaled = False
+
+    async def open(self) -> None:
+        """Nothing has to be opened."""
+
+    async def close(self) -> None:
+        """Nothing has to be closed."""
+
+    async def begin(self, *_: object) -> NullEntry:
+        """No entry."""
+        return NO_ENTRY
+
+    async def adopt(self, *_: object) -> NullEntry:
+        """No entry."""
+        return NO_ENTRY
+
+    async def is_withdrawn(self, _: str) -> bool:
+        """Nothing was written."""
+        return True

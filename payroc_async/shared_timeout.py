@@ -1,0 +1,66 @@
+"""One timeout for any number of waits, with one timer for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+
+__all__ = ["SharedTimeout"]
+
+
+class SharedTimeout:
+    """One limit for any number of waits, with one timer for all: ``with limit: await …``.
+
+    As ``asyncio.timeout``, which makes a timer for each wait; here a crowd of them begins and ends
+    at any time. A task waits with it for one thing at a time. All of them belong to one loop.
+
+    Args:
+        seconds: How long a wait may take.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        # The oldest first: they all have the same time.
+        self._waits: dict[asyncio.Task[Any], tuple[float, int]] = {}
+        self._expired: dict[asyncio.Task[Any], int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        deadline = loop.time() + self.seconds
+        self._waits[task] = (deadline, task.cancelling())
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._look)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._waits.pop(task, None) is not None:
+            return
+        # More cancellations than there were and than this one: somebody else wants it cancelled.
+        alone = task.uncancel() <= self._expired.pop(task)
+        if alone and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _look(self) -> None:
+        self._timer = None
+        while self._waits:
+            task, (deadline, cancelling) = next(iter(self._waits.items()))
+            loop = task.get_loop()
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look)
+                return
+            del self._waits[task]
+            self._expired[task] = cancelling
+            task.cancel()

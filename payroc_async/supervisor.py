@@ -1,0 +1,210 @@
+"""Which instructions a session runs: one a device, each until the gateway shows an end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+from uuid import UUID
+
+from . import models
+from .cancellation import wait_all
+from .codec import encode
+from .errors import ConfigurationError, DeviceBusyError, OutcomeUnknownError
+from .instructions.handle import InstructionHandle
+from .instructions.identity import Identity
+from .instructions.lifecycle import Outcome, State, begin, resume, take_over
+from .instructions.live import LiveInstruction, OnEvent, Options, Services
+from .instructions.runner import InstructionRunner
+from .journal.writer import EntryWriter
+from .kinds import KINDS, Kind
+from .logs import get_logger
+from .protocol import check_identifier
+from .resources import check_request, given_or_new_key
+from .telemetry import Telemetry
+
+__all__ = ["Supervisor", "check_on_event"]
+
+logger = get_logger(__name__)
+
+InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+ResourceT = TypeVar("ResourceT")
+
+
+class Supervisor:
+    """Owns the runners of a session.
+
+    Args:
+        services: What all instructions share.
+        telemetry: What measures them, if anything does.
+    """
+
+    def __init__(self, services: Services, telemetry: Telemetry | None) -> None:
+        self._services = services
+        self._telemetry = telemetry
+        self._runners: set[InstructionRunner[Any, Any]] = set()
+        self._by_device: dict[str, set[InstructionRunner[Any, Any]]] = {}
+        self._on_end = self._ended  # one method object for all
+        self.unresolved: list[OutcomeUnknownError] = []
+        """C7: what ended as unknown while no caller waited."""
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    def begin(
+        self,
+        kind: Kind[InstructionT, ResourceT],
+        serial_number: str,
+        request: object,
+        idempotency_key: str | UUID | None,
+        options: Options,
+    ) -> InstructionHandle[InstructionT, ResourceT]:
+        """A handle on an instruction that is about to be submitted.
+
+        One that already runs under the same key is joined.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+            DeviceBusyError: Another instruction runs on that device.
+        """
+        check_identifier("serial_number", serial_number)
+        check_request(kind, request)
+        _check_options(options)
+        key = given_or_new_key(idempotency_key)
+        body = encode(request)
+        for runner in self._by_device.get(serial_number, ()):
+            if runner.live.identity.idempotency_key == key and runner.live.kind is kind:
+                return self._join(runner, body, options)
+            raise DeviceBusyError(serial_number)
+        identity = Identity(kind.noun, serial_number, key, request=request, body=body)
+        state = begin(
+            journaled=self._services.writer.journaled,
+            detachable=options.on_cancel == "detach",
+            key_is_callers=idempotency_key is not None,
+        )
+        return self._start(kind, identity, state, options)
+
+    def resume(
+        self, kind: Kind[InstructionT, ResourceT], instruction_id: str, options: Options
+    ) -> InstructionHandle[InstructionT, ResourceT]:
+        """A handle on an instruction whose id is known. One that already runs is joined."""
+        check_identifier("instruction_id", instruction_id)
+        _check_options(options)
+        for runner in self._runners:
+            # A second runner would send status requests beside the first one's (P2).
+            if runner.live.kind is kind and runner.live.identity.instruction_id == instruction_id:
+                return self._join(runner, b"", options)
+        state = resume(
+            journaled=self._services.writer.journaled, detachable=options.on_cancel == "detach"
+        )
+        identity = Identity(kind.noun, instruction_id=instruction_id)
+        return self._start(kind, identity, state, options)
+
+    def take_over(
+        self, entry: EntryWriter, *, cancel: bool, on_event: OnEvent | None
+    ) -> InstructionHandle[Any, Any]:
+        """A handle on an instruction that a dead process has left, to finish or to cancel it."""
+        found = entry.entry
+        kind = KINDS[found.kind]
+        known = found.instruction_id is not None
+        # Whether it may be submitted again was decided by the recovery that found it (J5).
+        state = take_over(known=known, cancel=cancel, stale=False, expired=False)
+        assert state is not None
+        identity = Identity(
+            kind.noun,
+            found.serial_number,
+            found.idempotency_key,
+            found.instruction_id,
+            body=found.body or b"",
+        )
+        options = Options(on_cancel="cancel" if cancel else "detach", on_event=on_event)
+        return self._start(kind, identity, state, options, entry)
+
+    def _start(
+        self,
+        kind: Kind[InstructionT, ResourceT],
+        identity: Identity,
+        state: State,
+        options: Options,
+        entry: EntryWriter | None = None,
+    ) -> InstructionHandle[InstructionT, ResourceT]:
+        live = LiveInstruction(kind, identity, state, self._services, options)
+        runner = InstructionRunner(live, entry)
+        runner.on_end = self._on_end
+        if identity.serial_number is not None:
+            self._by_device.setdefault(identity.serial_number, set()).add(runner)
+        self._runners.add(runner)
+        if self._telemetry is None:
+            runner.start()
+        else:
+            self._telemetry.start(runner)
+        return InstructionHandle(runner)
+
+    def _join(
+        self, runner: InstructionRunner[InstructionT, ResourceT], body: bytes, options: Options
+    ) -> InstructionHandle[InstructionT, ResourceT]:
+        if body and runner.live.identity.body and body != runner.live.identity.body:
+            raise ConfigurationError(
+                "idempotency_key", "is in use for another request: a new request needs a new key"
+            )
+        if options.on_event is not None:
+            runner.live.listen(options.on_event)
+        runner.join()
+        return InstructionHandle(runner)
+
+    def _ended(self, runner: InstructionRunner[Any, Any]) -> None:
+        """Free the device, and keep an unknown outcome that no caller waits for."""
+        live = runner.live
+        self._runners.discard(runner)
+        serial_number = live.identity.serial_number
+        if serial_number is not None and (others := self._by_device.get(serial_number)):
+            others.discard(runner)
+            if not others:
+                del self._by_device[serial_number]
+        if (
+            live.state.outcome is Outcome.UNKNOWN
+            and runner.waiting <= runner.waiting_canceled
+            and isinstance(live.error, OutcomeUnknownError)
+        ):
+            self.unresolved.append(live.error)
+
+    async def close(self, grace: float) -> None:
+        """Cancel or detach every instruction, and wait for their ends within the grace.
+
+        What has not ended then ends as unknown, is logged and kept in ``unresolved``.
+        """
+        runners = list(self._runners)
+        for runner in runners:
+            runner.cancel_or_detach("close")
+        try:
+            # Also where somebody cancels all tasks of the loop, this one among them.
+            await wait_all([runner.task for runner in runners], grace)
+        finally:
+            await self._abort([runner for runner in runners if not runner.task.done()], grace)
+
+    async def _abort(self, late: list[InstructionRunner[Any, Any]], grace: float) -> None:
+        for runner in late:
+            runner.abort()
+        try:
+            await wait_all([runner.task for runner in late], grace)
+        finally:
+            for runner in late:
+                if not runner.task.done():
+                    runner.kill()
+            await wait_all([runner.task for runner in late], grace)
+
+
+def _check_options(options: Options) -> None:
+    timeout = options.timeout
+    if timeout is not None:
+        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if not (number and math.isfinite(timeout) and timeout > 0):
+            raise ConfigurationError("timeout", "must be a positive number of seconds")
+    if options.on_cancel not in ("cancel", "detach"):
+        raise ConfigurationError("on_cancel", 'must be "cancel" or "detach"')
+    check_on_event(options.on_event)
+
+
+def check_on_event(on_event: object) -> None:
+    """Refuse what can't be called."""
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError("on_event", "must be callable")
