@@ -93,7 +93,8 @@ def taken(payment: Payment) -> Amount:
     """What a payment brings into the till; nothing if it was declined or voided."""
     if not payment.receipt().approved:
         return NOTHING
-    return Amount(payment.transaction_result.authorized_amount or 0, payment.order.currency)
+    result = payment.transaction_result
+    return Amount(result.authorized_amount or 0, result.currency or "USD")
 
 
 def print_receipt(of: Payment | Refund, *, merchants: bool = False) -> None:
@@ -136,13 +137,13 @@ async def sell(
         if payment is not None and payment.outcome in (Outcome.APPROVED, Outcome.DEFERRED):
             return payments
         left = payment.receipt().remaining if payment is not None else None
-        if left is None:
+        if left is None or left.minor_units is None:
             for part in payments:
                 await give_back(session, part, "Not paid in full")
             return []
         order_id = request.order.order_id
         print(f"{left} of {order_id} still to pay: another card")
-        request = order(order_id, Amount(left.minor_units, left.currency))
+        request = order(order_id, Amount(left.minor_units, left.currency or "USD"))
 
 
 async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> None:
@@ -150,18 +151,19 @@ async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> 
 
     The merchant's copy tells that it did, or else has the line for a pen.
     """
-    request = SignatureInstructionRequest(processing_terminal_id=payment.processing_terminal_id)
+    request = SignatureInstructionRequest(processing_terminal_id=TERMINAL)
     try:
         signature = await session.capture_signature(serial_number, request, timeout=120)
     except PayrocError as error:  # the money is not touched by that
         print(f"Not signed on the device: {error}")
     else:
-        print(f"Signed on the device: {signature.content_type}, {len(signature.image)} bytes")
-        payment = await session.payments.adjust(
-            payment.payment_id,
-            SignatureAdjustment(cardholder_signature=signature.signature),
-            operator=OPERATOR,
-        )
+        print(f"Signed on the device: {signature.content_type}")
+        if signature.signature is not None:
+            payment = await session.payments.adjust(
+                payment.payment_id,
+                SignatureAdjustment(cardholder_signature=signature.signature),
+                operator=OPERATOR,
+            )
     print_receipt(payment, merchants=True)
 
 
@@ -181,7 +183,7 @@ async def show_totals(payments: AsyncIterator[Payment]) -> None:
     async for payment in payments:
         receipt = payment.receipt()
         result = "reversed" if receipt.reversed else payment.outcome.value
-        card = f"{payment.card.type} {payment.card.card_number[-4:]}"
+        card = f"{payment.card.type} {receipt.card_number[-4:]}"
         print(f"{payment.order.order_id:<12} {card:<23} {result:<18} {taken(payment)!s:>10}")
         total, count = total + taken(payment), count + 1
     print(f"{count} payments, {total} taken")

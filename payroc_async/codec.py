@@ -1,15 +1,17 @@
 """From JSON to models and back: one cattrs converter, camelCase on the wire by rule.
 
-An answer's required fields must be readable. An optional one that is not is dropped with a warning:
-a payment's outcome must not be lost because of a detail. Most details are read, and warned of, when
+An answer's required fields must be readable: they are what its outcome is read from. An optional
+field that is not, or an item of a list, is dropped with a warning, and nothing else with it: a
+payment's outcome must not be lost because of a detail. Most details are read, and warned of, when
 they are asked for. No error and no log line holds a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -20,21 +22,22 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from . import models
 from .errors import ResponseFormatError
+from .json_text import decode
 from .logs import get_logger
 from .models.enums import OpenEnum
-from .models.page import Page
 from .models.shared import ReadOnDemand
+from .scalars import PADDING, read_bool, read_date, read_datetime, read_float, read_int, read_text
 
 __all__ = [
     "decode",
     "encode",
     "encode_query",
+    "id_in",
     "order_id_in",
     "prepare",
     "structure",
-    "structure_page",
     "unstructure",
-    "whole_number",
+    "warn_once",
 ]
 
 T = TypeVar("T")
@@ -64,7 +67,7 @@ def structure(data: object, cls: type[T]) -> T:
         # Outside of this block, so that no error's context carries them along.
         pass
     try:
-        model: T = _read_model(data, cls, cls.__name__)
+        model: T = _read_model(data, cls, cls.__name__, id_in(data))
         return model
     except _Unreadable as unreadable:
         reason = str(unreadable)
@@ -77,46 +80,6 @@ def prepare(cls: type) -> None:
     converter.get_unstructure_hook(cls)
 
 
-def structure_page(data: object, cls: type[T]) -> Page[T]:
-    """Reads decoded JSON as one page of a search.
-
-    Args:
-        data: What ``decode`` gave.
-        cls: The class of what was searched for.
-
-    Returns:
-        The page, with every item read.
-
-    Raises:
-        ResponseFormatError: There is no list, or an item or the links cannot be read. It names the
-            field, and holds no value. No item is left out, nor the link to more of them: a search
-            that found less than there is misleads.
-    """
-    if isinstance(data, Mapping) and "hasMore" not in data and "has_more" in data:
-        data = {**data, "hasMore": data["has_more"]}  # contract section 7 shows both
-    if isinstance(data, Mapping) and isinstance(data.get("links"), list):
-        data = {**data, "links": [link for link in data["links"] if _leads_somewhere(link)]}
-    page: Page[Any] = structure(data, Page)
-    if isinstance(data, Mapping) and data.get("links") and not page.links:
-        raise ResponseFormatError("Page.links: not readable")
-    return attrs.evolve(page, data=tuple(_page_items(page.data, cls)))
-
-
-def _leads_somewhere(link: object) -> bool:
-    """Whether it is more than the word that there is no such page, as some spell it."""
-    return not isinstance(link, Mapping) or link.get("href") is not None
-
-
-def _page_items(items: Iterable[object], cls: type[T]) -> Iterator[T]:
-    for i, item in enumerate(items):
-        try:
-            yield structure(item, cls)
-            continue
-        except ResponseFormatError as error:
-            reason = f"Page.data[{i}], {error}"
-        raise ResponseFormatError(reason)
-
-
 def unstructure(model: object) -> dict[str, Any]:
     """A model as a JSON object: camelCase, and without what is None or an empty list."""
     json: dict[str, Any] = converter.unstructure(model)
@@ -127,19 +90,6 @@ def encode(model: object) -> bytes:
     """A model as JSON, always the same bytes for the same model."""
     # A copy: orjson's own bytes hold on to the whole buffer that they were written in, 4 KB.
     return bytes(memoryview(orjson.dumps(unstructure(model))))
-
-
-def decode(body: bytes) -> object:
-    """Reads JSON.
-
-    Raises:
-        ResponseFormatError: It is not JSON. Holds nothing of it.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass  # it holds the body
-    raise ResponseFormatError("not JSON")
 
 
 def order_id_in(body: bytes | None) -> str | None:
@@ -157,12 +107,41 @@ def encode_query(filters: object) -> dict[str, str]:
     }
 
 
-def whole_number(value: object) -> int | None:
-    """The whole number that decoded JSON means, as a number or as text; None if it means none."""
-    try:
-        return _read_int(value, int)
-    except (TypeError, ValueError):
-        return None
+# What could not be read.
+
+_IDS = (
+    "paymentId",
+    "refundId",
+    "signatureId",
+    "closedLoopReadId",
+    "paymentInstructionId",
+    "refundInstructionId",
+    "signatureInstructionId",
+    "serialNumber",
+)
+_plain_id = re.compile(r"[\w-]{1,64}", re.ASCII).fullmatch
+
+
+def id_in(data: object) -> str:
+    """The id by which a log line can name an answer; empty where it has none."""
+    if not isinstance(data, Mapping):
+        return ""
+    return next((id_ for id_ in map(data.get, _IDS) if type(id_) is str and _plain_id(id_)), "")
+
+
+@lru_cache(maxsize=4096)
+def warn_once(about: str, what: str) -> None:
+    """Warn of what could not be read, once and not at every retry.
+
+    Args:
+        about: The id of what was read; empty if it has none.
+        what: The field, and what is wrong with it. Holds no value.
+    """
+    logger.warning("not all of %s could be read: %s", about or "an answer", what)
+
+
+def _warn(about: str, unreadable: _Unreadable) -> None:
+    warn_once(about, str(unreadable))
 
 
 def _camel_case(name: str) -> str:
@@ -223,23 +202,32 @@ def _is_detail(field: attrs.Attribute[Any]) -> bool:
     return field.default is not attrs.NOTHING and (attrs.has(wanted) or _is_tuple(wanted))
 
 
-def _detail_reader(field: attrs.Attribute[Any], path: str) -> Callable[[Mapping[str, Any]], Any]:
+def _detail_reader(
+    field: attrs.Attribute[Any], path: str
+) -> Callable[[Mapping[str, Any], str], Any]:
     wanted, key = _without_none(field.type), _camel_case(field.name)
     read = converter.get_structure_hook(wanted)
 
-    def read_detail(details: Mapping[str, Any]) -> Any:
-        value = details[key]
+    def read_detail(details: Mapping[str, Any], about: str) -> Any:
+        value, about = details[key], about or id_in(details)
         try:
-            return read(value, wanted)
+            detail = read(value, wanted)
         except Exception:
-            pass  # it holds values
-        try:
-            return _read_value(value, wanted, path)
-        except _Unreadable as unreadable:
-            logger.warning("an optional field could not be read: %s", unreadable)
-            return field.default
+            detail = _READ_AGAIN  # outside of this block: what was raised holds values
+        if detail is _READ_AGAIN:
+            try:
+                detail = _read_value(value, wanted, path, about)
+            except _Unreadable as unreadable:
+                _warn(about, unreadable)
+                return field.default
+        if isinstance(detail, ReadOnDemand):
+            object.__setattr__(detail, "_about", about)
+        return detail
 
     return read_detail
+
+
+_READ_AGAIN = object()
 
 
 def _is_optional(cls: Any) -> bool:
@@ -273,8 +261,6 @@ def _tuple_reader(cls: Any) -> Hook:
     read = converter.get_structure_hook(item_type)
 
     def hook(value: Any, _: Any) -> Any:
-        if value is None:
-            return ()
         if not isinstance(value, list):
             raise TypeError
         return tuple([read(item, item_type) for item in value])
@@ -287,7 +273,7 @@ def _model_writer(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
         a.name: override(
             rename=_camel_case(a.name),
             omit=a.name == "raw",
-            omit_if_default=a.default in (None, ()),
+            omit_if_default=a.default in (None, (), "") or attrs.has(type(a.default)),
         )
         for a in attrs.fields(cls)
     }
@@ -302,33 +288,15 @@ def _is_open(cls: Any) -> bool:
     return isinstance(cls, TypeVar)  # what a page is of
 
 
-def _read_exactly(*types: type) -> Hook:
-    def hook(value: Any, _: Any) -> Any:
-        if type(value) not in types:  # a bool is an int to isinstance
-            raise TypeError
-        return value
-
-    return hook
-
-
-def _read_int(value: Any, _: Any) -> int:
-    if type(value) is int:
-        return value
-    # Public samples show whole numbers as strings too (contract section 7).
-    if (type(value) is float and value.is_integer()) or (
-        type(value) is str and value.isascii() and value.lstrip("-").isdigit()
-    ):
-        return int(value)
-    raise TypeError
-
-
 @cache
 def _words(cls: type[OpenEnum]) -> dict[str, OpenEnum]:
     return {member.value: member for member in cls}
 
 
 def _read_enum(value: Any, cls: type[OpenEnum]) -> OpenEnum:
-    return _words(cls).get(value) or cls(value)  # Enum's own way is seven times as slow
+    words = _words(cls)  # Enum's own way is seven times as slow
+    # A known word may be padded, as fields of a fixed length are; an unknown one is as it came.
+    return words.get(value) or words.get(value.strip(PADDING)) or cls(value)
 
 
 def _is_closed_loop_options(cls: Any) -> bool:
@@ -357,12 +325,15 @@ def _write_date_time(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-converter.register_structure_hook(str, _read_exactly(str))
-converter.register_structure_hook(bool, _read_exactly(bool))
-converter.register_structure_hook(float, _read_exactly(float, int))
-converter.register_structure_hook(int, _read_int)
-converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
-converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+for scalar, reader in (
+    (str, read_text),
+    (bool, read_bool),
+    (float, read_float),
+    (int, read_int),
+    (date, read_date),
+    (datetime, read_datetime),
+):
+    converter.register_structure_hook(scalar, lambda value, _, read=reader: read(value))
 converter.register_structure_hook(OpenEnum, _read_enum)
 converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
@@ -388,7 +359,7 @@ class _Unreadable(Exception):
     """Which field cannot be read, and in what way."""
 
 
-def _read_model(value: Any, cls: type[Any], path: str) -> Any:
+def _read_model(value: Any, cls: type[Any], path: str, about: str = "") -> Any:
     if not isinstance(value, Mapping):
         raise _Unreadable(f"{path}: not an object")
     read: dict[str, Any] = {}
@@ -399,23 +370,30 @@ def _read_model(value: Any, cls: type[Any], path: str) -> Any:
         elif field.default is attrs.NOTHING:
             if key not in value:
                 raise _Unreadable(f"{path}.{key}: missing")
-            read[field.name] = _read_value(value[key], field.type, f"{path}.{key}")
+            read[field.name] = _read_value(value[key], field.type, f"{path}.{key}", about)
         elif value.get(key) is not None:
             try:
-                read[field.name] = _read_value(value[key], field.type, f"{path}.{key}")
+                read[field.name] = _read_value(value[key], field.type, f"{path}.{key}", about)
             except _Unreadable as unreadable:
-                logger.warning("an optional field could not be read: %s", unreadable)
+                _warn(about, unreadable)
     return cls(**read)
 
 
-def _read_value(value: Any, cls: Any, path: str) -> Any:
+def _read_value(value: Any, cls: Any, path: str, about: str) -> Any:
     cls = _without_none(cls)
     if _is_tuple(cls) and isinstance(value, list):
-        item = get_args(cls)[0]
-        return tuple(_read_value(each, item, f"{path}[{i}]") for i, each in enumerate(value))
+        return tuple(_read_items(value, get_args(cls)[0], path, about))
     if attrs.has(cls):
-        return _read_model(value, cls, path)
+        return _read_model(value, cls, path, about)
     try:
         return converter.structure(value, cls)
     except Exception:
         raise _Unreadable(f"{path}: not readable, found {type(value).__name__}") from None
+
+
+def _read_items(items: list[Any], cls: Any, path: str, about: str) -> Iterator[Any]:
+    for i, item in enumerate(items):
+        try:
+            yield _read_value(item, cls, f"{path}[{i}]", about)
+        except _Unreadable as unreadable:
+            _warn(about, unreadable)

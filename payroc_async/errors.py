@@ -178,9 +178,7 @@ class Problem:
 
 
 _PAYROC_ERROR = re.compile(
-    # The dot before "payroc" or the slashes: "notpayroc.com" and "payroc.com.example" are others.
-    r"\s*https?://(?:[a-z0-9-]+\.)*payroc\.com(?::\d*)?(?:[/?][^#]*)?#\s*\S.*",
-    re.ASCII | re.IGNORECASE,
+    r"(?ai)\s*https?://(?:[a-z0-9-]+\.)*payroc\.com(?::\d*)?(?:[/?][^#]*)?#\s*\S.*"
 ).fullmatch
 
 
@@ -211,18 +209,13 @@ class APIError(PayrocError):
 
     @property
     def own(self) -> bool:
-        """Whether the answer is the gateway's own, and no proxy's.
+        """Whether the gateway gave the answer, and no proxy: its ``type`` is a URL of Payroc's.
 
-        True for a problem document whose ``type`` names an error on a payroc.com host, and whose
-        ``status``, if it has one, is the answer's. HTML, an empty body and any other JSON come from
-        whatever stands between, and prove nothing about the request.
-
-        Source: contract section 8.
+        And its ``status``, if it has one, is the answer's. Source: contract section 8.
         """
-        if _PAYROC_ERROR(self.problem.type or "") is None:
-            return False
-        said, shown = self.problem.status, self.problem.raw.get("status")
-        return said == self.status or (said is None and shown is None)
+        problem, said = self.problem, self.problem.status
+        same = said == self.status or (said is None and problem.raw.get("status") is None)
+        return same and _PAYROC_ERROR(problem.type or "") is not None
 
     def __str__(self) -> str:
         said = str(self.problem)
@@ -250,10 +243,7 @@ class ConflictError(APIError):
 
 
 class IdempotencyKeyInUseError(ConflictError):
-    """The idempotency key was used before, with a different request: 409, or 400 (``status``).
-
-    Known by the problem document's ``type``. Source: contract section 9.
-    """
+    """409 or 400: the idempotency key was used before, with a different request."""
 
 
 class RateLimitedError(APIError):

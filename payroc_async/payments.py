@@ -326,12 +326,12 @@ def whole_of(payment: models.Payment) -> int | None:
     """All of a payment, in its order's currency's smallest unit.
 
     Returns:
-        What was authorized; None where that is given in another currency.
+        What was authorized; None where that is not known, or given in another currency.
     """
     result = payment.transaction_result
     if result.authorized_amount is None:
         return payment.order.amount
-    same = result.currency in (None, payment.order.currency)
+    same = result.currency is None or payment.order.currency in (None, result.currency)
     return result.authorized_amount if same else None
 
 
@@ -342,17 +342,22 @@ def _amount_to_undo(payment: models.Payment, amount: int | None) -> int:
         if isinstance(amount, int) and whole is not None and amount > whole:
             raise ConfigurationError("amount", f"is more than was authorized, {whole}")
         return amount
-    # Asked of the whole object: a list with a summary that can't be read is read as none.
-    if payment.refunds or payment.raw.get("refunds"):
+    if _has_refunds(payment):
         raise ConfigurationError("amount", "is needed: there were refunds of the payment before")
     if whole is None:
-        raise ConfigurationError("amount", "is needed: it was authorized in another currency")
+        why = "it is not known, or in another currency, how much was authorized"
+        raise ConfigurationError("amount", f"is needed: {why}")
     return whole
+
+
+def _has_refunds(payment: models.Payment) -> bool:
+    # Asked of the whole object, too: a summary that can't be read is in no list.
+    return bool(payment.refunds or payment.raw.get("refunds"))
 
 
 def _is_reversible(payment: models.Payment, amount: int | None) -> bool:
     # Of what was refunded in part, all is no longer there to be reversed.
-    whole = not payment.refunds and amount in (None, whole_of(payment))
+    whole = not _has_refunds(payment) and amount in (None, whole_of(payment))
     operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
     return operation in payment.supported_operations
 

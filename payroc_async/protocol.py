@@ -9,36 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from . import models
-from .codec import decode, structure, structure_page, whole_number
-from .errors import (
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    ConflictError,
-    ForbiddenError,
-    IdempotencyKeyInUseError,
-    NotFoundError,
-    Problem,
-    ProblemDetail,
-    RateLimitedError,
-    ResponseFormatError,
-    ServerError,
-)
+from .answers import Answer, decipher_success, decoded
+from .codec import structure
+from .errors import ConfigurationError, ResponseFormatError
 from .kinds import Kind, Resource
-from .models.enums import InstructionStatus
+from .links import link_target
 from .models.page import Page
 from .models.shared import Link, Model
+from .pages import structure_page
+from .scalars import PADDING
 
 __all__ = [
     "Answer",
@@ -84,15 +71,6 @@ class Request(Model):
 
 
 @frozen(eq=False, repr=False)
-class Answer(Model):
-    """An HTTP answer, read whole. Look headers up in lower case."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@frozen(eq=False, repr=False)
 class Token(Model):
     """A Bearer token and its life in seconds; None if the answer gave none that can be read."""
 
@@ -120,6 +98,14 @@ def check_identifier(field_name: str, value: object) -> str:
             field_name, "must not hold spaces, slashes or any other character that changes a path"
         )
     return value
+
+
+def _is_identifier(value: str) -> bool:
+    try:
+        check_identifier("id", value)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def new_idempotency_key() -> str:
@@ -195,94 +181,6 @@ def search_request(resource: Resource[Any], filters: Mapping[str, str]) -> Reque
 
 # Answers ----------
 
-_ERRORS: Mapping[int, type[APIError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: ForbiddenError,
-    404: NotFoundError,
-    409: ConflictError,
-    429: RateLimitedError,
-}
-
-
-def decipher_success(answer: Answer) -> Answer:
-    """The answer, if its status is 2xx.
-
-    Raises:
-        APIError: The subclass for its status.
-        ResponseFormatError: It is a redirect or another status that an API does not answer with.
-    """
-    if 200 <= answer.status < 300:
-        return answer
-    if answer.status < 400:
-        raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
-    problem = _decipher_problem(answer.body)
-    error_type = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIError)
-    # Published under both (contract section 9).
-    if answer.status in (400, 409) and problem.fragment == "idempotency-key-in-use":
-        error_type = IdempotencyKeyInUseError
-    raise error_type(
-        answer.status,
-        problem,
-        retry_after=_retry_after(answer.headers),
-        headers=answer.headers,
-    )
-
-
-def _decipher_problem(body: bytes) -> Problem:
-    """The problem document, as far as there is one: a proxy's HTML makes an empty one."""
-    try:
-        data = decode(body)
-    except ResponseFormatError:
-        return Problem()
-    if not isinstance(data, dict):
-        return Problem()
-
-    def text(source: dict[str, Any], name: str) -> str | None:
-        value = source.get(name)
-        return value if isinstance(value, str) else None
-
-    errors = data.get("errors")
-    return Problem(
-        type=text(data, "type"),
-        title=text(data, "title"),
-        status=whole_number(data.get("status")),
-        detail=text(data, "detail"),
-        instance=text(data, "instance"),
-        errors=tuple(
-            ProblemDetail(text(item, "parameter"), text(item, "detail"), text(item, "message"))
-            for item in (errors if isinstance(errors, list) else ())
-            if isinstance(item, dict)
-        ),
-        raw=data,
-    )
-
-
-def _http_date(value: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value or "")
-        # In UTC, so that a date that UTC has no year for is refused here, not where it is compared.
-        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-    except Exception:
-        return None  # the header may hold anything, and the parser of dates may raise anything
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from either form of ``Retry-After``; None without one that can be read."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        until = _http_date(value)
-        if until is None:
-            return None
-        # Against the answer's own date: the two clocks may disagree, one clock does not.
-        now = _http_date(headers.get("date")) or datetime.now(UTC)
-        seconds = (until - now).total_seconds()
-    return max(0.0, seconds) if isfinite(seconds) else None
-
 
 def decipher_token(answer: Answer) -> Token:
     """The token of an answer to authorize.
@@ -293,7 +191,7 @@ def decipher_token(answer: Answer) -> Token:
         APIError: The identity service refused.
         ResponseFormatError: The answer holds no token.
     """
-    data = decode(decipher_success(answer).body)
+    data = decoded(decipher_success(answer))
     value = data.get("access_token") if isinstance(data, dict) else None
     # What is not printable ASCII without spaces can't stand in a header.
     if not isinstance(data, dict) or not isinstance(value, str) or not _HEADER_SAFE(value):
@@ -313,6 +211,10 @@ def decipher_instruction(
 ) -> InstructionT:
     """The instruction that an answer shows.
 
+    Its id is all that it needs, in its field or in a link to itself. Where the status is missing or
+    can't be read, it is an empty word, which is no end of an instruction. A completed one may lack
+    a link that can be followed: see ``follow_link``.
+
     Args:
         kind: The kind of instruction that was asked for.
         answer: The gateway's answer.
@@ -320,25 +222,41 @@ def decipher_instruction(
 
     Raises:
         APIError: The gateway answered with an error.
-        ResponseFormatError: The answer is no instruction, is another one than was asked for, or is
-            completed without a link that can be followed.
+        ResponseFormatError: The answer is no instruction, or is another one than was asked for.
     """
-    instruction = structure(decode(decipher_success(answer).body), kind.instruction_type())
-    try:
-        check_identifier("instruction id", instruction.instruction_id)
-    except ConfigurationError as error:
-        raise ResponseFormatError(str(error)) from None
+    instruction = _instruction_in(kind, decoded(decipher_success(answer)))
+    if not _is_identifier(instruction.instruction_id):
+        raise ResponseFormatError("the instruction's id can't stand in a path")
     if instruction_id is not None and instruction.instruction_id != instruction_id:
         raise ResponseFormatError("the answer shows another instruction than was asked for")
-    if instruction.status == InstructionStatus.COMPLETED:
-        follow_link(kind, instruction.link)
     return instruction
+
+
+def _instruction_in(kind: Kind[InstructionT, Any], data: object) -> InstructionT:
+    try:
+        return structure(data, kind.instruction_type())
+    except ResponseFormatError as error:
+        unreadable = error
+    link = data.get("link") if isinstance(data, dict) else None
+    href = link.get("href") if isinstance(link, dict) else None
+    instruction_id = _id_at(href, kind.collection) if isinstance(href, str) else None
+    if instruction_id is None or not isinstance(data, dict):
+        raise unreadable
+    named = {**data, f"{kind.noun}InstructionId": instruction_id}
+    return evolve(structure(named, kind.instruction_type()), raw=data)
+
+
+def _id_at(href: str, collection: str) -> str | None:
+    """The id of the collection's item that a link leads to; None if it leads elsewhere."""
+    *_, version, found, id_ = ("", "", "", *link_target(href).path)
+    id_ = id_.strip()
+    return id_ if (version, found) == ("v1", collection) and _is_identifier(id_) else None
 
 
 def find_instruction_id(kind: Kind[Any, Any], answer: Answer) -> str | None:
     """The id of the instruction that any answer to a submission holds, whatever its status."""
     try:
-        data = decode(answer.body)
+        data = decoded(answer)
         value = data.get(f"{kind.noun}InstructionId") if isinstance(data, dict) else None
         return check_identifier("instruction id", value) if value else None
     except (ResponseFormatError, ConfigurationError):
@@ -348,8 +266,8 @@ def find_instruction_id(kind: Kind[Any, Any], answer: Answer) -> str | None:
 def follow_link(kind: Kind[Any, Any], link: Link | None) -> Request:
     """The GET of what a completed instruction links to.
 
-    A link is followed by its path alone, on the configured API's host: links name the production
-    host in every environment. The path says what a link leads to, ``rel`` does not.
+    A link is followed by its path alone, on the configured API's host: see ``links``. The path says
+    what a link leads to, ``rel`` does not.
 
     Source: contract sections 3 and 9.
 
@@ -358,19 +276,10 @@ def follow_link(kind: Kind[Any, Any], link: Link | None) -> Request:
     """
     if link is None:
         raise ResponseFormatError(f"the completed instruction has no link to its {kind.noun}")
-    try:
-        path = urlsplit(link.href).path
-    except ValueError:
-        path = ""
-    head, _, resource_id = path.rpartition("/")
-    if (link.method or "GET").upper() != "GET" or not head.endswith(f"/v1/{kind.resources}"):
+    resource_id = _id_at(link.href, kind.resources)
+    if resource_id is None or (link.method.strip() or "GET").upper() != "GET":
         raise ResponseFormatError(f"the completed instruction's link leads to no {kind.noun}")
-    try:
-        return resource_request(kind, check_identifier("link", resource_id))
-    except ConfigurationError:
-        raise ResponseFormatError(
-            f"the completed instruction's link leads to no {kind.noun}"
-        ) from None
+    return resource_request(kind, resource_id)
 
 
 def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Request) -> ResourceT:
@@ -380,8 +289,14 @@ def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Re
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no payment, or is another one than was asked for.
     """
-    found = structure(decode(decipher_success(answer).body), resource.resource_type())
+    found = structure(decoded(decipher_success(answer)), resource.resource_type())
     shown = resource.resource_id(found)
+    if shown is None and found == resource.resource_type()():
+        # Nothing in it has to be there, but something must be: a proxy's JSON is none.
+        raise ResponseFormatError(f"the answer shows no {resource.noun}")
+    result = found.transaction_result if isinstance(found, models.Payment | models.Refund) else None
+    if result is not None and not result.response_code.strip(PADDING):
+        raise ResponseFormatError(f"the {resource.noun}'s responseCode is empty")
     # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it.
     asked = request.path.split("/")[2]
     if shown is not None and _segment(shown) != asked:
@@ -396,7 +311,7 @@ def decipher_page(resource: Resource[ResourceT], answer: Answer) -> Page[Resourc
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no such page.
     """
-    return structure_page(decode(decipher_success(answer).body), resource.resource_type())
+    return structure_page(decoded(decipher_success(answer)), resource.resource_type())
 
 
 def next_page_request(resource: Resource[Any], page: Page[Any]) -> Request | None:
@@ -427,12 +342,7 @@ def _page_request(resource: Resource[Any], link: Link | None) -> Request | None:
     """Like every link, one to a page is followed by its path, and here its query, alone."""
     if link is None:
         return None
-    try:
-        target = urlsplit(link.href)
-    except ValueError:
-        target = urlsplit("")
-    following = Request("GET", f"/{resource.resources}?{target.query}")
-    is_search = target.path.endswith(f"/v1/{resource.resources}") and target.query
-    if not is_search or not _HEADER_SAFE(following.path):
+    target = link_target(link.href, resource.resources)
+    if target.path[-2:] != ("v1", resource.resources) or not target.query:
         raise ResponseFormatError("the link to another page does not lead to one")
-    return following
+    return Request("GET", f"/{resource.resources}?{target.query}")

@@ -17,13 +17,22 @@ from attrs import frozen
 from . import models
 from .cancellation import wait_all
 from .codec import decode, structure
-from .errors import JournalError, LeaseLost, OutcomeUnknownError, PayrocError
+from .errors import (
+    JournalError,
+    LeaseLost,
+    OutcomeUnknownError,
+    PayrocError,
+    ResponseFormatError,
+)
 from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
 from .journal.writer import EntryWriter, JournalWriter
+from .kinds import PAYMENT
 from .logs import get_logger
 from .models.shared import Model
 from .payments import Payments
+from .resources import pages_of
+from .scalars import PADDING
 
 __all__ = ["OnFound", "Recovered", "Recovery", "RecoveryAction"]
 
@@ -167,13 +176,16 @@ class Recovery:
         """End an intent that is old: the payment is looked for before anything is sent again."""
         found = await self._search(entry) if entry.kind == "payment" else []
         shared = self._may_be_anothers(entry, found)
-        if len(found) == 1 and not shared:
+        unclear = any(map(_is_unclear, found))
+        if len(found) == 1 and not shared and not unclear:
             await record.write(EntryState.COMPLETED, resource_id=found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
         reason = "no payment is found, and the customer may have left"
         if found:
             ids = ", ".join(payment.payment_id for payment in found)
             others = "another sale of unknown outcome" if shared else "several payments"
+            if unclear and not shared and len(found) == 1:
+                others = "one whose amount or outcome can't be read"
             reason = f"which payment is its own can't be told, for {others} may be: {ids}"
         if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
@@ -212,17 +224,22 @@ class Recovery:
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
     async def _search(self, entry: Entry) -> list[models.Payment]:
-        """The payments that may have come of it: of its order, and of no entry that has ended."""
+        """The payments that may have come of it: of its order, and of no entry that has ended.
+
+        Raises:
+            ResponseFormatError: A payment is there that can't be read: it may be the one.
+        """
         wanted = _Order.of(entry)
-        found = [
-            payment
-            async for payment in self._payments.search(
-                processing_terminal_id=wanted.processing_terminal_id,
-                order_id=wanted.order_id,
-                date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
-            )
-            if wanted.fits(payment)
-        ]
+        filters = models.PaymentFilters(
+            processing_terminal_id=wanted.processing_terminal_id,
+            order_id=wanted.order_id,
+            date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
+        )
+        found: list[models.Payment] = []
+        async for page in pages_of(self._payments, PAYMENT, filters):
+            if page.skipped:
+                raise ResponseFormatError("the search found a payment without an id")
+            found += [payment for payment in page.data if wanted.fits(payment)]
         if not found:
             return []
         # Only now: the order may have been sold anew while the search was answered.
@@ -263,10 +280,16 @@ def _is_stale(entry: Entry) -> bool:
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
 
 
-def _bare(order: models.Order | models.RetrievedOrder) -> int:
+def _is_unclear(payment: models.Payment) -> bool:
+    """Whether an answer does not say what a payment is known by, or its outcome."""
+    code = payment.transaction_result.response_code
+    return None in (payment.order.amount, payment.order.currency) or not code.strip(PADDING)
+
+
+def _bare(order: models.Order | models.RetrievedOrder) -> int | None:
     """An order's amount without what the cardholder or the gateway may add to it."""
     parts = order.breakdown
-    if parts is None:
+    if parts is None or order.amount is None:
         return order.amount
     fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
     added = sum(fee.amount or 0 for fee in fees if fee is not None)
@@ -280,7 +303,7 @@ class _Order(Model):
     processing_terminal_id: str
     order_id: str
     amount: int
-    bare: int
+    bare: int | None
     currency: str
     date_time: datetime | None
 
@@ -290,10 +313,10 @@ class _Order(Model):
         return self.processing_terminal_id, self.order_id
 
     def fits(self, payment: models.Payment) -> bool:
-        """Whether a payment that goes by its name may be its own."""
+        """Whether a payment that goes by its name may be its own. One that does not say may be."""
         order = payment.order
-        same = self.amount == order.amount or self.bare == _bare(order)
-        return same and self.currency == order.currency
+        same = order.amount in (None, self.amount) or self.bare == _bare(order)
+        return same and order.currency in (None, self.currency)
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:

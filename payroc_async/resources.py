@@ -43,6 +43,7 @@ __all__ = [
     "Signatures",
     "check_request",
     "given_or_new_key",
+    "pages_of",
 ]
 
 logger = get_logger(__name__)
@@ -124,13 +125,18 @@ class Endpoint:
     def _search(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
         """Every item of every page. That the session is closed is said at once."""
         self._channel()
-        request = search_request(resource, encode_query(filters))
-        return self._pages(resource, request, backwards=filters.before is not None)
+        return self._items(resource, filters)
+
+    async def _items(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
+        async for page in self._pages(resource, filters):
+            for item in page.data if filters.before is None else reversed(page.data):
+                yield item
 
     async def _pages(
-        self, resource: Resource[T], first: Request, backwards: bool
-    ) -> AsyncIterator[T]:
-        request: Request | None = first
+        self, resource: Resource[T], filters: models.Filters
+    ) -> AsyncIterator[models.Page[T]]:
+        request: Request | None = search_request(resource, encode_query(filters))
+        follow = next_page_request if filters.before is None else previous_page_request
         asked: set[str] = set()
         while request is not None:
             if request.path in asked:
@@ -139,10 +145,15 @@ class Endpoint:
             page = await self._channel().call(
                 request, lambda answer: decipher_page(resource, answer)
             )
-            for item in reversed(page.data) if backwards else page.data:
-                yield item
-            follow = previous_page_request if backwards else next_page_request
+            yield page
             request = follow(resource, page)
+
+
+def pages_of(
+    endpoint: Endpoint, resource: Resource[T], filters: models.Filters
+) -> AsyncIterator[models.Page[T]]:
+    """The pages of a search, each with how many of its entries could not be read."""
+    return endpoint._pages(resource, filters)
 
 
 class Instructions(Endpoint, Generic[InstructionT]):

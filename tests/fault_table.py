@@ -142,8 +142,8 @@ def _with(**changed: object) -> FaultAction:
     return edit(lambda data: {**data, **changed})
 
 
-def _without(name: str) -> FaultAction:
-    return edit(lambda data: {key: value for key, value in data.items() if key != name})
+def _without(*names: str) -> FaultAction:
+    return edit(lambda data: {key: value for key, value in data.items() if key not in names})
 
 
 def _linking(rewrite: Callable[[str], str]) -> FaultAction:
@@ -190,6 +190,7 @@ FAULTS: dict[str, Callable[[str], FaultAction]] = {
     "redirect": lambda decoy: redirect(f"{decoy}/v1/payments/P"),
     "another instruction's id": lambda _: _with(paymentInstructionId="another"),
     "no instruction id": lambda _: _without("paymentInstructionId"),
+    "neither instruction id nor link": lambda _: _without("paymentInstructionId", "link"),
     "another payment's id": lambda _: _with(paymentId="another"),
     "no payment id": lambda _: _without("paymentId"),
     "an unknown result": lambda _: edit(
@@ -364,7 +365,8 @@ SUBMIT = Section(
             by_key=True,
             left_running=True,
         ),
-        R("no instruction id", PAID, PAID, keyless(ResponseFormatError)),
+        R("no instruction id", PAID, None, PAID, "its link to itself has it"),
+        R("neither instruction id nor link", PAID, PAID, keyless(ResponseFormatError)),
         R("missing link", PAID, None, PAID, "an instruction in progress links to itself at best"),
         R("link to another host", PAID, None, PAID, "not a link that is followed"),
         R("link outside the API", PAID, None, PAID, "not a link that is followed"),

@@ -32,44 +32,27 @@ from payroc_async.errors import ResponseFormatError
 SAMPLES = Path(__file__).parent / "samples"
 CANARY = "canary-4111"
 
-# Contract section 5: \* all the way up, so that a payment without it cannot be read.
-REQUIRED = [
-    "paymentId",
-    "processingTerminalId",
-    "order",
-    "order.orderId",
-    "order.amount",
-    "order.currency",
-    "card",
-    "card.type",
-    "card.cardNumber",
-    "card.expiryDate",
-    "transactionResult",
-    "transactionResult.status",
-    "transactionResult.responseCode",
-]
+# Contract section 15: what the outcome is read from, and no more.
+REQUIRED = ["paymentId", "transactionResult", "transactionResult.responseCode"]
 
-# Contract section 5: \* inside of what is optional, by what is dropped without it.
+# Contract section 15: what is needed inside of what is optional, by what is dropped without it.
 REQUIRED_WITHIN = {
-    "order.breakdown": "subtotal",
-    "order.breakdown.tip": "type",
-    "order.breakdown.dualPricing": "offered",
-    "order.breakdown.dualPricing.choiceRate": "applied rate amount",
-    "order.breakdown.taxes": "0.name 0.rate",
-    "order.breakdown.convenienceFee": "amount",
-    "order.breakdown.items": "0.unitPrice 0.quantity",
-    "order.breakdown.items.0.taxes": "0.name 0.rate",
-    "order.dccOffer": "fxAmount fxCurrency fxRate markup",
-    "order.standingInstructions": "sequence processingModel",
-    "card.secureToken": "secureTokenId customerName token status",
+    "card.secureToken": "secureTokenId token",
     "card.secureToken.link": "href",
-    "card.emvTags": "0.hex 0.value",
-    "card.balances": "0.benefitCategory 0.amount 0.currency",
-    "refunds": "0.refundId 0.dateTime 0.currency 0.amount 0.status 0.responseCode",
+    "refunds": "0.refundId",
     "refunds.0.link": "href",
-    "customFields": "0.name 0.value",
 }
 WITHIN = [(drop, path) for drop, paths in REQUIRED_WITHIN.items() for path in paths.split()]
+
+
+NOTHING = (None, (), m.RetrievedOrder(), m.Card())
+"""What stands in the place of a field that can't be read."""
+
+
+@pytest.fixture(autouse=True)
+def forget_warnings() -> None:
+    """Each test is warned anew."""
+    codec.warn_once.cache_clear()
 
 
 def sample(name: str = "payment") -> dict[str, Any]:
@@ -170,7 +153,7 @@ def test_an_optional_field_is_missing(
 ) -> None:
     """An optional field that is absent or null is None, or empty, and nothing is logged."""
     payment = structure(changed(change, path), m.Payment)
-    assert at(payment, path) in (None, ())
+    assert at(payment, path) in NOTHING
     assert caplog.records == []
 
 
@@ -195,7 +178,7 @@ def test_an_optional_field_is_garbled(path: str, caplog: pytest.LogCaptureFixtur
     """An optional field that cannot be read is None, or empty: the payment is not lost for it."""
     data = changed(garble, path)
     payment = structure(data, m.Payment)
-    assert at(payment, path) in (None, ())
+    assert at(payment, path) in NOTHING
     assert_warned_once(caplog, path)
     assert CANARY in str(dict(payment.raw))
     assert payment == structure(changed(set_null, path), m.Payment)  # the rest is as it was
@@ -224,12 +207,52 @@ def assert_warned_once(caplog: pytest.LogCaptureFixture, path: str) -> None:
     assert record.exc_info is None
 
 
-def test_one_bad_item_drops_its_list(caplog: pytest.LogCaptureFixture) -> None:
-    """A list with an item that is no object is dropped, with the item's place in the warning."""
+@pytest.mark.parametrize("bad", [CANARY, None, 5, [], {}, {"refundId": None}, {"amount": 1}])
+def test_one_bad_item_is_left_out_alone(bad: object, caplog: pytest.LogCaptureFixture) -> None:
+    """An item of a list that can't be read leaves the others, with its place in the warning."""
     data = sample()
-    data["refunds"].append(CANARY)
-    assert structure(data, m.Payment).refunds == ()
-    assert_warned_once(caplog, "refunds.1")
+    data["refunds"].insert(0, bad)
+    assert structure(data, m.Payment).refunds == structure(sample(), m.Payment).refunds
+    assert "refunds[0]" in caplog.text
+    assert_warned_once(caplog, "refunds.0.refundId" if isinstance(bad, dict) else "refunds.0")
+
+
+def test_words_that_are_none_are_left_out_of_a_list(caplog: pytest.LogCaptureFixture) -> None:
+    """What a payment supports is not lost for one entry that is no word."""
+    data = {**sample(), "supportedOperations": ["capture", None, {"a": 1}, "refund"]}
+    assert structure(data, m.Payment).supported_operations == ("capture", "refund")
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+def test_a_field_is_warned_of_once_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """A payment that is read again and again warns once a field; another one warns itself."""
+    data = changed(garble, "operator")
+    data["card"]["emvTags"] = "none"
+    for _ in range(5):
+        assert structure(data, m.Payment).card.emv_tags == ()
+    assert [record.getMessage() for record in caplog.records] == [
+        "not all of M2MJOG6O2Y could be read: Payment.operator: not readable, found dict",
+        "not all of M2MJOG6O2Y could be read: Payment.card.emvTags: not readable, found str",
+    ]
+    caplog.clear()
+    data = changed(garble, "order.breakdown.tip")  # read on demand, and within what is
+    for _ in range(5):
+        assert structure(data, m.Payment).order.breakdown is not None
+    assert caplog.messages == [
+        "not all of M2MJOG6O2Y could be read: RetrievedOrder.breakdown.tip: not an object"
+    ]
+    data["operator"] = {}
+    assert structure({**data, "paymentId": "OTHER"}, m.Payment).operator is None
+    assert caplog.messages[1].startswith("not all of OTHER could be read: ")
+
+
+@pytest.mark.parametrize("id_", ["a b", "a\nb", "x" * 65, "\N{SNOWMAN}", 5, ["a"]])
+def test_no_odd_id_stands_in_a_log_line(id_: object, caplog: pytest.LogCaptureFixture) -> None:
+    """An id that could forge a line of a log is not in one."""
+    structure(
+        {**sample(), "paymentId": id_ if isinstance(id_, str) else "x y", "operator": {}}, m.Payment
+    )
+    assert caplog.messages[0].startswith("not all of an answer could be read: ")
 
 
 def test_a_list_is_no_string(caplog: pytest.LogCaptureFixture) -> None:
@@ -246,14 +269,27 @@ def test_what_is_no_object(data: object, cls: type[Any]) -> None:
     assert refusal(data, cls) == f"{cls.__name__}: not an object"
 
 
-@pytest.mark.parametrize("path", ["status", "paymentInstructionId"])
-def test_a_required_field_of_an_instruction(path: str) -> None:
-    """An instruction has a status and an id."""
+def test_an_instruction_has_an_id() -> None:
+    """An instruction without an id is none."""
     data = sample("payment_instruction")
-    del data[path]
-    assert refusal(data, m.PaymentInstruction) == f"PaymentInstruction.{path}: missing"
-    data[path] = {"a": CANARY}
-    assert refusal(data, m.PaymentInstruction).startswith(f"PaymentInstruction.{path}: not ")
+    del data["paymentInstructionId"]
+    assert refusal(data, m.PaymentInstruction) == "PaymentInstruction.paymentInstructionId: missing"
+    data["paymentInstructionId"] = {"a": CANARY}
+    assert refusal(data, m.PaymentInstruction).startswith(
+        "PaymentInstruction.paymentInstructionId: not "
+    )
+
+
+@pytest.mark.parametrize("status", [None, 1, 1.5, True, {"a": CANARY}, ["completed"], ""])
+def test_an_instruction_without_a_status_that_can_be_read_is_one(status: object) -> None:
+    """Its id is never lost for its status: that is a word that says nothing."""
+    read = structure({**sample("payment_instruction"), "status": status}, m.PaymentInstruction)
+    assert read.instruction_id == sample("payment_instruction")["paymentInstructionId"]
+    assert (read.status, read.status.known) == ("", False)
+    assert not set(m.InstructionStatus) & {read.status}
+    data = sample("payment_instruction")
+    del data["status"]
+    assert structure(data, m.PaymentInstruction).status == ""
 
 
 def test_a_link_needs_its_href_alone() -> None:
@@ -266,7 +302,7 @@ def test_a_link_needs_its_href_alone() -> None:
 
 @pytest.mark.parametrize(
     ("found", "read"),
-    [(100, 100), (0, 0), ("100", 100), ("-100", -100), (100.0, 100), (2**70, 2**70)],
+    [(100, 100), (0, 0), ("100", 100), ("-100", -100), (100.0, 100), (2**63 - 1, 2**63 - 1)],
 )
 def test_amounts_in_other_forms(found: object, read: int) -> None:
     """A digit string or a whole float is read as the int that it means."""
@@ -278,13 +314,15 @@ def test_amounts_in_other_forms(found: object, read: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "found", [1.5, "1.5", "", "-", "ten", "1_000", " 1", "\N{ARABIC-INDIC DIGIT ONE}", True, False]
+    "found",
+    [1.5, "1.5", "", "-", "ten", "1_000", " 1", "\u0661", True, False, 2.0**64],
 )
 def test_what_is_no_amount(found: object) -> None:
     """What is no whole number is no amount."""
     data = sample()
     data["order"]["amount"] = found
-    assert refusal(data).startswith("Payment.order.amount: not readable")
+    order = structure(data, m.Payment).order
+    assert (order.amount, order.currency) == (None, "USD")
 
 
 def test_answers_are_not_checked_like_requests() -> None:
@@ -335,6 +373,7 @@ def test_unknown_words_go_round() -> None:
     data["supportedOperations"] = ["refund", "brandNew"]
     payment = structure(data, m.Payment)
     assert unstructure(payment) == data
+    assert payment.transaction_result.status is not None
     assert not payment.transaction_result.status.known
 
 
@@ -446,16 +485,6 @@ def test_p1_the_same_request_gives_the_same_bytes() -> None:
         assert again.stdout == encode(a_request())
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"a": "canary-4111', b"NaN", b"\xff"])
-def test_what_is_not_json(body: bytes) -> None:
-    """What is not JSON is refused, and nothing of it is in the error or behind it."""
-    with pytest.raises(ResponseFormatError, match=r"^not JSON$") as caught:
-        decode(body)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    assert decode(b'{"a": [1, null]}') == {"a": [1, None]}
-
-
 def test_import_generates_nothing() -> None:
     """Importing the codec generates no code for any model: that waits for the first answer."""
     script = (
@@ -515,6 +544,9 @@ def test_any_payment_goes_round(data: dict[str, Any]) -> None:
         if link.endswith("link.method"):
             holder, key = parent(data, link)
             holder.setdefault(key, "GET")
+    for block in ("order", "card"):  # one with nothing in it is as one that is not there
+        if not data.get(block):
+            data.pop(block, None)
     assert written == data
     assert structure(decode(encode(payment)), m.Payment) == payment
 
@@ -544,6 +576,8 @@ def test_junk_anywhere(path: str, junk: object) -> None:
         read: object = structure(data, m.Payment).payment_id
     except ResponseFormatError as refused:
         read = str(refused)
+    if path == "paymentId" and isinstance(junk, int | float | str) and not isinstance(junk, bool):
+        return  # an id in other digits, or an odd float
     if read != data["paymentId"]:
         assert path in REQUIRED
         assert in_path_form(path) in str(read)

@@ -88,7 +88,7 @@ async def test_each_record_of_a_sale_names_it(
     """Key, device and order on each, of two sales at once; the id from its acceptance on."""
     orders = {SERIAL: "One", "1850010869": "Two"}
     gateway.faults.add("submit", status(503), times=2)
-    gateway.faults.add("payment", edit(lambda data: {**data, "operator": 7}))
+    gateway.faults.add("payment", edit(lambda data: {**data, "operator": {}}))
 
     def fail(event: object) -> None:
         if isinstance(event, Submitted):

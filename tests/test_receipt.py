@@ -203,6 +203,91 @@ def test_more_was_authorized_than_ordered() -> None:
     assert "AUTHORIZED 59.99 USD" in lines
 
 
+@pytest.mark.parametrize("copy", ["customer", "merchant"])
+@pytest.mark.parametrize("code", ["A", "P", "D"])
+def test_a_refunds_sums_have_no_sign(copy: Any, code: str) -> None:
+    """Contract section 5: a negative authorizedAmount says the direction, which the title does."""
+    receipts = []
+    for authorized in (1000, -1000, 400, -400):
+        data = sample("refund")
+        data["order"]["dccOffer"] = sample("payment")["order"]["dccOffer"]
+        data["transactionResult"].update(authorizedAmount=authorized, responseCode=code)
+        receipts.append(structure(data, m.Refund).receipt(copy=copy).text(42))
+    assert receipts[0] == receipts[1]
+    assert receipts[2] == receipts[3]
+    assert "-10.00" not in receipts[1]
+    assert ("AUTHORIZED 4.00 USD" in " ".join(receipts[2].split())) == (code != "D")
+
+
+def test_a_receipt_of_what_little_is_known() -> None:
+    """What the gateway does not say is not on it; the total is what was approved in full."""
+    result = {"responseCode": "A", "authorizedAmount": 4999, "currency": "USD"}
+    parts = {
+        "taxes": [{"amount": 371}, {"name": "City", "rate": "8.25"}, {"name": "VAT", "amount": 5}],
+        "tip": {"percentage": 15},
+        "dualPricing": {"choiceRate": {"applied": True, "amount": 7}},
+        "convenienceFee": {},
+    }
+    card = {"balances": [{"benefitCategory": "cash"}, {"amount": 5, "currency": "USD"}],
+            "emvTags": [{"hex": "9F26"}, {"value": "00"}]}  # fmt: skip
+    data = {"paymentId": "X1", "transactionResult": result, "card": card,
+            "order": {"breakdown": parts}}  # fmt: skip
+    lines = squeezed(structure(data, m.Payment).receipt())
+    assert [line for line in lines if line and not line.startswith("---")] == [
+        "PAYMENT",
+        "CUSTOMER COPY",
+        "Payment X1",
+        "Number **** **** **** ****",
+        "Choice rate 0.07 USD",
+        "Tax 3.71 USD",
+        "VAT 0.05 USD",
+        "TOTAL 49.99 USD",
+        "APPROVED",
+        "Card balance 0.05 USD",
+        "PLEASE KEEP THIS RECEIPT",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "total", "authorized"),
+    [
+        ({"responseCode": "A"}, "TOTAL ?", None),
+        ({"responseCode": "D", "authorizedAmount": 4999, "currency": "USD"}, "AMOUNT ? USD", None),
+        ({"responseCode": "P", "authorizedAmount": 3000, "currency": "USD"}, "TOTAL ? USD",
+         "AUTHORIZED 30.00 USD"),
+        ({"responseCode": "A", "authorizedAmount": 30, "currency": "JPY"}, "TOTAL 30 JPY", None),
+        ({"responseCode": "A", "authorizedAmount": 30},
+         "TOTAL 30 of the smallest unit of an unknown currency", None),
+    ],
+)  # fmt: skip
+def test_the_sums_of_an_order_that_is_not_there(
+    result: dict[str, Any], total: str, authorized: str | None
+) -> None:
+    """A sum that is not known is no other sum: it is shown as not known."""
+    data = {"paymentId": "X1", "transactionResult": result}
+    text = " ".join(structure(data, m.Payment).receipt().text(60).split())
+    assert total in text
+    assert ("AUTHORIZED" in text) == (authorized is not None)
+    assert (authorized or "") in text
+    assert "STILL TO PAY" not in text
+
+
+@pytest.mark.parametrize("gone", ["fxAmount", "fxCurrency", "fxRate", "markup"])
+def test_a_conversion_of_which_a_part_is_not_known(gone: str) -> None:
+    """The block that the law requires stands there with all that is known."""
+    data = sample("payment")
+    whole = squeezed(structure(data, m.Payment).receipt())
+    data = sample("payment")
+    data["order"]["dccOffer"][gone] = {}
+    lines = squeezed(structure(data, m.Payment).receipt())
+    assert "CURRENCY CONVERSION" in lines
+    lost = {"fxAmount": "TRANSACTION AMOUNT", "fxRate": "Rate USD", "markup": "Mark-up"}
+    for line in whole:
+        if gone in lost and not line.startswith(lost[gone]):
+            assert line in lines
+    assert any(line.startswith("Rate") for line in lines) == (gone != "fxRate")
+
+
 def test_a_refund() -> None:
     """A refund's receipt says that it is one, of which payment, and asks for no agreement."""
     data = sample("refund")
@@ -554,7 +639,7 @@ def test_any_receipt(
         {"hex": "57", "value": f"{FIRST_SIX}{last}D{EXPIRY}"},
         {"hex": "5F24", "value": EXPIRY},
     ]
-    data["card"].update(
+    data.setdefault("card", {}).update(
         cardNumber=f"{FIRST_SIX}******{last}",
         expiryDate=EXPIRY,
         cardholderName=EXPIRY,
@@ -567,7 +652,8 @@ def test_any_receipt(
         assert all(width_of(line) <= width for line in text.split("\n"))
         assert f"**** **** **** {last}" in text
         assert not set(text) & set(FIRST_SIX + EXPIRY)
-        assert str(abs(receipt.total.minor_units))[-2:] in text
+        total = receipt.total.minor_units
+        assert ("?" if total is None else str(abs(total))[-2:]) in text
         assert all(each == "\n" or each.isprintable() for each in text)
     assert not set(repr(receipt)) & set(FIRST_SIX + EXPIRY)
 

@@ -46,7 +46,7 @@ from payroc_async import (
 )
 from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, Intent, SQLiteJournal
-from payroc_async.simulator import Simulator, drop_after, hang, problem, status
+from payroc_async.simulator import Simulator, drop_after, edit, hang, problem, status
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from .driver import gate, until
@@ -617,6 +617,40 @@ async def test_no_other_kind_keeps_a_payment_from_being_found(
     await leave(gateway, path, age=200)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)
+    assert (found.action, found.resource) == ("searched", payment)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"order": None},
+        {"order": {"orderId": "OrderRef6543", "amount": "49.99", "currency": "USD"}},
+        {"order": {"amount": 4999, "currency": {}}},
+        {"transactionResult": None},
+        {"transactionResult": {"responseCode": " "}},
+        {"paymentId": ""},
+        {"paymentId": None},
+    ],
+)
+async def test_a_damaged_payment_of_its_order_may_be_its_own(
+    gateway: Simulator, path: Path, damage: dict[str, Any]
+) -> None:
+    """Whose amount, outcome or id can't be read may be its own: it is not paid a second time."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        payment = await session.run_sale(SERIAL, sale())
+    await leave(gateway, path, age=200)
+
+    def damaged(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "data": [{**one, **damage} for one in data["data"]]}
+
+    gateway.faults.add("search", edit(damaged))
+    sent = len(gateway.requests_of("submit"))
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session, resubmit=True)
+        assert (found.action, found.state) == ("left", EntryState.INTENT)
+        assert len(gateway.requests_of("submit")) == sent
+        # Once the answer is sound, it is found.
+        (found,) = await recovered(session, resubmit=True)
     assert (found.action, found.resource) == ("searched", payment)
 
 
@@ -1218,6 +1252,7 @@ async def test_p7_no_secret_reaches_the_journal(gateway: Simulator, path: Path) 
         payment = await session.run_sale(SERIAL, sale(order_id="an-order-to-look-for"))
         token = gateway.requests_of("submit")[0].headers["authorization"]
     kept = await asyncio.to_thread(path.read_bytes)
+    assert payment.card.card_number is not None
     assert payment.card.card_number.encode() not in kept
     assert gateway.api_key.encode() not in kept
     assert token.removeprefix("Bearer ").encode() not in kept

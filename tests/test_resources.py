@@ -211,7 +211,7 @@ async def test_devices_are_found(gateway: Simulator, session: PayrocSession) -> 
     """The devices come from all pages, narrowed by a serial number or not at all."""
     for number in range(5):
         gateway.device(f"device{number}")
-    found = [device.serial_number async for device in session.devices.search(limit=2)]
+    found = [str(device.serial_number) async for device in session.devices.search(limit=2)]
     assert sorted(found) == [f"device{number}" for number in range(5)]
     (one,) = [device async for device in session.devices.search(serial_number="device3")]
     assert one.serial_number == "device3"
@@ -267,7 +267,7 @@ ITEM = {"serialNumber": SERIAL}
 BASE = "https://api.payroc.com/v1/devices"
 
 
-def page(href: str | None, more: object = True) -> dict[str, Any]:
+def page(href: Any, more: object = True) -> dict[str, Any]:
     links = [] if href is None else [{"rel": "next", "method": "GET", "href": href}]
     return {"limit": 1, "count": 1, "hasMore": more, "links": links, "data": [ITEM]}
 
@@ -287,13 +287,14 @@ def answers(document: dict[str, Any]) -> FaultAction:
         "https://api.payroc.com/v1/payments?after=a",
         "https://api.payroc.com/v1/devices/1?after=a",
         "https://api.payroc.com/elsewhere/devices?after=a",
-        f"{BASE}?after=a b",
-        f"{BASE}?after=é",
+        f"{BASE}//?after=a",
+        "devices/?",
         "https://[",
+        {"a": 1},
     ],
 )
 async def test_a_link_that_leads_nowhere_is_told(
-    gateway: Simulator, session: PayrocSession, href: str | None
+    gateway: Simulator, session: PayrocSession, href: Any
 ) -> None:
     """More without a link to it, or a link elsewhere or to the same page, ends in an error."""
     gateway.faults.add("search", answers(page(href)), times=None)

@@ -351,7 +351,7 @@ class TestCards:
         payment = structure(await run(caller, "payment"), Payment)
         emv = read_emv_tags(payment.card.emv_tags)
         assert (payment.card.type, payment.card.entry_method) == (brand, entry)
-        assert "*****" in payment.card.card_number
+        assert "*****" in str(payment.card.card_number)
         assert emv.verification is verification
         if verification is None:
             assert payment.card.emv_tags == ()

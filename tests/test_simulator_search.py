@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from payroc_async.codec import structure_page
 from payroc_async.models import (
     Device,
     Payment,
 )
+from payroc_async.pages import structure_page
 from payroc_async.simulator import Simulator
 
 from .test_simulator import BODY, SERIAL, Caller, Reply, assert_problem

@@ -109,7 +109,10 @@ class Change:
     @property
     def declined(self) -> bool:
         """Whether the refund that it made was not approved."""
-        return self.refund is not None and self.refund.response_code.outcome != Outcome.APPROVED
+        if self.refund is None:
+            return False
+        code = self.refund.response_code  # without one, nothing says that it was approved
+        return code is None or code.outcome != Outcome.APPROVED
 
     @property
     def exit_code(self) -> int:
@@ -159,10 +162,12 @@ async def _main(change: Change, opening: PayrocSession) -> None:
 async def _change(change: Change, payments: Payments) -> None:
     options = change.options
     change.before = payment = await payments.retrieve(options.payment_id)
-    currency = payment.order.currency
+    currency = payment.order.currency or payment.transaction_result.currency
     if options.currency not in (None, currency):
         raise ConfigurationError("currency", f"the payment is in {currency}")
     if options.amount is not None:
+        if currency is None:
+            raise ConfigurationError("amount", "the gateway does not say the payment's currency")
         change.amount = some_amount(options.amount, currency)
     note(f"idempotency key {options.idempotency_key}")
     change.sent = True

@@ -202,7 +202,7 @@ def _headline_of_answer(job: Job, order: AnyOrder, transaction: Transaction) -> 
             return f"APPROVED: {amount}", "green"
         case Outcome.PARTIALLY_APPROVED:
             given = answer.authorized_amount
-            rest = None if given is None else order.amount - given
+            rest = None if given is None or order.amount is None else order.amount - given
             return (
                 f"ONLY A PART WAS {job.done.upper()}: {in_words(given, order.currency)} of "
                 f"{amount}; {in_words(rest, order.currency)} is still to be {job.done}",

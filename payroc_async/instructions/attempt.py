@@ -167,7 +167,13 @@ class Attempt:
         live.identify(instruction.instruction_id)
         seen = _SHOWN.get(instruction.status, Seen.IN_PROGRESS)
         if seen is Seen.COMPLETED:
-            self._resource = follow_link(live.kind, instruction.link)
+            try:
+                self._resource = follow_link(live.kind, instruction.link)
+            except ResponseFormatError as error:
+                if phase is Phase.READ:
+                    raise
+                live.failure = error  # it has completed all the same: ask for the link again
+                return seen
             if not self._completed:
                 self._completed = True
                 live.emit(Completed, link=instruction.link)

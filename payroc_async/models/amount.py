@@ -44,16 +44,18 @@ def digits_after_point(currency: str) -> int | None:
     return _digits().get(currency)
 
 
-def in_words(minor_units: int | None, currency: str, *, digits: int | None = None) -> str:
+def in_words(minor_units: int | None, currency: str | None, *, digits: int | None = None) -> str:
     """Any sum that an answer may hold, for people: ``49.99 USD``.
 
     Args:
         minor_units: In the currency's smallest unit, whatever its sign; None if it is not known.
-        currency: Whatever the gateway calls it.
+        currency: Whatever the gateway calls it; None if it is not known.
         digits: How many there are after the point, where something else than ISO 4217 says so.
     """
     if minor_units is None:
-        return f"? {currency}"
+        return f"? {currency}" if currency else "?"
+    if currency is None:
+        return f"{minor_units} of the smallest unit of an unknown currency"
     if digits is None:
         digits = digits_after_point(currency)
     if digits is None:

@@ -12,12 +12,12 @@ __all__ = ["Balance", "Card", "EmvTag", "SecureToken", "SecurityChecks"]
 
 @frozen(kw_only=True, eq=False, repr=False)
 class SecureToken(Model):
-    """What stands for the card in Payroc's vault. Source: contract section 5."""
+    """What stands for the card in Payroc's vault. Source: contract sections 5 and 15."""
 
     secure_token_id: str = field(repr=False)
-    customer_name: str = field(repr=False)
+    customer_name: str | None = field(default=None, repr=False)
     token: str = field(repr=False)
-    status: str
+    status: str | None = None
     link: Link | None = field(default=None, repr=False)  # its path ends in the token's id
 
 
@@ -33,17 +33,17 @@ class SecurityChecks(Model):
 class EmvTag(Model):
     """One tag of what the chip said. Source: contract section 5."""
 
-    hex: str = field(repr=False)
-    value: str = field(repr=False)
+    hex: str | None = field(default=None, repr=False)
+    value: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Balance(Model):
     """What is left on the card, in the currency's smallest unit. Source: contract section 5."""
 
-    benefit_category: BenefitCategory
-    amount: int
-    currency: str
+    benefit_category: BenefitCategory | None = None
+    amount: int | None = None
+    currency: str | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -56,12 +56,12 @@ class Card(ReadOnDemand):
         expiry_date: ``MMYY``.
     """
 
-    type: str
+    type: str | None = None
     entry_method: EntryMethod | None = None
     cardholder_name: str | None = field(default=None, repr=False)
     cardholder_signature: str | None = field(default=None, repr=False)
-    card_number: str = field(repr=False)
-    expiry_date: str = field(repr=False)
+    card_number: str | None = field(default=None, repr=False)
+    expiry_date: str | None = field(default=None, repr=False)
     secure_token: SecureToken | None = field(default=None, repr=False)
     security_checks: SecurityChecks | None = field(default=None, repr=False)
     emv_tags: tuple[EmvTag, ...] = field(default=(), repr=False)

@@ -44,7 +44,7 @@ class Device(Model):
     """
 
     device_id: str | None = None
-    serial_number: str
+    serial_number: str | None = None
     ksi: str | None = None
     tender: Tender | None = None
     device_type: DeviceType | None = None
@@ -73,5 +73,5 @@ class ClosedLoopRead(Model):
     closed_loop_read_id: str
     read_date: date | None = None
     # A mapping has no hash.
-    data: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, hash=False)
+    data: Mapping[str, Any] = field(converter=Raw, repr=False, hash=False)
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)

@@ -89,7 +89,8 @@ def read_emv_tags(tags: Iterable[EmvTag]) -> EmvData:
     """What the tags say; anything malformed is left out."""
     values: dict[str, str] = {}
     for tag in tags:
-        values.setdefault(tag.hex.strip().upper(), tag.value.strip())
+        if tag.hex is not None and tag.value is not None:
+            values.setdefault(tag.hex.strip().upper(), tag.value.strip())
     return EmvData(
         application_label=_name(values, "50", "ascii"),
         preferred_name=_name(values, "9F12", _character_set(values)),

@@ -12,6 +12,8 @@ from .shared import Link, Raw, ReadOnDemand
 
 __all__ = ["Instruction", "PaymentInstruction", "RefundInstruction", "SignatureInstruction"]
 
+NO_STATUS = InstructionStatus("")
+
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Instruction(ReadOnDemand):
@@ -21,14 +23,15 @@ class Instruction(ReadOnDemand):
     link leads to.
 
     Attributes:
-        status: How far it is.
+        status: How far it is; an empty word, which says nothing, where the answer has none that can
+            be read.
         error_message: Why it failed; None on any other status, where the gateway's word for it
             means nothing.
         link: To the instruction itself while in progress, to what came of it once completed.
         raw: The whole JSON object.
     """
 
-    status: InstructionStatus
+    status: InstructionStatus = NO_STATUS
     error_message: str | None = None
     link: Link | None = None
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)

@@ -236,7 +236,7 @@ class RefundOrder(Model):
 class RetrievedTip(Model):
     """A tip as read back. Source: contract section 4."""
 
-    type: TipType
+    type: TipType | None = None
     mode: TipMode | None = None
     amount: int | None = None
     percentage: float | None = None
@@ -255,16 +255,16 @@ class RetrievedSurcharge(Model):
 class RetrievedChoiceRate(Model):
     """The chosen rate as read back. Source: contract section 4."""
 
-    applied: bool
-    rate: float
-    amount: int
+    applied: bool | None = None
+    rate: float | None = None
+    amount: int | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class RetrievedDualPricing(Model):
     """Dual pricing as read back. Source: contract section 4."""
 
-    offered: bool
+    offered: bool | None = None
     choice_rate: RetrievedChoiceRate | None = None
     alternative_tender: AlternativeTender | None = None
 
@@ -276,8 +276,8 @@ class RetrievedTax(Model):
     Source: contract section 5.
     """
 
-    name: str
-    rate: float
+    name: str | None = None
+    rate: float | None = None
     amount: int | None = None
 
 
@@ -293,7 +293,7 @@ class RetrievedHealthcareExpense(Model):
 class ConvenienceFee(Model):
     """A fee for the way of paying, in the currency's smallest unit. Source: contract section 5."""
 
-    amount: int
+    amount: int | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -307,8 +307,8 @@ class LineItem(Model):
     product_code: str | None = None
     description: str | None = field(default=None, repr=False)
     unit_of_measure: str | None = None
-    unit_price: int
-    quantity: float
+    unit_price: int | None = None
+    quantity: float | None = None
     discount_rate: float | None = None
     taxes: tuple[RetrievedTax, ...] = ()
 
@@ -320,7 +320,7 @@ class RetrievedBreakdown(Model):
     Every sum is in the currency's smallest unit.
     """
 
-    subtotal: int
+    subtotal: int | None = None
     cashback_amount: int | None = None
     tip: RetrievedTip | None = None
     surcharge: RetrievedSurcharge | None = None
@@ -342,12 +342,12 @@ class DccOffer(Model):
 
     accepted: bool | None = None
     offer_reference: str | None = None
-    fx_amount: int
-    fx_currency: str
+    fx_amount: int | None = None
+    fx_currency: str | None = None
     fx_currency_code: str | None = None
     fx_currency_exponent: int | None = None
-    fx_rate: float
-    markup: float
+    fx_rate: float | None = None
+    markup: float | None = None
     markup_text: str | None = None
     provider: str | None = None
     source: str | None = None
@@ -365,8 +365,8 @@ class FirstTransactionReference(Model):
 class StandingInstructions(Model):
     """The standing agreement that a payment is part of. Source: contract section 5."""
 
-    sequence: StandingInstructionsSequence
-    processing_model: ProcessingModel
+    sequence: StandingInstructionsSequence | None = None
+    processing_model: ProcessingModel | None = None
     reference_data_of_first_txn: FirstTransactionReference | None = None
 
 
@@ -378,9 +378,9 @@ class RetrievedOrder(ReadOnDemand):
     transaction result.
     """
 
-    order_id: str
-    amount: int
-    currency: str
+    order_id: str | None = None
+    amount: int | None = None
+    currency: str | None = None
     date_time: datetime | None = None
     description: str | None = field(default=None, repr=False)
     accept_partial_amount: bool | None = None

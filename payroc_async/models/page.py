@@ -17,14 +17,13 @@ T = TypeVar("T")
 class Page(Model, Generic[T]):
     """One page of a search. Source: contract section 7.
 
-    What it is made of is required: a payment that cannot be read must not look as if there were
-    none.
-
     Attributes:
         limit: The most that a page holds.
         count: How many this one holds.
         has_more: Whether there is another one; None where the gateway does not say.
         data: What was found.
+        skipped: Of each entry that is not in ``data``, for it has no id that can be read: which it
+            is, and why.
     """
 
     limit: int | None = None
@@ -32,6 +31,7 @@ class Page(Model, Generic[T]):
     has_more: bool | None = None
     links: tuple[Link, ...] = ()
     data: tuple[T, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def next_link(self) -> Link | None:
@@ -44,4 +44,4 @@ class Page(Model, Generic[T]):
         return self._link("previous")
 
     def _link(self, rel: str) -> Link | None:
-        return next((link for link in self.links if (link.rel or "").lower() == rel), None)
+        return next((link for link in self.links if (link.rel or "").strip().lower() == rel), None)

@@ -17,13 +17,16 @@ __all__ = ["Payment", "RefundSummary"]
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Summary(Model):
-    """What a payment and a refund tell of each other. Source: contract section 5."""
+    """What a payment and a refund say of each other. Source: contract section 5.
 
-    date_time: datetime
-    currency: str
-    amount: int
-    status: TransactionStatus
-    response_code: ResponseCode
+    Its id alone is there for sure.
+    """
+
+    date_time: datetime | None = None
+    currency: str | None = None
+    amount: int | None = None
+    status: TransactionStatus | None = None
+    response_code: ResponseCode | None = None
     response_message: str | None = None
     link: Link | None = None
 

@@ -7,7 +7,7 @@ compared with the card itself, and the merchant's copies lie in drawers for year
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -15,12 +15,19 @@ from attrs import field, frozen
 
 from payroc_async.errors import ConfigurationError
 
-from .amount import in_words
 from .card import Card
 from .emv import CardholderVerification, EmvData, read_emv_tags
 from .enums import EntryMethod, Outcome, TransactionStatus, TransactionType
-from .orders import DccOffer, RetrievedBreakdown
+from .orders import DccOffer
 from .payment import Payment
+from .receipt_sums import (
+    ReceiptSum,
+    authorized_of,
+    authorized_size,
+    balances_of,
+    parts_of,
+    total_of,
+)
 from .refund import Refund
 from .shared import Model
 
@@ -43,43 +50,25 @@ ENTRY_METHODS = {
 SIGNED_FOR = (EntryMethod.KEYED, EntryMethod.SWIPED, EntryMethod.SWIPED_FALLBACK)
 """Without a chip to say how the cardholder is verified, these are signed for."""
 
-MOST_FRACTION_DIGITS = 6
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class ReceiptSum(Model):
-    """A sum on a receipt, with what it is for. Source: contract section 5.
-
-    Attributes:
-        minor_units: In the currency's smallest unit.
-        digits: How many there are after the point, where the gateway says so; else ISO 4217 does.
-    """
-
-    label: str
-    minor_units: int
-    currency: str
-    digits: int | None = None
-
-    def __str__(self) -> str:
-        return in_words(self.minor_units, self.currency, digits=self.digits)
-
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ReceiptConversion(Model):
-    """The currency conversion that the cardholder chose. Source: contract section 5.
+    """The currency conversion that the cardholder chose; None is what the gateway did not say.
+
+    Source: contract section 5.
 
     Attributes:
-        amount: What is charged, in the card's currency; None if only a part of the amount was
+        amount: What is charged, in the card's currency; None, too, if only a part of the amount was
             authorized, for which the gateway gives no converted sum.
         rate: From the order's currency to the card's.
         markup: In percent.
     """
 
     amount: ReceiptSum | None
-    from_currency: str
-    to_currency: str
-    rate: float
-    markup: float
+    from_currency: str | None
+    to_currency: str | None
+    rate: float | None
+    markup: float | None
     markup_text: str | None
     provider: str | None
     source: str | None
@@ -97,7 +86,7 @@ class Receipt(Model):
         transaction_id: The payment's or the refund's id.
         refunded_payment_id: On a refund's receipt, the payment that is given back.
         sums: What the total is made of.
-        total: What was asked for.
+        total: What was asked for; where the gateway does not say, all that was approved.
         authorized: What was authorized, if that is not what was asked for; None if it is not known.
         remaining: What is left to pay after a partial approval.
         balances: What is left on the card, which EBT requires; on the customer's copy alone.
@@ -116,9 +105,9 @@ class Receipt(Model):
     outcome: Outcome
     reversed: bool
     date_time: datetime | None
-    processing_terminal_id: str
+    processing_terminal_id: str | None
     operator: str | None
-    order_id: str
+    order_id: str | None
     transaction_id: str
     refunded_payment_id: str | None
     sums: tuple[ReceiptSum, ...]
@@ -126,7 +115,7 @@ class Receipt(Model):
     authorized: ReceiptSum | None
     remaining: ReceiptSum | None
     balances: tuple[ReceiptSum, ...] = field(repr=False)
-    card_brand: str
+    card_brand: str | None
     card_number: str = field(repr=False)
     entry_method: str | None
     approval_code: str | None
@@ -187,7 +176,8 @@ def make_receipt(
     took = transaction.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
     reversed_ = took and result.status == TransactionStatus.REVERSAL
     emv = read_emv_tags(card.emv_tags)
-    authorized, remaining = _authorized(transaction)
+    total = total_of(transaction)
+    authorized, remaining = authorized_of(transaction, total)
     return Receipt(
         copy=copy,
         merchant=tuple(merchant),
@@ -200,11 +190,11 @@ def make_receipt(
         order_id=order.order_id,
         transaction_id=_id(transaction),
         refunded_payment_id=refund.payment.payment_id if refund and refund.payment else None,
-        sums=tuple(_sums(order.breakdown, order.amount, order.currency)),
-        total=ReceiptSum(label="TOTAL", minor_units=order.amount, currency=order.currency),
+        sums=tuple(parts_of(order.breakdown, total)),
+        total=total,
         authorized=None if reversed_ else authorized,
         remaining=None if reversed_ else remaining,
-        balances=_balances(card) if copy == "customer" else (),
+        balances=balances_of(card) if copy == "customer" else (),
         card_brand=card.type,
         card_number=masked(card.card_number),
         entry_method=_entry_method(card),
@@ -247,89 +237,15 @@ def _id(transaction: Transaction) -> str:
     return transaction.refund_id
 
 
-def masked(card_number: str) -> str:
+def masked(card_number: str | None) -> str:
     """The number as schemes want it on paper: its last four digits alone.
 
     Fewer than four characters before them would mean that they are not the end of a number.
     """
-    last = card_number[-4:]
-    shown = last if len(card_number) >= 8 and last.isascii() and last.isdigit() else "****"
+    number = card_number or ""
+    last = number[-4:]
+    shown = last if len(number) >= 8 and last.isascii() and last.isdigit() else "****"
     return f"**** **** **** {shown}"
-
-
-def _sums(breakdown: RetrievedBreakdown | None, total: int, currency: str) -> Iterator[ReceiptSum]:
-    if breakdown is None:
-        return
-    fee, surcharge = breakdown.convenience_fee, breakdown.surcharge
-    parts: list[tuple[str, int | None]] = [
-        ("Tip", None),
-        ("Surcharge", surcharge.amount if surcharge and not surcharge.bypass else None),
-        *((f"{tax.name} {short(tax.rate)}%", tax.amount) for tax in breakdown.taxes),
-        ("Convenience fee", fee.amount if fee else None),
-        ("Duty", breakdown.duty_amount),
-        ("Freight", breakdown.freight_amount),
-        ("Cashback", breakdown.cashback_amount),
-    ]
-    choice = breakdown.dual_pricing and breakdown.dual_pricing.choice_rate
-    if choice and choice.applied:
-        parts.insert(2, (f"Choice rate {short(choice.rate)}%", choice.amount))
-    parts[0] = _tip(breakdown, total, [amount for _, amount in parts[1:]])
-    added = [(label, amount) for label, amount in parts if amount]
-    if not added and breakdown.subtotal == total:
-        return
-    yield ReceiptSum(label="Subtotal", minor_units=breakdown.subtotal, currency=currency)
-    for label, amount in added:
-        yield ReceiptSum(label=label, minor_units=amount, currency=currency)
-
-
-def _tip(
-    breakdown: RetrievedBreakdown, total: int, others: list[int | None]
-) -> tuple[str, int | None]:
-    """The tip's line. One that is given as a percentage alone is what is left of the total."""
-    tip, surcharge = breakdown.tip, breakdown.surcharge
-    if tip is None or tip.amount is not None or not tip.percentage:
-        return "Tip", tip.amount if tip else None
-    unknown = any(tax.amount is None for tax in breakdown.taxes) or (
-        surcharge is not None and not surcharge.bypass and surcharge.amount is None
-    )
-    left = total - breakdown.subtotal - sum(amount or 0 for amount in others)
-    return f"Tip {short(tip.percentage)}%", None if unknown or left < 0 else left
-
-
-def short(number: float) -> str:
-    """A rate as people write it: 6.25, 5, 0.92."""
-    text = f"{number:.{MOST_FRACTION_DIGITS}f}".rstrip("0").rstrip(".")
-    return text if len(text) <= 16 and (text != "0" or not number) else f"{number:.6g}"
-
-
-def _authorized(transaction: Transaction) -> tuple[ReceiptSum | None, ReceiptSum | None]:
-    """What was authorized and what is left to pay, where that is worth a line."""
-    order, result = transaction.order, transaction.transaction_result
-    partial = transaction.outcome is Outcome.PARTIALLY_APPROVED
-    currency = result.currency or order.currency
-    given = result.authorized_amount
-    if given is None or not (partial or transaction.approved):
-        return None, None
-    same = currency == order.currency
-    if not partial and same and given == order.amount:
-        return None, None
-    authorized = ReceiptSum(label="AUTHORIZED", minor_units=given, currency=currency)
-    if not partial or not same or given > order.amount:
-        return authorized, None
-    left = order.amount - given
-    return authorized, ReceiptSum(label="STILL TO PAY", minor_units=left, currency=currency)
-
-
-def _balances(card: Card) -> tuple[ReceiptSum, ...]:
-    names = {"cash": "Cash", "foodStamp": "Food stamp"}
-    return tuple(
-        ReceiptSum(
-            label=f"{names.get(it.benefit_category, it.benefit_category)} balance",
-            minor_units=it.amount,
-            currency=it.currency,
-        )
-        for it in card.balances
-    )
 
 
 def _entry_method(card: Card) -> str | None:
@@ -356,11 +272,12 @@ def _conversion(transaction: Transaction) -> ReceiptConversion | None:
     offer = transaction.order.dcc_offer
     if offer is None or offer.accepted is not True:
         return None
-    given = transaction.transaction_result.authorized_amount
-    whole = transaction.outcome is Outcome.APPROVED and given in (None, transaction.order.amount)
+    given = authorized_size(transaction)
+    asked = total_of(transaction)
+    whole = transaction.outcome is Outcome.APPROVED and given in (None, asked.minor_units)
     return ReceiptConversion(
-        amount=_converted(offer) if whole else None,
-        from_currency=transaction.order.currency,
+        amount=_converted(offer) if whole and offer.fx_amount is not None else None,
+        from_currency=asked.currency,
         to_currency=offer.fx_currency,
         rate=offer.fx_rate,
         markup=offer.markup,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from .emv import CardholderVerification
 from .enums import Outcome
-from .receipt import Receipt, ReceiptConversion, ReceiptSum, short
+from .receipt import Receipt, ReceiptConversion
+from .receipt_sums import ReceiptSum, short
 
 __all__ = ["render"]
 
@@ -48,17 +49,20 @@ def _head(receipt: Receipt, width: int) -> Iterator[str]:
         # The name of a zone may be anything; its offset is short and says the same.
         moment = receipt.date_time.isoformat(sep=" ", timespec="seconds")
         yield from _pair("Date", moment.replace("+00:00", " UTC"), width)
-    yield from _pair("Terminal", receipt.processing_terminal_id, width)
+    if receipt.processing_terminal_id:
+        yield from _pair("Terminal", receipt.processing_terminal_id, width)
     if receipt.operator:
         yield from _pair("Operator", receipt.operator, width)
-    yield from _pair("Order", receipt.order_id, width)
+    if receipt.order_id:
+        yield from _pair("Order", receipt.order_id, width)
     yield from _pair("Refund" if receipt.refund else "Payment", receipt.transaction_id, width)
     if receipt.refunded_payment_id:
         yield from _pair("Of payment", receipt.refunded_payment_id, width)
 
 
 def _card(receipt: Receipt, width: int) -> Iterator[str]:
-    yield from _pair("Card", receipt.card_brand, width)
+    if receipt.card_brand:
+        yield from _pair("Card", receipt.card_brand, width)
     yield from _pair("Number", receipt.card_number, width)
     if receipt.entry_method:
         yield from _pair("Entry", receipt.entry_method, width)
@@ -115,9 +119,12 @@ def _conversion(receipt: Receipt, width: int) -> Iterator[str]:
     if chosen is None:
         return
     yield from _centered("CURRENCY CONVERSION", width)
-    label = f"Rate {chosen.from_currency} to {chosen.to_currency}"
-    yield from _pair(label, short(chosen.rate), width)
-    yield from _pair("Mark-up", f"{short(chosen.markup)}%", width)
+    if chosen.rate is not None:
+        currencies = chosen.from_currency and chosen.to_currency
+        label = f"Rate {chosen.from_currency} to {chosen.to_currency}" if currencies else "Rate"
+        yield from _pair(label, short(chosen.rate), width)
+    if chosen.markup is not None:
+        yield from _pair("Mark-up", f"{short(chosen.markup)}%", width)
     if chosen.markup_text:
         yield from _wrapped(chosen.markup_text, width)
     if chosen.amount is not None:
@@ -132,9 +139,13 @@ def _conversion(receipt: Receipt, width: int) -> Iterator[str]:
 
 def _choice(chosen: ReceiptConversion) -> str:
     # Card schemes require that the receipt says so: offered, chosen, and final.
+    shop, card = (
+        chosen.from_currency or "the shop's currency",
+        chosen.to_currency or "my card's currency",
+    )
     return (
-        f"I was offered to pay in {chosen.from_currency}, and chose to pay in "
-        f"{chosen.to_currency} at this rate and mark-up. My choice is final."
+        f"I was offered to pay in {shop}, and chose to pay in "
+        f"{card} at this rate and mark-up. My choice is final."
     )
 
 

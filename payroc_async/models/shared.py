@@ -80,9 +80,9 @@ class ReadOnDemand(Model):
     same: its details are compared, copied and pickled as if they had always been there.
     """
 
-    __slots__ = ("_details",)
-    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any]], Any]]] = {}
-    """What reads each detail; set by the codec."""
+    __slots__ = ("_about", "_details")
+    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any], str], Any]]] = {}
+    """What reads each detail, from the JSON and the id to name it by; set by the codec."""
 
     def __init_subclass__(cls) -> None:
         cls._readers = {}
@@ -93,7 +93,7 @@ class ReadOnDemand(Model):
             # Asked where a slot is empty: for a detail that was not read yet.
             if name not in self._readers:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            detail = self._readers[name](self._details)
+            detail = self._readers[name](self._details, getattr(self, "_about", ""))
             object.__setattr__(self, name, detail)
             return detail
 

@@ -22,7 +22,8 @@ class Signature(Model):
 
     Attributes:
         content_type: What kind of image it is, such as ``image/png``.
-        signature: The image in Base64, as it came; ``image`` has it decoded.
+        signature: The image in Base64, as it came; ``image`` has it decoded. None if the answer has
+            none.
         raw: The whole JSON object.
     """
 
@@ -30,7 +31,7 @@ class Signature(Model):
     processing_terminal_id: str | None = None
     created_on: date | None = None
     content_type: str | None = None
-    signature: str = field(repr=False)
+    signature: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)
 
     @property
@@ -41,8 +42,10 @@ class Signature(Model):
         cannot be read.
 
         Raises:
-            ValueError: ``signature`` is not Base64. It holds nothing of it.
+            ValueError: There is no image, or ``signature`` is not Base64. It holds nothing of it.
         """
+        if self.signature is None:
+            raise ValueError("the signature came without an image")
         # Strict mode lets padding through that nothing asks for.
         if len(self.signature) % 4 == 0 and not self.signature.endswith("==="):
             try:
@@ -64,7 +67,7 @@ class Signature(Model):
             The path.
 
         Raises:
-            ValueError: ``signature`` is not Base64. Nothing was written.
+            ValueError: There is no image, or ``signature`` is not Base64. Nothing was written.
             OSError: It cannot be written.
         """
         image = self.image

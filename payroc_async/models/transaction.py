@@ -25,21 +25,25 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomField", "Transaction", "TransactionResult"]
 
+NO_ORDER, NO_CARD = RetrievedOrder(), Card()
+
 
 @frozen(kw_only=True, eq=False, repr=False)
 class TransactionResult(Model):
     """What the processor said. Source: contract section 5.
 
     Attributes:
-        status: Where it stands in its settlement; says nothing about approval.
+        status: Where it stands in its settlement; says nothing about approval. None if the answer
+            does not say.
         authorized_amount: In the currency's smallest unit; less than the order's on a partial
             approval.
-        response_code: What the outcome is read from.
+        response_code: What the outcome is read from; an empty word where an entry of a list has
+            none that can be read.
     """
 
     type: TransactionType | None = None
     ebt_type: str | None = None
-    status: TransactionStatus
+    status: TransactionStatus | None = None
     approval_code: str | None = None
     authorized_amount: int | None = None
     currency: str | None = None
@@ -53,23 +57,27 @@ class TransactionResult(Model):
 class CustomField(Model):
     """A field of the merchant's own. Source: contract section 5."""
 
-    name: str
-    value: str = field(repr=False)
+    name: str | None = None
+    value: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Transaction(ReadOnDemand):
-    """What a payment and a refund have in common. Source: contract section 5.
+    """What a payment and a refund have in common. Source: contract sections 5 and 15.
+
+    Its id and its response code are there for sure, for they are its outcome. What else an answer
+    lacks, or has in a form that can't be read, is None; ``raw`` has it as it came. ``order`` and
+    ``card`` are always there, at the worst with nothing but None in them.
 
     Attributes:
         raw: The whole JSON object, with the fields that no model knows. It may hold card data.
     """
 
-    processing_terminal_id: str
+    processing_terminal_id: str | None = None
     operator: str | None = None
-    order: RetrievedOrder
+    order: RetrievedOrder = NO_ORDER
     customer: RetrievedCustomer | None = None
-    card: Card
+    card: Card = NO_CARD
     supported_operations: tuple[SupportedOperation, ...] = ()
     transaction_result: TransactionResult
     custom_fields: tuple[CustomField, ...] = ()
@@ -108,10 +116,10 @@ class Transaction(ReadOnDemand):
         return make_receipt(self, merchant=merchant, copy=copy, date_time=date_time)
 
     def _summary(self) -> str:
-        result = self.transaction_result
+        result, order = self.transaction_result, self.order
         return (
             f"outcome={self.outcome.name}, "
-            f"amount={self.order.amount}, authorized_amount={result.authorized_amount}, "
-            f"currency={self.order.currency!r}, status={result.status.value!r}, "
-            f"order_id={self.order.order_id!r}"
+            f"amount={order.amount}, authorized_amount={result.authorized_amount}, "
+            f"currency={order.currency!r}, status={result.status and result.status.value!r}, "
+            f"order_id={order.order_id!r}"
         )

@@ -170,9 +170,9 @@ def payments(payment: Payment) -> None:
     assert_type(payment.outcome, Outcome)
     assert_type(payment.approved, bool)
     assert_type(payment.raw, Mapping[str, Any])
-    assert_type(payment.order.amount, int)
+    assert_type(payment.order.amount, int | None)
     assert_type(payment.transaction_result.response_code, ResponseCode)
-    assert_type(payment.transaction_result.status, TransactionStatus)
+    assert_type(payment.transaction_result.status, TransactionStatus | None)
     payment.raise_for_decline()
 
 
@@ -182,7 +182,7 @@ def open_enums(payment: Payment, instruction: PaymentInstruction) -> None:
     assert_type(instruction.status == "unheardOf", bool)
     assert_type(InstructionStatus.COMPLETED.known, bool)
     word: str = instruction.status
-    print(word, payment.transaction_result.status.upper())
+    print(word, payment.transaction_result.response_code.upper())
 
 
 def on_event(event: Event) -> None:

@@ -1,0 +1,166 @@
+"""An HTTP answer: its JSON, and the error that it is if it is none of success. Pure.
+
+Source: contract section 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any
+
+from attrs import field, frozen
+
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    IdempotencyKeyInUseError,
+    NotFoundError,
+    Problem,
+    ProblemDetail,
+    RateLimitedError,
+    ResponseFormatError,
+    ServerError,
+)
+from .json_text import decode
+from .models.shared import Model
+from .scalars import whole_number
+
+__all__ = ["Answer", "decipher_success", "decoded", "without_secret"]
+
+
+@frozen(eq=False, repr=False)
+class Answer(Model):
+    """An HTTP answer, read whole. Look headers up in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+_ERRORS: Mapping[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+def decipher_success(answer: Answer) -> Answer:
+    """The answer, if its status is 2xx.
+
+    Raises:
+        APIError: The subclass for its status.
+        ResponseFormatError: It is a redirect or another status that an API does not answer with.
+    """
+    if 200 <= answer.status < 300:
+        return answer
+    if answer.status < 400:
+        raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
+    problem = _decipher_problem(answer)
+    error_type = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIError)
+    # Published under both (contract section 9).
+    if answer.status in (400, 409) and problem.fragment == "idempotency-key-in-use":
+        error_type = IdempotencyKeyInUseError
+    raise error_type(
+        answer.status,
+        problem,
+        retry_after=_retry_after(answer.headers),
+        headers=answer.headers,
+    )
+
+
+def without_secret(answer: Answer, secret: str) -> Answer:
+    """The answer; an error's without the secret that it may echo, for errors get printed (P7).
+
+    In each encoding that ``decode`` finds by itself: what can be read can be printed.
+    """
+    if answer.status < 400:
+        return answer
+    body = answer.body
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        body = body.replace(secret.encode(encoding), "***".encode(encoding))
+    headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
+    return Answer(answer.status, headers, body)
+
+
+def decoded(answer: Answer) -> object:
+    """An answer's JSON.
+
+    Raises:
+        ResponseFormatError: It has none. Says what the answer is, and holds nothing of its text.
+    """
+    content_type = answer.headers.get("content-type", "")
+    try:
+        return decode(answer.body, content_type)
+    except ResponseFormatError as error:
+        reason = str(error)
+    media_type = _MEDIA_TYPE(content_type)
+    kind = media_type[1] if media_type else "no content type"
+    raise ResponseFormatError(f"HTTP {answer.status}, {kind}: {reason}")
+
+
+_MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,40}/[\w.+-]{1,60})", re.ASCII).match
+
+
+def _decipher_problem(answer: Answer) -> Problem:
+    """The problem document, as far as there is one: a proxy's HTML makes an empty one."""
+    try:
+        data = decoded(answer)
+    except ResponseFormatError:
+        return Problem()
+    if not isinstance(data, dict):
+        return Problem()
+
+    def text(source: dict[str, Any], name: str) -> str | None:
+        value = source.get(name)
+        return value if isinstance(value, str) else None  # a number says nothing here
+
+    errors = data.get("errors")
+    return Problem(
+        type=text(data, "type"),
+        title=text(data, "title"),
+        status=whole_number(data.get("status")),
+        detail=text(data, "detail"),
+        instance=text(data, "instance"),
+        errors=tuple(
+            ProblemDetail(text(item, "parameter"), text(item, "detail"), text(item, "message"))
+            for item in (errors if isinstance(errors, list) else ())
+            if isinstance(item, dict)
+        ),
+        raw=data,
+    )
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+        # In UTC, so that a date that UTC has no year for is refused here, not where it is compared.
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except Exception:
+        return None  # the header may hold anything, and the parser of dates may raise anything
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from either form of ``Retry-After``; None without one that can be read."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        until = _http_date(value)
+        if until is None:
+            return None
+        # Against the answer's own date: the two clocks may disagree, one clock does not.
+        now = _http_date(headers.get("date")) or datetime.now(UTC)
+        seconds = (until - now).total_seconds()
+    return max(0.0, seconds) if isfinite(seconds) else None
