@@ -56,6 +56,13 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session
+def frozen(session: nox.Session) -> None:
+    """A till that PyInstaller freezes, from the wheel, without an option: it is built and run."""
+    session.install(".[cli,otel,postgres]", "pyinstaller>=6.11")
+    session.run("python", "-m", "tests.frozen", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the suite, by module."""
     session.install("-e", ".[dev]")

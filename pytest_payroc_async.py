@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from payroc_async.simulator import Device
     from payroc_async.testing import PayrocGateway
 
+SERIAL_NUMBER = "1850010868"
 GATEWAY: pytest.StashKey[PayrocGateway] = pytest.StashKey()
 LoopScope = Literal["function", "class", "module", "package", "session"]
 PASSED: pytest.StashKey[bool] = pytest.StashKey()
@@ -54,10 +55,20 @@ def payroc_retries() -> RetryPolicy:
 def payroc_gateway(
     payroc_timeouts: Timeouts, request: pytest.FixtureRequest
 ) -> Iterator[PayrocGateway]:
-    """A Payroc gateway on loopback, which after the test checks what it has seen."""
+    """A Payroc gateway on loopback, which after the test checks what it has seen.
+
+    It knows the device of payroc_device and those that ``device()`` has made; what is submitted to
+    another is answered with 404.
+    """
+    from payroc_async import Timeouts
     from payroc_async.testing import PayrocGateway
 
-    with PayrocGateway(hold=payroc_timeouts.hold) as gateway:
+    overridden: object = payroc_timeouts
+    if not isinstance(overridden, Timeouts):
+        given = type(overridden).__name__
+        pytest.fail(f"payroc_timeouts must return Timeouts, not {given}", pytrace=False)
+    with PayrocGateway(hold=payroc_timeouts.hold, strict_devices=True) as gateway:
+        gateway.device(SERIAL_NUMBER)
         request.node.stash[GATEWAY] = gateway
         yield gateway
         # A test that has failed says already what is wrong.
@@ -70,7 +81,7 @@ def payroc_gateway(
 @pytest.fixture
 def payroc_device(payroc_gateway: PayrocGateway) -> Device:
     """A payment device of that gateway, to be scripted. It approves at once until it is."""
-    return payroc_gateway.device("1850010868")
+    return payroc_gateway.device(SERIAL_NUMBER)
 
 
 @pytest.fixture

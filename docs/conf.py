@@ -55,8 +55,8 @@ nitpick_ignore_regex = [
     for pattern in (
         r"(_?asyncio|aiohttp|collections|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
         r"date|datetime|deque",
-        r"(payroc_async\..*\.)?(APIKey|InstructionRun|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
-        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|ByHand|Copy|Exchange|Hand|State)",
+        r"(payroc_async\..*\.)?(APIKey|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
+        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|ByHand|Copy|Exchange|Hand|Script|State)",
         r"payroc_async\.simulator\.kinds\.InstructionKind",
     )
 ]
@@ -64,7 +64,10 @@ nitpick_ignore_regex = [
 REFERENCE = DOCS / "reference"  # made at each build, as PROJECT is
 PROJECT = DOCS / "project"
 OUTSIDE = ("CHANGELOG", "CONTRIBUTING", "SECURITY")  # what lies beside README
-SESSION = ("handle_types", "handles", "instructions", "recovery", "runs", "session", "version")
+SESSION = (
+    *("device_instructions", "handle_types", "instructions", "recovery", "session", "supervisor"),
+    "version",
+)
 CALLS = sorted(
     {get_origin(cls) or cls for cls in get_type_hints(payroc_async.PayrocSession).values()},
     key=lambda cls: cls.__name__,

@@ -86,7 +86,8 @@ def without_secret(answer: Answer, secret: str) -> Answer:
     if answer.status < 400:
         return answer
     body = answer.body
-    for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+    wide = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be") if b"\0" in body else ()
+    for encoding in ("utf-8", *wide):
         body = body.replace(secret.encode(encoding), "***".encode(encoding))
     headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
     return Answer(answer.status, headers, body)

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from .config import RetryPolicy, Timeouts
-from .simulator import Device, SimInstruction, Simulator
+from .errors import ConfigurationError
+from .simulator import Device, SimInstruction, Simulator, arguments
 
 __all__ = ["RETRIES", "TIMEOUTS", "PayrocGateway"]
 
@@ -52,12 +53,19 @@ class PayrocGateway(Simulator):
 
     Args:
         hold: How long a status request is held while nothing changes, in seconds.
+        strict_devices: Whether only devices are known that `device` has made, as for `Simulator`.
+
+    Raises:
+        ConfigurationError: An argument is wrong. So does every method for what makes no sense.
     """
 
-    def __init__(self, *, hold: float = TIMEOUTS.hold) -> None:
-        super().__init__(hold=hold)
+    __slots__ = ("_end", "_left", "_loop", "_may_go_unused", "_may_stay", "_thread")
+
+    def __init__(self, *, hold: float = TIMEOUTS.hold, strict_devices: bool = False) -> None:
+        super().__init__(hold=hold, strict_devices=strict_devices)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._may_stay: set[str] = set()
+        self._may_go_unused: set[str] = set()
         self._left: dict[str, SimInstruction] = {}
 
     def __repr__(self) -> str:
@@ -141,7 +149,7 @@ class PayrocGateway(Simulator):
     # What a Simulator does, from any thread ----------
 
     def device(self, serial_number: str) -> Device:
-        """The device with this serial number, to be scripted. It is made on first use."""
+        """The device with this serial number, to be scripted, as `Simulator.device`."""
         return self._there(lambda: super(PayrocGateway, self).device(serial_number))
 
     def close_batch(self, settlement_date: date | None = None) -> None:
@@ -174,12 +182,21 @@ class PayrocGateway(Simulator):
     # What the gateway has seen ----------
 
     def instructions_on(self, serial_number: str) -> list[SimInstruction]:
-        """What was submitted to this device and accepted, in order: each is one prompt there."""
+        """What was submitted to this device and accepted, in order: each is one prompt there.
+
+        Raises:
+            ConfigurationError: With ``strict_devices``, there is no such device.
+        """
+        self._check_device(serial_number)
         known = self._there(lambda: list(self.instructions.values()))
         return [one for one in known if one.serial_number == serial_number]
 
     def amounts_on(self, serial_number: str) -> list[int]:
-        """The amount of each sale and refund on this device, in order, in the smallest unit."""
+        """The amount of each sale and refund on this device, in order, in the smallest unit.
+
+        Raises:
+            ConfigurationError: With ``strict_devices``, there is no such device.
+        """
         orders = (one.body.get("order") for one in self.instructions_on(serial_number))
         return [order["amount"] for order in orders if order is not None]
 
@@ -187,7 +204,11 @@ class PayrocGateway(Simulator):
         """The idempotency key of each request that submitted to this device, in order.
 
         A submission that was repeated is there twice, under one key.
+
+        Raises:
+            ConfigurationError: With ``strict_devices``, there is no such device.
         """
+        self._check_device(serial_number)
         where = f"/devices/{serial_number}/"
         submitted = [one for one in self.requests_of("submit") if where in one.path]
         return [one.headers.get("idempotency-key", "") for one in submitted]
@@ -203,10 +224,13 @@ class PayrocGateway(Simulator):
 
         Raises:
             AssertionError: There was none in that time.
+            ConfigurationError: With ``strict_devices``, there is no such device.
 
         Cancellation:
             Nothing is changed.
         """
+        timeout = arguments.seconds("timeout", timeout)
+        self._check_device(serial_number)
         device = self.device(serial_number)
         deadline = asyncio.get_running_loop().time() + timeout
         while (found := device.instruction) is None:
@@ -220,7 +244,11 @@ class PayrocGateway(Simulator):
 
     def may_stay_in_progress(self, serial_number: str) -> None:
         """Has `check` accept that this device is left with an instruction in progress."""
-        self._may_stay.add(serial_number)
+        self._may_stay.add(self._check_device(serial_number))
+
+    def may_go_unused(self, serial_number: str) -> None:
+        """Has `check` accept that scripts of this device are used by no instruction."""
+        self._may_go_unused.add(self._check_device(serial_number))
 
     def note_left(self) -> None:
         """Keeps for `check` what is in progress now, before closing a session cancels it."""
@@ -231,6 +259,7 @@ class PayrocGateway(Simulator):
         self.note_left()
         wrong = [
             *self.violations,
+            *(f"The test asked for what can't be: {one}" for one in self.misuses),
             *(
                 f"Instruction {one.id} was left in progress on device {one.serial_number}. If that"
                 f" is on purpose: may_stay_in_progress({one.serial_number!r})."
@@ -243,16 +272,54 @@ class PayrocGateway(Simulator):
                 for fault in list(self.faults.waiting)
                 if not fault.hits
             ),
+            *self._unused(),
+            *self._excused_strangers(),
         ]
         return "\n".join([*wrong, self.report()]) if wrong else None
 
+    def _unused(self) -> list[str]:
+        known = self._there(lambda: {one.serial_number: one.unused() for one in self._devices()})
+        return [
+            f"No instruction on device {serial_number} used {call}. If none need: "
+            f"may_go_unused({serial_number!r})."
+            for serial_number, calls in known.items()
+            for call in calls
+            if serial_number not in self._may_go_unused
+        ]
+
+    def _excused_strangers(self) -> list[str]:
+        known = {one.serial_number for one in self._there(self._devices)}
+        return [
+            f"{name}({one!r}) is about a device that there is not."
+            for name, excused in (
+                ("may_stay_in_progress", self._may_stay),
+                ("may_go_unused", self._may_go_unused),
+            )
+            for one in sorted(excused - known)
+        ]
+
+    def _devices(self) -> list[Device]:
+        return list(self._state.devices.values())
+
+    def _check_device(self, serial_number: str) -> str:
+        arguments.serial("serial_number", serial_number)
+        known = [one.serial_number for one in self._there(self._devices)]
+        if self.strict_devices and serial_number not in known:
+            raise ConfigurationError(
+                "serial_number",
+                f"there is no device {serial_number}. Registered: {', '.join(known) or 'none'}",
+            )
+        return serial_number
+
     def check(self) -> None:
-        """Checks that nothing forbidden was sent and nothing is left to go on with no one watching.
+        """Checks that nothing forbidden was sent, nothing is left in progress, and all was used.
 
         Raises:
             AssertionError: The contract was violated; or an instruction is in progress on a device
-                that `may_stay_in_progress` does not name; or a fault has struck no request, so that
-                the test does not show what it is meant to.
+                that `may_stay_in_progress` does not name; or the test does not show what it is
+                meant to: a fault has struck no request, no instruction has used a script or its
+                tip and `may_go_unused` does not name the device, or a script or fault asked for
+                what can't be.
         """
         wrong = self.verdict()
         if wrong is not None:

@@ -498,7 +498,7 @@ class TestPlaces:
         [
             "",
             "postgresql+psycopg://till:s3cret@db/sales",
-            "POSTGRESQL://till:s3cret@db/sales",
+            ":memory:",
             "postgresql:/till:s3cret@db/sales",
             "host=db user=till password=s3cret",
         ],
@@ -507,7 +507,9 @@ class TestPlaces:
         """What is neither a path nor such a URL exits with 2, and no password is shown."""
         done = CliRunner().invoke(cli, [*command, "--journal", place], env=NO_KEY)
         assert done.exit_code == 2
-        assert error_of(done).startswith("Error: --journal: must be the path of an SQLite file")
+        said = error_of(done)
+        assert said.startswith("Error: --journal: must ")
+        assert "the path of an SQLite file, or a postgresql:// URL" in said
         assert "s3cret" not in done.output
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import json
+import os
 import shlex
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -17,6 +22,7 @@ from click.testing import CliRunner
 
 from payroc_async import InstructionFailedError, Outcome, PayrocSession, Submitted
 from payroc_async.cli.app import cli
+from payroc_async.cli.background_output import CLOSE_SECONDS, MOST_LINES, BackgroundOutput
 from payroc_async.cli.scripts import SCRIPTS, add_script
 from payroc_async.simulator import Simulator
 
@@ -188,3 +194,123 @@ def test_a_port_that_is_taken_exits_with_2() -> None:
         done = CliRunner().invoke(cli, ["simulate", "--port", str(taken.getsockname()[1])])
     assert done.exit_code == 2
     assert "--port" in done.stderr
+
+
+LONG = "x" * 4000
+"""In the path of a request, which is printed: the buffers of a pipe and of Python hold few."""
+
+
+async def ask(client: aiohttp.ClientSession, port: int, times: int) -> None:
+    """So many requests, each of which is answered."""
+    for number in range(times):
+        async with client.get(f"http://127.0.0.1:{port}/v1/payments/{LONG}{number}") as answer:
+            assert answer.status == 401
+
+
+async def test_output_that_is_not_read() -> None:
+    """It goes on answering when its output is not read, and says later what it has left out."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    read, write = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "payroc_async", "simulate", "--port", str(port)),
+        stdout=write,
+        stderr=write,
+    )
+    os.close(write)
+    try:
+        async with aiohttp.ClientSession() as client, asyncio.timeout(40):
+            while True:
+                try:
+                    await ask(client, port, 1)
+                    break
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.05)
+            await ask(client, port, 3 * MOST_LINES)
+            with os.fdopen(read, "rb", buffering=0, closefd=False) as reader:
+                printed = await asyncio.to_thread(read_until, reader, b"lines left out")
+            assert printed.count(b"GET    /v1/payments/") >= MOST_LINES
+            await ask(client, port, 100)
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+    finally:
+        os.close(read)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def read_until(reader: io.RawIOBase, last: bytes) -> bytes:
+    """What is printed, up to these words."""
+    printed = b""
+    while last not in printed[-70_000:]:
+        more = reader.read(65_536)
+        assert more, printed[-500:]  # or the output has ended
+        printed += more
+    return printed
+
+
+def test_lines_that_wait_are_bounded() -> None:
+    """However much is printed while nothing is read, no more than so many lines are kept."""
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream:
+        output = BackgroundOutput(stream)
+        for number in range(3 * MOST_LINES):
+            output.write(f"{number} {LONG}")
+        assert len(output._lines) <= MOST_LINES
+        began = time.monotonic()
+        output.close()
+        assert time.monotonic() - began < 5 * CLOSE_SECONDS
+        output.write("too late")
+        with os.fdopen(read, "rb") as reader, ThreadPoolExecutor() as pool:
+            printed = pool.submit(reader.read)
+            assert output._thread is not None
+            output._thread.join()
+            stream.close()
+            lines = printed.result().splitlines()
+    left_out = [int(one.split()[0][1:]) for one in lines if one.endswith(b"was not read)")]
+    assert left_out
+    assert len(lines) - len(left_out) + sum(left_out) == 3 * MOST_LINES
+    assert b"too late" not in lines
+
+
+def test_a_reader_that_goes() -> None:
+    """What is written after it goes nowhere; where there never was one, it is no error either."""
+    read, write = os.pipe()
+    os.close(read)
+    failed: list[OSError] = []
+    with os.fdopen(write, "w") as stream:
+        output = BackgroundOutput(stream, failed.append)
+        output.write("not read")
+        assert output._thread is not None
+        output._thread.join(5)
+        output.write("nor now")
+        output.close()
+    assert failed == []
+
+
+def test_a_full_disk_is_reported() -> None:
+    """The error is passed on, once; what follows is dropped."""
+    failed: list[OSError] = []
+    with open("/dev/full", "w") as stream:
+        output = BackgroundOutput(stream, failed.append)
+        output.write("a line")
+        assert output._thread is not None
+        output._thread.join(5)
+        output.write("another")
+        output.close()
+    assert [error.errno for error in failed] == [errno.ENOSPC]
+
+
+def test_a_pipe_that_does_not_block() -> None:
+    """Where its reader has made it so, lines come in whole all the same."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with os.fdopen(write, "w") as stream:
+        output = BackgroundOutput(stream)
+        for number in range(100):
+            output.write(f"{number} {LONG}")
+        with os.fdopen(read, "rb", buffering=0) as reader:
+            printed = read_until(reader, f"99 {LONG}\n".encode())
+        output.close()
+    assert printed == b"".join(f"{number} {LONG}\n".encode() for number in range(100))

@@ -47,6 +47,7 @@ ORDER = [
     "simulator",
     "cli",
     "testing",
+    "pyinstaller",
     "__main__",
 ]
 PURE = {

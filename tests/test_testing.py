@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from payroc_async import PayrocSession, SignatureInstructionRequest
+from payroc_async import ConfigurationError, PayrocSession, SignatureInstructionRequest
 from payroc_async.simulator import Device, delay, drop_after, drop_before, edit
 from payroc_async.testing import RETRIES, TIMEOUTS, PayrocGateway
 
@@ -425,7 +425,7 @@ async def test_tokens_are_revoked(running: PayrocGateway) -> None:
 
 def test_calls_into_the_gateways_thread(running: PayrocGateway) -> None:
     """What a call raises there is raised here, and a fault's function may call without a hang."""
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigurationError):
         running.device([])  # type: ignore[arg-type]
     seen = []
 

@@ -20,7 +20,7 @@ from payroc_async.journal.entries import OPEN
 from payroc_async.session_options import environment_of
 
 from .journal import ask
-from .places import existing_journal, is_path, journal_named
+from .journal_location import existing_journal, journal_named, journal_path
 from .settings import ENV_FILE, env_file, from_file
 
 __all__ = [
@@ -181,8 +181,9 @@ def check_journal(given: str | None) -> list[Check]:
                     "set PAYROC_JOURNAL, or give --journal",
                 )
             ]
-        if is_path(place) and place and not Path(place).exists():
-            return [_check_folder(Path(place))]
+        path = journal_path(place)
+        if path is not None and not os.path.lexists(path):
+            return [_check_folder(path)]
         open_ = ask(existing_journal(place), lambda journal: journal.entries(states=OPEN))
     except ConfigurationError as error:
         return [Check(name, "failed", str(error), "give --journal or PAYROC_JOURNAL a place")]
@@ -196,9 +197,9 @@ def check_journal(given: str | None) -> list[Check]:
                 "the server; one of a newer version needs that version",
             )
         ]
-    checks = [_opened(place), _check_entries(open_)]
-    if is_path(place) and os.name == "posix":
-        checks.append(_check_permissions(Path(place).resolve()))
+    checks = [_opened(path), _check_entries(open_)]
+    if path is not None and os.name == "posix":
+        checks.append(_check_permissions(path.resolve()))
     return checks
 
 
@@ -214,8 +215,8 @@ def _check_folder(path: Path) -> Check:
     )
 
 
-def _opened(place: str) -> Check:
-    if not is_path(place):
+def _opened(path: Path | None) -> Check:
+    if path is None:
         from payroc_async.journal.pg_schema import VERSION as VERSION_THERE
 
         return Check(
@@ -224,12 +225,12 @@ def _opened(place: str) -> Check:
     from payroc_async.journal.locks import is_alive
     from payroc_async.journal.sqlite_schema import VERSION
 
-    owners = _owners(Path(place).resolve())
+    owners = _owners(path.resolve())
     alive = sum(is_alive(owners, one.name) for one in owners.iterdir())
     return Check(
         "journal",
         "ok",
-        f"{place}, version {VERSION}; its owner's lock was taken, and {alive} are held by others",
+        f"{path}, version {VERSION}; its owner's lock was taken, and {alive} are held by others",
     )
 
 

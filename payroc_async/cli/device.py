@@ -29,7 +29,7 @@ from payroc_async.journal import Journal
 from payroc_async.simulator import Simulator
 
 from .jobs import JobOptions
-from .places import journal_named, new_or_existing_journal
+from .journal_location import journal_named, new_or_existing_journal
 from .progress import Progress
 from .results import Result, in_option_names, show, show_json
 from .say import SteadyConsole

@@ -22,7 +22,7 @@ from payroc_async import (
 )
 from payroc_async.models.amount import digits_after_point
 
-from .places import is_path
+from .journal_location import journal_path
 from .settings import env_file
 
 __all__ = [
@@ -127,7 +127,7 @@ class JobOptions:
             "--idempotency-key": self.idempotency_key,
             "--output": None if self.output is None else str(self.output),
             # A server's may hold a password.
-            "--journal": self.journal if self.journal and is_path(self.journal) else None,
+            "--journal": self.journal if self.journal and journal_path(self.journal) else None,
         }
         return command_line(self.job.command, self.serial_number, options=options)
 

@@ -13,13 +13,13 @@ from payroc_async import ConfigurationError
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 
-from .places import existing_journal
+from .journal_location import existing_journal
 from .results import DONE, NOT_DONE, exit_code_of, show_details
 from .rows import Summary, print_table
 from .say import note, plain, say, say_error, say_json
 
 if TYPE_CHECKING:
-    from .places import AnyJournal
+    from .journal_location import AnyJournal
 
 __all__ = ["age_in_words", "ask", "close_entry", "list_entries", "purge_entries", "show_entry"]
 

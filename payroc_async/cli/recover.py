@@ -29,7 +29,7 @@ from payroc_async.journal.entries import OPEN, UNFINISHED
 
 from .jobs import REFUND, SALE, SIGNATURE, Job, run_with_amounts
 from .journal import age_in_words
-from .places import existing_journal
+from .journal_location import existing_journal
 from .results import (
     DONE,
     NOT_DONE,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
+import sys
 from datetime import datetime
 
 from attrs import field, frozen
@@ -12,7 +14,8 @@ from payroc_async import ConfigurationError
 from payroc_async.config import is_loopback
 from payroc_async.simulator import Observed, Simulator
 
-from .say import note, say, say_error, say_json
+from .background_output import BackgroundOutput
+from .say import say_error
 from .scripts import add_script
 from .signals import on_signal
 
@@ -23,13 +26,13 @@ LOOK = 0.05
 APPROVES_AFTER = 2.0
 """Seconds that the cardholder takes on a device without a script."""
 KEPT = 200
-"""How many requests that have been told are kept for the page to show. It may run for days."""
+"""How many requests and violations that were printed are kept for the page. It may run for days."""
 
 OPEN_TO_OTHERS = """\
 Not loopback: whoever reaches {host} can open the pages without a key, see what is sent, drive the
 devices and inject faults, and all of it, tokens included, crosses the network as plain HTTP. From
 elsewhere open the pages by this machine's IP address: other names are refused. A PayrocSession on
-another machine refuses plain HTTP: put TLS before it.
+another machine refuses plain HTTP: put TLS before it.\
 """
 
 
@@ -68,12 +71,31 @@ def run_simulator(options: SimulateOptions) -> int:
 
 
 async def _serve(gateway: Simulator, options: SimulateOptions) -> None:
+    notes = BackgroundOutput(sys.stderr)
+    results = BackgroundOutput(
+        sys.stdout,
+        lambda error: notes.write(f"Error: stdout could not be written: {error.strerror}"),
+    )
+    try:
+        await _serve_until_signal(gateway, options, results, notes)
+        notes.write("stopped")
+    finally:
+        results.close()
+        notes.close()
+
+
+async def _serve_until_signal(
+    gateway: Simulator,
+    options: SimulateOptions,
+    results: BackgroundOutput,
+    notes: BackgroundOutput,
+) -> None:
     over = asyncio.Event()
     async with gateway:
-        _say_variables(gateway, options.as_json)
-        _say_pages(gateway, options.host)
+        _say_variables(gateway, options.as_json, results, notes)
+        _say_pages(gateway, options.host, notes)
         with on_signal(over.set):
-            watching = asyncio.create_task(_watch(gateway), name="payroc-async requests")
+            watching = asyncio.create_task(_watch(gateway, notes), name="payroc-async requests")
             stopping = asyncio.create_task(over.wait(), name="payroc-async stop")
             # Whichever ends first: should the watching fail, it is not to fail in silence.
             await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -82,10 +104,11 @@ async def _serve(gateway: Simulator, options: SimulateOptions) -> None:
         await asyncio.wait((watching, stopping))
     if not watching.cancelled():
         watching.result()
-    note("stopped")
 
 
-def _say_variables(gateway: Simulator, as_json: bool) -> None:
+def _say_variables(
+    gateway: Simulator, as_json: bool, results: BackgroundOutput, notes: BackgroundOutput
+) -> None:
     variables = {
         # Not from its environment, which has no plain HTTP to other hosts than loopback.
         "PAYROC_API_URL": f"{gateway.url}/v1",
@@ -93,34 +116,35 @@ def _say_variables(gateway: Simulator, as_json: bool) -> None:
         "PAYROC_API_KEY": gateway.api_key,
     }
     if as_json:
-        say_json({"url": gateway.url, "variables": variables})
+        results.write(json.dumps({"url": gateway.url, "variables": variables}))
         return
-    note("A simulated gateway is up; Ctrl-C ends it. To use it:")
+    notes.write("A simulated gateway is up; Ctrl-C ends it. To use it:")
     for name, value in variables.items():
-        say(f"export {name}={shlex.quote(value)}")
+        results.write(f"export {name}={shlex.quote(value)}")
 
 
-def _say_pages(gateway: Simulator, host: str) -> None:
-    note("Open in a browser, once for each device that you want to drive by hand:")
-    note(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway")
+def _say_pages(gateway: Simulator, host: str, notes: BackgroundOutput) -> None:
+    notes.write("Open in a browser, once for each device that you want to drive by hand:")
+    notes.write(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway")
     if not is_loopback(host):
-        note(OPEN_TO_OTHERS.format(host=host), fg="yellow", nl=False)
+        notes.write(OPEN_TO_OTHERS.format(host=host), fg="yellow")
 
 
-async def _watch(gateway: Simulator) -> None:
+async def _watch(gateway: Simulator, notes: BackgroundOutput) -> None:
     told, known = 0, set[Observed]()
 
     def look() -> None:
         nonlocal told
         ended = [one for one in gateway.requests if one.ended is not None and one not in known]
         for one in sorted(ended, key=lambda one: one.ended or 0.0):
-            note(_line(one))
+            notes.write(_line(one))
         known.update(ended)
         for one in [one for one in gateway.requests if one in known][:-KEPT]:
             gateway.requests.remove(one)
             known.discard(one)
         for violation in gateway.violations[told:]:
-            note(f"contract violated: {violation}", fg="red")
+            notes.write(f"contract violated: {violation}", fg="red")
+        del gateway.violations[:-KEPT]
         told = len(gateway.violations)
 
     try:

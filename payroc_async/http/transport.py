@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import aiohttp
 from yarl import URL
 
+from payroc_async.answers import without_secret
 from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.errors import (
     ConfigurationError,
@@ -269,7 +270,7 @@ class Transport:
                 answer = Answer(response.status, response.headers, await _read(response))
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s %s: %d", method, url.raw_path, answer.status)
-            return _without_secret(answer, secret)
+            return without_secret(answer, secret)
         except aiohttp.ConnectionTimeoutError as error:
             raise RequestTimeoutError("no connection in time", request_sent=False) from error
         except TimeoutError as error:
@@ -324,12 +325,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()  # leaving its context alone would let it linger
         raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _without_secret(answer: Answer, secret: str) -> Answer:
-    """The answer; in an error's, the secret it may echo is blotted out, for errors get printed."""
-    if answer.status < 400:
-        return answer
-    body = answer.body.replace(secret.encode(), b"***")
-    headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
-    return Answer(answer.status, headers, body)

@@ -69,21 +69,21 @@ class InstructionEntry:
         Raises:
             PayrocError: The intent could not be written.
         """
-        identity = self._live.identity
-        if self._entry is None:
+        identity, entry = self._live.identity, self._entry
+        if entry is None:
             assert identity.serial_number is not None
             assert identity.idempotency_key is not None
             kind, serial, body = identity.kind, identity.serial_number, identity.body
             key = identity.idempotency_key
-            self._entry = await self._complete(
-                lambda: self._writer.begin(kind, serial, body, key),
-            )
-            self._written = max(self._written, _LEVELS[self._entry.state])
-        if self._entry.instruction_id is not None:
-            self._live.identify(self._entry.instruction_id)
+            entry = await self._complete(lambda: self._writer.begin(kind, serial, body, key))
+            assert entry is not None
+            self._entry = entry
+            self._written = max(self._written, _LEVELS[entry.state])
+        if entry.instruction_id is not None:
+            self._live.identify(entry.instruction_id)
             self._has_id_written = True
             return Seen.IN_PROGRESS
-        return Seen.INHERITED if self._entry.inherited else Seen.RECORDED
+        return Seen.INHERITED if entry.inherited else Seen.RECORDED
 
     async def make_durable(self, state: State) -> bool:
         """Write what the state wants durable; False if there was nothing to write."""

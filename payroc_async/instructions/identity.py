@@ -37,7 +37,7 @@ class Identity:
         request: object = None,
         body: bytes = b"",
     ) -> None:
-        self.kind = kind
+        self.kind: Literal["payment", "refund", "signature"] = kind
         self.serial_number = serial_number
         self.idempotency_key = idempotency_key
         self.instruction_id = instruction_id

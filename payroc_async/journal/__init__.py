@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .entries import Entry, EntryKind, EntryState, Intent, Journal
+from .location import is_path, refused_location
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
@@ -30,18 +31,29 @@ def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
     """The journal that a setting names, not yet opened.
 
     Args:
-        place: A ``postgresql://`` URL, or the path of an SQLite file.
+        place: A ``postgresql://`` URL, its scheme in any case, or the path of an SQLite file. What
+            looks like another URL or like ``key=value`` words is neither, for it may hold a
+            password. A file whose name has one of ``= : @ ? ;`` needs ``./`` or an absolute path
+            before it.
+
+    Returns:
+        A ``PostgresJournal`` or an ``SQLiteJournal``.
 
     Raises:
-        ConfigurationError: It is empty, or psycopg is not installed.
+        ConfigurationError: It is neither, it is blank or ``:memory:``, or psycopg is not installed.
+            The text does not show the place.
     """
-    if place.startswith(("postgresql://", "postgres://")):
-        from .postgres import PostgresJournal
+    refused = refused_location(place)
+    if refused is not None:
+        del place  # it may be a secret, and trackers of errors show the variables of every frame
+        raise refused
+    if is_path(place):
+        from .sqlite import SQLiteJournal
 
-        return PostgresJournal(place)
-    from .sqlite import SQLiteJournal
+        return SQLiteJournal(place)
+    from .postgres import PostgresJournal
 
-    return SQLiteJournal(place)
+    return PostgresJournal(place)
 
 
 def __getattr__(name: str) -> Any:

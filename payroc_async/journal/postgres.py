@@ -18,6 +18,7 @@ from attrs import evolve
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
+from .location import as_libpq_takes_it
 from .pg_jobs import Job
 from .pg_schema import (
     ADOPTED,
@@ -64,8 +65,8 @@ class PostgresJournal:
     not.
 
     Args:
-        dsn: A libpq connection string or URL. Of several hosts, the one that is no standby is
-            used. Its password is never shown.
+        dsn: A libpq connection string, or a URL, its scheme in any case. Of several hosts, the one
+            that is no standby is used. Its password is never shown.
         schema: The schema of the tables, which exists; by default the first of the search path.
         patience: Seconds within which the server has to answer, or to be back where a connection
             was lost.
@@ -88,7 +89,16 @@ class PostgresJournal:
                 "dsn",
                 f'PostgresJournal needs psycopg: pip install "payroc-async[postgres]" ({error})',
             ) from error
-        self._server = Server(dsn, schema, patience)
+        if not isinstance(dsn, str):
+            raise ConfigurationError("dsn", f"must be a string, not {type(dsn).__name__}")
+        refused: ConfigurationError | None = None
+        try:
+            self._server = Server(as_libpq_takes_it(dsn), schema, patience)
+        except ConfigurationError as error:
+            refused = error.with_traceback(None)
+        if refused is not None:
+            del dsn  # it may be a secret, and trackers of errors show the variables of every frame
+            raise refused
         self._schema = schema
         self._lock: OwnerLock | None = None
         self._worker: Worker | None = None

@@ -18,6 +18,7 @@ from attrs import evolve
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
+from .location import check_file, refused_path
 from .locks import OwnerLock, forget_dead_owners, is_alive
 from .rules import (
     IN_ENDED,
@@ -45,16 +46,20 @@ class SQLiteJournal:
     local disk: network file systems do not lock reliably.
 
     Args:
-        path: The file; made if it is missing, in a folder that exists.
+        path: The file; made if it is missing, in a folder that exists. A symbolic link is followed
+            if it leads to a file that exists.
         busy_timeout: Seconds to wait for another process's transaction.
 
     Raises:
-        ConfigurationError: The path is empty, or the time is not a positive number.
+        ConfigurationError: The path is blank, ``:memory:`` or may be meant for a server, or the
+            time is not a positive number.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
-        if not os.fspath(path):
-            raise ConfigurationError("path", "must not be empty")
+        refused = refused_path(path, "path")
+        if refused is not None:
+            del path  # it may be a secret, and trackers of errors show the variables of every frame
+            raise refused
         if isinstance(busy_timeout, bool) or not busy_timeout > 0:
             raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
         self._path = Path(path)
@@ -304,6 +309,7 @@ class SQLiteJournal:
         return self._found(db, intent.idempotency_key, now)
 
     def _connect(self, worker: Worker) -> tuple[OwnerLock, sqlite3.Connection]:
+        check_file(self._path)
         with suppress(FileExistsError):
             # Never opened if it is there: closing it again would undo SQLite's own locks on it.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

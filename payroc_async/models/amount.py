@@ -13,35 +13,48 @@ from typing import Any, NoReturn, cast
 from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
+from payroc_async.logs import get_logger
 
 from . import checks
 from .shared import Model
 
 __all__ = ["Amount", "digits_after_point", "in_words"]
 
+logger = get_logger(__name__)
+
+NO_TABLE = (
+    "this program was packaged without table.xml of the package iso4217; PyInstaller takes it with "
+    "`--collect-data iso4217`"
+)
 MOST_DIGITS = 25
 """More than any sum in range has; asked first, for ``int`` refuses text of 4,300 digits itself."""
 
 
 @cache
-def _digits() -> dict[str, int]:
-    # Imported here: it reads an XML file, which takes longer than importing all of this package.
-    import iso4217
+def _digits() -> dict[str, int] | None:
+    """The digits of each currency; None where the program was packaged without the table."""
+    try:
+        # Imported here: it reads an XML file, which takes longer than importing this package.
+        import iso4217
 
-    return {
-        str(code): int(digits)
-        for code, entry in iso4217.raw_table.items()
-        if (digits := str(entry.get("CcyMnrUnts"))).isdigit()  # gold has none, nor has a test code
-    }
+        return {
+            str(code): int(digits)
+            for code, entry in iso4217.raw_table.items()
+            if (digits := str(entry.get("CcyMnrUnts"))).isdigit()  # gold has none, nor a test code
+        }
+    except Exception as error:  # a sale that was approved must get its receipt, whatever is missing
+        logger.error("the table of currencies can't be read (%s): %s", error, NO_TABLE)
+        return None
 
 
 def digits_after_point(currency: str) -> int | None:
     """How many digits a sum has after the point: 2 for USD, 0 for JPY.
 
     Returns:
-        The exponent of ISO 4217; None if it has no such currency, or one without a smallest unit.
+        The exponent of ISO 4217; None if it has no such currency, or one without a smallest unit,
+        or if the program was packaged without the table of currencies.
     """
-    return _digits().get(currency)
+    return (_digits() or {}).get(currency)
 
 
 def in_words(minor_units: int | None, currency: str | None, *, digits: int | None = None) -> str:
@@ -77,6 +90,8 @@ def _in_iso_4217(instance: Amount, attribute: Attribute[str], value: str) -> Non
 
 
 def _refuse_currency() -> NoReturn:
+    if _digits() is None:
+        raise ConfigurationError("currency", f"can't be looked up: {NO_TABLE}")
     raise ConfigurationError("currency", "must be an ISO 4217 code with a smallest unit, as USD")
 
 
@@ -97,7 +112,8 @@ class Amount(Model):
         currency: ISO 4217 code.
 
     Raises:
-        ConfigurationError: A value is wrong, or ISO 4217 has no such currency.
+        ConfigurationError: A value is wrong, ISO 4217 has no such currency, or the program was
+            packaged without the table of currencies.
     """
 
     minor_units: int = field(validator=checks.amount)
@@ -136,13 +152,13 @@ class Amount(Model):
     @property
     def decimal(self) -> Decimal:
         """In major units, exact: ``Decimal("49.99")``."""
-        return Decimal(self._plain())
-
-    def _plain(self) -> str:
-        return _with_point(self.minor_units, _digits()[self.currency])
+        digits = digits_after_point(self.currency)
+        if digits is None:  # made by a process that has the table, and pickled
+            _refuse_currency()
+        return Decimal(_with_point(self.minor_units, digits))
 
     def __str__(self) -> str:
-        return f"{self._plain()} {self.currency}"
+        return in_words(self.minor_units, self.currency)
 
     def __repr__(self) -> str:
         return f"Amount({self.minor_units}, {self.currency!r})"

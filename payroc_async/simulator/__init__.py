@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .arguments import OMIT
 from .devices import Device
 from .faults import (
     Fault,
@@ -25,7 +26,7 @@ from .faults import (
     truncated,
     wrong_content_type,
 )
-from .gateway import OMIT, Simulator
+from .gateway import Simulator
 from .observations import Observed
 from .samples import sample_payment
 from .state import SimInstruction

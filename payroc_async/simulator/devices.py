@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import Attribute, define, evolve, field, frozen, setters
 
 from payroc_async.errors import ConfigurationError
 
+from . import arguments
 from .answers import link_to
 from .cards import CARDS, ENTRIES
 
 if TYPE_CHECKING:
     from .state import SimInstruction
 
-__all__ = ["Behaviour", "Device", "Hand", "Result", "device_document"]
+__all__ = ["Behaviour", "Device", "Hand", "Result", "Script", "device_document"]
 
 
 @frozen
@@ -41,12 +42,13 @@ class Result:
     signature: bytes | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.card not in CARDS:
-            raise ConfigurationError("card", f"must be one of {', '.join(CARDS)}")
-        if self.entry is not None and self.entry not in ENTRIES:
-            raise ConfigurationError("entry", f"must be one of {', '.join(ENTRIES)}")
-        if self.tip is not None and (type(self.tip) is not int or self.tip < 0):
-            raise ConfigurationError("tip", "must be in the currency's smallest unit")
+        arguments.text("response_code", self.response_code)
+        arguments.text("status", self.status)
+        arguments.optional(arguments.text)("response_message", self.response_message)
+        arguments.choice("card", self.card, [*CARDS])
+        if self.entry is not None:
+            arguments.choice("entry", self.entry, [*ENTRIES])
+        arguments.optional(arguments.whole)("tip", self.tip)
 
 
 @frozen(kw_only=True)
@@ -82,12 +84,29 @@ class Behaviour:
         return sorted(steps, key=lambda step: step[0])
 
 
-def _after(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError("after", "must be a number of seconds")
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigurationError("after", "must be a number of seconds, and not negative")
-    return float(value)
+@define(eq=False)
+class Script:
+    """One call of a script method, and what of it an instruction has used.
+
+    Attributes:
+        call: How the test has asked for it.
+        awaits_tip: Whether it has a tip that no instruction has asked for yet.
+    """
+
+    call: str
+    behaviour: Behaviour
+    awaits_tip: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.awaits_tip = bool(self.behaviour.result.tip)
+
+
+def _checked(check: Callable[[str, Any], object]) -> Callable[[Any, Attribute[Any], Any], object]:
+    return lambda device, attribute, value: check(attribute.name, value)
+
+
+NO_APPROVAL = ("C", "D", "P", "R")
+"""Known answers that are other than what `Device.approves` says."""
 
 
 @define(eq=False)
@@ -116,7 +135,8 @@ class Device:
 
     Each script method queues what the next instruction does and returns the device. What was queued
     last stays for all later instructions; a device without a script approves at once. ``after`` is
-    in seconds, from the submission till the status changes.
+    in seconds, from the submission till the status changes. What makes no sense is refused with
+    ``ConfigurationError`` when it is scripted, or when an attribute is set.
 
     One script serves every kind of instruction: a refund is approved or declined as a payment is. A
     signature is given whenever an instruction completes.
@@ -138,18 +158,28 @@ class Device:
         hand: Who drives it on a page; None if a script does.
     """
 
-    serial_number: str
-    device_id: str = ""
-    model: str = "A920Pro"
-    ksi: str = "1234567890"
-    tender: str = "creditDebit"
-    created_date: str = field(factory=lambda: datetime.now(UTC).date().isoformat())
-    deactivated_date: str | None = None
-    last_transaction: dict[str, Any] | None = None
+    serial_number: str = field(validator=_checked(arguments.serial), on_setattr=setters.frozen)
+    device_id: str = field(default="", on_setattr=setters.frozen)
+    model: str = field(default="A920Pro", validator=_checked(arguments.text))
+    ksi: str = field(default="1234567890", validator=_checked(arguments.text))
+    tender: str = field(default="creditDebit", validator=_checked(arguments.tender))
+    created_date: str = field(
+        factory=lambda: datetime.now(UTC).date().isoformat(),
+        validator=_checked(arguments.iso_date),
+    )
+    deactivated_date: str | None = field(
+        default=None, validator=_checked(arguments.optional(arguments.iso_date))
+    )
+    last_transaction: dict[str, Any] | None = field(
+        default=None, validator=_checked(arguments.optional(arguments.json_mapping))
+    )
     instruction: SimInstruction | None = None
     hand: Hand | None = None
-    _current: Behaviour = field(factory=lambda: Behaviour(ends="completed"), alias="current")
-    _queue: deque[Behaviour] = field(factory=deque)
+    _current: Script = field(
+        factory=lambda: Script("", Behaviour(ends="completed")), alias="current"
+    )
+    _queue: deque[Script] = field(init=False, factory=deque)
+    _without_tip: list[Script] = field(init=False, factory=list)
 
     def approves(
         self,
@@ -163,23 +193,35 @@ class Device:
 
         Args:
             after: When, in seconds.
-            response_code: The processor's answer.
+            response_code: The processor's answer: ``A``, or a word that no contract has.
             tip: What the cardholder adds, in the currency's smallest unit, if the request has a tip
                 with mode ``prompted``; the payment's amount grows by it.
             card: ``visa`` (chip and signature), ``mastercard`` (contactless), ``amex`` (chip and
                 PIN) or ``discover`` (swiped).
         """
-        return self._completes(after, Result(response_code, tip=tip, card=card))
+        if response_code in NO_APPROVAL:
+            raise ConfigurationError(
+                "response_code",
+                f"must be that of an approval: for {response_code!r} there is"
+                f" answers({response_code!r}), or declines() and approves_partially(…)",
+            )
+        return self._completes("approves", after, Result(response_code, tip=tip, card=card))
 
     def declines(
         self, after: float = 0.0, *, response_message: str = "DECLINED", card: str = "visa"
     ) -> Device:
         """The cardholder presents a card; the processor declines it."""
-        return self._completes(after, Result("D", "declined", response_message, 0, card=card))
+        result = Result("D", "declined", response_message, 0, card=card)
+        return self._completes("declines", after, result)
 
     def approves_partially(self, amount: int, after: float = 0.0, *, card: str = "visa") -> Device:
-        """The processor authorizes `amount` alone, in the currency's smallest unit."""
-        return self._completes(after, Result("P", authorized_amount=amount, card=card))
+        """The processor authorizes `amount` alone, in the currency's smallest unit.
+
+        It has to be less than what is to be paid: otherwise ``check`` of the gateway says so.
+        """
+        amount = arguments.whole("amount", amount, least=1)
+        result = Result("P", authorized_amount=amount, card=card)
+        return self._completes("approves_partially", after, result)
 
     def answers(
         self,
@@ -190,32 +232,36 @@ class Device:
         response_message: str | None = None,
     ) -> Device:
         """The processor answers with any other code: E, R, C, or a word nobody knows."""
-        return self._completes(after, Result(response_code, status, response_message))
+        return self._completes("answers", after, Result(response_code, status, response_message))
 
     def fails(self, message: str = "Device error", after: float = 0.0) -> Device:
         """The instruction ends in ``failure``, for the reason `message`."""
-        return self._script(Behaviour(ends="failure", after=_after(after), error_message=message))
+        after = arguments.seconds("after", after)
+        message = arguments.text("message", message)
+        behaviour = Behaviour(ends="failure", after=after, error_message=message)
+        return self._script("fails", behaviour)
 
     def cardholder_cancels(self, after: float = 0.0) -> Device:
         """The cardholder presses the red key: the instruction ends in ``canceled``."""
-        return self._script(Behaviour(ends="canceled", after=_after(after)))
+        behaviour = Behaviour(ends="canceled", after=arguments.seconds("after", after))
+        return self._script("cardholder_cancels", behaviour)
 
     def never_finishes(self) -> Device:
         """The instruction stays ``inProgress`` until it is cancelled."""
-        return self._script(Behaviour())
+        return self._script("never_finishes", Behaviour())
 
     def completes_on_cancel(self) -> Device:
         """The instruction completes just as it is to be cancelled: the cancellation is too late.
 
         The DELETE is answered with 409, and the payment is approved.
         """
-        return self._script(Behaviour(completes_on_cancel=True))
+        return self._script("completes_on_cancel", Behaviour(completes_on_cancel=True))
 
     def is_offline(self, status: int = 409) -> Device:
         """The submit itself is refused with a problem document of this status, 409 or 400."""
-        if status not in (400, 409):
-            raise ConfigurationError("status", "must be 400 or 409")
-        return self._script(Behaviour(refused_with=status))
+        if arguments.whole("status", status) not in (400, 409):
+            raise ConfigurationError("status", f"must be 400 or 409, is {status}")
+        return self._script("is_offline", Behaviour(refused_with=status))
 
     def shows_status(self, word: str, after: float = 0.0) -> Device:
         """The instruction shows this status on the way to what is scripted next.
@@ -223,24 +269,39 @@ class Device:
         A status other than ``inProgress`` is answered without a hold, and cannot be cancelled. If
         nothing is scripted next, the instruction stays there.
         """
-        return self._script(Behaviour(stages=((_after(after), word),), goes_on=True))
+        stage = (arguments.seconds("after", after), arguments.text("word", word))
+        return self._script("shows_status", Behaviour(stages=(stage,), goes_on=True))
 
-    def next_behaviour(self) -> Behaviour:
+    def next_behaviour(self, *, asks_for_tip: bool = False) -> Behaviour:
         """What the instruction that is submitted now will do; takes it off the queue."""
         if self._queue:
             self._current = self._queue.popleft()
-        return self._current
+            if self._current.awaits_tip:
+                self._without_tip.append(self._current)
+        if asks_for_tip and self._current in self._without_tip:
+            self._without_tip.remove(self._current)
+        return self._current.behaviour
 
-    def _completes(self, after: float, result: Result) -> Device:
-        return self._script(Behaviour(ends="completed", after=_after(after), result=result))
+    def unused(self) -> list[str]:
+        """What was scripted and no instruction has used, as it was called."""
+        if self.hand is not None:  # the person at the page decides
+            return []
+        tips = [f"the tip of {script.call}" for script in self._without_tip]
+        return [script.call for script in self._queue] + tips
 
-    def _script(self, behaviour: Behaviour) -> Device:
+    def _completes(self, name: str, after: float, result: Result) -> Device:
+        after = arguments.seconds("after", after)
+        return self._script(name, Behaviour(ends="completed", after=after, result=result))
+
+    def _script(self, name: str, behaviour: Behaviour) -> Device:
         if self.hand is not None and not self.hand.pages:
             self.hand = None
-        if self._queue and self._queue[-1].goes_on:
+        call = f"{name}()"
+        if self._queue and self._queue[-1].behaviour.goes_on:
             begun = self._queue.pop()
-            behaviour = evolve(behaviour, stages=begun.stages + behaviour.stages)
-        self._queue.append(behaviour)
+            behaviour = evolve(behaviour, stages=begun.behaviour.stages + behaviour.stages)
+            call = f"{begun.call}.{call}"
+        self._queue.append(Script(call, behaviour))
         return self
 
 

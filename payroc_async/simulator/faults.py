@@ -7,21 +7,18 @@ or after it does harm to the answer. A status request that takes effect is held 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from aiohttp import web
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from payroc_async.errors import ConfigurationError
 
-from . import answers
+from . import answers, arguments
 from .answers import Answer
-from .observations import Observed
+from .exchange import Exchange, FaultAction
 from .routes import REQUEST_KINDS
 
 __all__ = [
@@ -48,56 +45,7 @@ __all__ = [
     "wrong_content_type",
 ]
 
-# l_onoff and l_linger: two ints, but two shorts on Windows.
-NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 CHUNK = b"x" * 65_536
-
-
-@frozen
-class Exchange:
-    """One request and the ways to treat it.
-
-    Args:
-        request: The request.
-        seen: Its record.
-        proceed: Lets it take effect, once, and gives the answer.
-        revoke_token: Revokes the token that it carries.
-    """
-
-    request: web.BaseRequest
-    seen: Observed
-    proceed: Callable[[], Awaitable[Answer]]
-    revoke_token: Callable[[], None]
-
-    async def hang(self) -> Answer:
-        """Never answers; ends when the client goes away."""
-        never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        return await never
-
-    async def reset(self) -> Answer:
-        """Resets the connection: the client sees a RST, not an orderly close."""
-        drop(self.request.transport)
-        # The lost connection cancels this handler.
-        return await self.hang()
-
-
-def drop(transport: asyncio.Transport | None) -> None:
-    """Resets a connection."""
-    if transport is None:
-        return
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        # Closing with a linger time of zero sends a RST instead of a FIN.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-    transport.abort()
-
-
-@frozen
-class FaultAction:
-    """What a fault does to a request it strikes; made by the functions of this module."""
-
-    kind: str
-    run: Callable[[Exchange], Awaitable[Answer | web.StreamResponse]] = field(repr=False)
 
 
 def drop_before() -> FaultAction:
@@ -117,6 +65,7 @@ def drop_after() -> FaultAction:
 
 def hang(seconds: float | None = None) -> FaultAction:
     """Neither effect nor answer, until the client goes away or `seconds` have passed."""
+    seconds = arguments.optional(arguments.seconds)("seconds", seconds)
 
     async def run(exchange: Exchange) -> Answer:
         if seconds is None:
@@ -139,6 +88,7 @@ def hang_after() -> FaultAction:
 
 def delay(seconds: float) -> FaultAction:
     """Waits for `seconds`, then goes on as normal."""
+    seconds = arguments.seconds("seconds", seconds)
 
     async def run(exchange: Exchange) -> Answer:
         await asyncio.sleep(seconds)
@@ -148,6 +98,8 @@ def delay(seconds: float) -> FaultAction:
 
 
 def _instead(kind: str, answer: Answer, *, effect: bool = False) -> FaultAction:
+    arguments.flag("effect", effect)
+
     async def run(exchange: Exchange) -> Answer:
         if effect:
             await exchange.proceed()
@@ -173,7 +125,10 @@ def status(
         headers: Further headers.
         effect: Whether the request takes effect first.
     """
-    return _instead("status", Answer(code, body, content_type, headers or {}), effect=effect)
+    arguments.http_status("code", code, arguments.payload("body", body))
+    sent = arguments.headers("headers", headers)
+    answer = Answer(code, body, arguments.header("content_type", content_type), sent)
+    return _instead("status", answer, effect=effect)
 
 
 def problem(
@@ -186,13 +141,22 @@ def problem(
     effect: bool = False,
 ) -> FaultAction:
     """Answers with a problem document of this status and ``type`` (contract section 8)."""
-    answer = answers.problem(code, fragment, detail, errors=errors, headers=headers)
+    arguments.http_status("code", code, b"{}")
+    arguments.text("fragment", fragment)
+    arguments.optional(arguments.text)("detail", detail)
+    if errors is not None:
+        if not isinstance(errors, list | tuple):
+            arguments.refuse_type("errors", "a list of mappings", errors)
+        errors = [arguments.json_mapping("errors", one) for one in errors]
+    sent = arguments.headers("headers", headers)
+    answer = answers.problem(code, fragment, detail, errors=errors, headers=sent)
     return _instead("problem", answer, effect=effect)
 
 
 def html(code: int = 200) -> FaultAction:
     """Answers with an HTML page instead of JSON."""
     page = b"<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"
+    code = arguments.http_status("code", code, page)
     return _instead("html", Answer(code, page, "text/html"))
 
 
@@ -203,6 +167,7 @@ def garbage() -> FaultAction:
 
 def empty(code: int = 200) -> FaultAction:
     """Answers without a body."""
+    code = arguments.http_status("code", code)
     return _instead("empty", Answer(code, b"", "application/json"))
 
 
@@ -237,6 +202,7 @@ def wrong_content_type() -> FaultAction:
 
 def huge(size: int = 50_000_000) -> FaultAction:
     """Answers 200 with `size` bytes, sent without saying how many there will be."""
+    size = arguments.whole("size", size, least=1)
 
     async def run(exchange: Exchange) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -255,26 +221,41 @@ def huge(size: int = 50_000_000) -> FaultAction:
 
 def rate_limited(retry_after: str | None = None) -> FaultAction:
     """Answers 429, with this ``Retry-After`` as it stands: seconds, or an HTTP date."""
+    retry_after = arguments.optional(arguments.header)("retry_after", retry_after)
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return _instead("rate_limited", Answer(429, b"", "text/html", headers))
 
 
 def redirect(location: str) -> FaultAction:
     """Answers 307 to `location`; the request has no effect."""
+    location = arguments.header("location", arguments.text("location", location))
     return _instead("redirect", Answer(307, b"", "text/html", {"Location": location}))
 
 
 def edit(function: Callable[[dict[str, Any]], object]) -> FaultAction:
     """Lets the request take effect, and sends what `function` makes of the answer's JSON.
 
-    An answer without a body stays as it is.
+    An answer without a body stays as it is. A function that raises, or that returns None or what
+    JSON can't hold, is answered with 500 and reported by ``check`` of the gateway.
+
+    Args:
+        function: Gets the answer's JSON and returns what is sent instead, also if it changes what
+            it was given.
     """
+    arguments.function("function", function)
 
     async def run(exchange: Exchange) -> Answer:
         answer = await exchange.proceed()
         if not answer.body:
             return answer
-        return evolve(answer, body=orjson.dumps(function(orjson.loads(answer.body))))
+        try:
+            made = function(orjson.loads(answer.body))
+            if made is None:
+                raise TypeError("it returned None: it has to return the document")
+            return evolve(answer, body=orjson.dumps(made))
+        except Exception as error:
+            exchange.misuse(f"The function of edit() failed: {type(error).__name__}: {error}.")
+            return Answer(500, b"The function of edit() failed.", "text/plain")
 
     return FaultAction("edit", run)
 
@@ -329,6 +310,20 @@ class Fault:
         return True
 
 
+NO_DEVICE = ("authorize", "closed_loop_read", "search", "other")
+"""Requests that are about no device."""
+NO_INSTRUCTION = (*NO_DEVICE, "submit")
+"""Requests that are about no instruction that is known before they take effect."""
+
+
+def _check_subject(on: str, name: str, value: str | None, without: tuple[str, ...]) -> None:
+    if value is None:
+        return
+    arguments.serial(name, value)
+    if on in without:
+        raise ConfigurationError(name, f"can't be given: no request of kind {on} has one")
+
+
 @define(eq=False)
 class Faults:
     """The faults to come. The first that strikes a request takes it; later ones do not see it.
@@ -364,14 +359,17 @@ class Faults:
             instruction_id: Only requests about this instruction.
 
         Raises:
-            ConfigurationError: There is no such kind of request, or a number is out of range.
+            ConfigurationError: There is no such kind of request, a number is out of range, the
+                fault is none, or such a request is about no device or instruction.
         """
-        if on != "any" and on not in REQUEST_KINDS:
-            raise ConfigurationError("on", f"must be any or one of {', '.join(REQUEST_KINDS)}")
-        if times is not None and times < 1:
-            raise ConfigurationError("times", "must be at least 1, or None for ever")
-        if skip < 0:
-            raise ConfigurationError("skip", "must not be negative")
+        arguments.choice("on", on, ("any", *REQUEST_KINDS))
+        if not isinstance(fault, FaultAction):
+            arguments.refuse_type("fault", "a fault, such as drop_after()", fault)
+        if times is not None:
+            arguments.whole("times", times, least=1)
+        arguments.whole("skip", skip)
+        _check_subject(on, "serial_number", serial_number, NO_DEVICE)
+        _check_subject(on, "instruction_id", instruction_id, NO_INSTRUCTION)
         made = Fault(on, fault, times, skip, serial_number, instruction_id, self)
         self.waiting.append(made)
         self.tell()

@@ -46,11 +46,8 @@ def let_go(state: State, device: Device) -> None:
 
 
 def asks_for_tip(instruction: SimInstruction) -> bool:
-    """Whether the device asks for a tip (contract section 4)."""
-    if instruction.kind.resource != "payments":
-        return False
-    tip = instruction.body["order"].get("breakdown", {}).get("tip", {})
-    return bool(tip.get("mode") == "prompted")
+    """Whether the device asks for a tip."""
+    return instruction.kind.asks_for_tip(instruction.body)
 
 
 def entries_of(instruction: SimInstruction) -> list[str]:

@@ -43,6 +43,13 @@ class InstructionKind:
     check: Check
     make: Callable[[str, dict[str, Any], Result], dict[str, Any]]
 
+    def asks_for_tip(self, body: dict[str, Any]) -> bool:
+        """Whether the device asks for a tip (contract section 4)."""
+        if self.resource != "payments":
+            return False
+        tip = body["order"].get("breakdown", {}).get("tip", {})
+        return bool(tip.get("mode") == "prompted")
+
 
 KINDS = {
     kind.collection: kind

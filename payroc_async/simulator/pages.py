@@ -31,8 +31,9 @@ from payroc_async.errors import ConfigurationError
 from payroc_async.models.amount import digits_after_point
 
 from .devices import Device
+from .exchange import drop
 from .fault_menu import add_fault, menu_document
-from .faults import Faults, drop
+from .faults import Faults
 from .hands import NotNow, act, let_go, take_hold
 from .observations import Observed, Records
 from .state import SimInstruction, State

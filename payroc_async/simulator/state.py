@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from .answers import Answer, json_answer, link_to, problem
-from .devices import Behaviour, Device
+from .devices import Behaviour, Device, Script
 from .kinds import InstructionKind
 from .ledger import Ledger
 from .payments import new_id, now
@@ -162,6 +162,7 @@ class State:
 
     Attributes:
         unscripted: What a device does that has no script.
+        misuses: What a script or fault asked for that could not be done.
         note: Told of each device and instruction that is new or has changed; None if nobody looks
             on.
     """
@@ -172,6 +173,7 @@ class State:
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
     unscripted: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
+    misuses: list[str] = field(factory=list)
     note: Callable[[SimInstruction | Device], None] | None = None
 
     def device(self, serial_number: str) -> Device:
@@ -179,7 +181,7 @@ class State:
         device = self.devices.get(serial_number)
         if device is None:
             device_id = str(FIRST_DEVICE_ID + len(self.devices))
-            device = Device(serial_number, device_id, current=self.unscripted)
+            device = Device(serial_number, device_id, current=Script("", self.unscripted))
             self.devices[serial_number] = device
             self.tell(device)
         return device
@@ -235,7 +237,9 @@ class State:
         if device.hand is not None and not device.hand.reachable:
             return problem(409, "cannot-be-modified", "The device is offline.")
         # By hand nothing happens by itself, and the script is kept for later.
-        behaviour = device.next_behaviour() if device.hand is None else Behaviour()
+        behaviour = Behaviour()
+        if device.hand is None:
+            behaviour = device.next_behaviour(asks_for_tip=kind.asks_for_tip(document))
         if behaviour.refused_with is not None:
             fragment = "bad-request" if behaviour.refused_with == 400 else "cannot-be-modified"
             return problem(behaviour.refused_with, fragment, "The device is offline.")
@@ -259,6 +263,7 @@ class State:
             kind = instruction.kind
             made = new_id()
             document = kind.make(made, instruction.body, instruction.behaviour.result)
+            self._check_part(instruction, document)
             self.ledger.resources[kind.resource][made] = document
             self.owners[made] = instruction
             instruction.resource_id = made
@@ -274,6 +279,17 @@ class State:
                 device.hand.last = instruction
         instruction.change(status)
         self.tell(instruction)
+
+    def _check_part(self, instruction: SimInstruction, made: dict[str, Any]) -> None:
+        result = instruction.behaviour.result
+        if result.response_code != "P" or "order" not in made:  # a signature is of no sum
+            return
+        part, whole = result.authorized_amount, made["order"]["amount"]
+        if part is not None and part >= whole:
+            self.misuses.append(
+                f"Device {instruction.serial_number} was to approve a part of {part}, but"
+                f" instruction {instruction.id} is about {whole} in all: a part must be less."
+            )
 
     def cancel(self, instruction: SimInstruction) -> Answer:
         """Cancels the instruction if it is in progress, else answers 409."""
@@ -302,6 +318,7 @@ class State:
 
     def forget(self) -> None:
         """Forgets what has ended: instructions, what came of them, and the answers to POSTs."""
+        self.misuses.clear()
         live = {id_: one for id_, one in self.instructions.items() if one.status not in FINAL}
         self.instructions.clear()
         self.instructions.update(live)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payroc_async import ConfigurationError, JournalError
 from payroc_async.journal import journal_at
+from payroc_async.journal.location import is_path, refused_location
 
 from .settings import variables
 
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 
     AnyJournal = SQLiteJournal | PostgresJournal
 
-__all__ = ["existing_journal", "is_path", "journal_named", "new_or_existing_journal"]
-
-SERVER = ("postgresql://", "postgres://")
-# What was meant for a server may hold a password: it is taken for no path, and never shown.
-NO_PATH = re.compile(r"[a-z][a-z0-9+.-]+:/|.*\bpassword\s*=", re.IGNORECASE | re.DOTALL)
+__all__ = ["existing_journal", "journal_named", "journal_path", "new_or_existing_journal"]
 
 
 def journal_named(given: str | None) -> str | None:
@@ -28,21 +25,17 @@ def journal_named(given: str | None) -> str | None:
     return variables().get("PAYROC_JOURNAL") or None if given is None else given
 
 
-def is_path(place: str) -> bool:
-    """Whether it is a file's, and so may be shown."""
-    return not place.startswith(SERVER) and not NO_PATH.match(place)
+def journal_path(place: str) -> Path | None:
+    """The journal's file, which may be shown; None if the place is not that of a file."""
+    return Path(place) if is_path(place) and refused_location(place) is None else None
 
 
 def new_or_existing_journal(place: str) -> AnyJournal:
     """The journal at that place, not yet opened.
 
     Raises:
-        ConfigurationError: It can't be a journal's place.
+        ConfigurationError: It can't be a journal's place. The text does not show it.
     """
-    if not place or not (is_path(place) or place.startswith(SERVER)):
-        raise ConfigurationError(
-            "journal", "must be the path of an SQLite file, or a postgresql:// URL"
-        )
     try:
         return journal_at(place)
     except ConfigurationError as error:
@@ -60,10 +53,10 @@ def existing_journal(given: str | None) -> AnyJournal:
     if place is None:
         raise ConfigurationError("journal", "is not given, nor is PAYROC_JOURNAL set")
     journal = new_or_existing_journal(place)
-    if is_path(place):
+    path = journal_path(place)
+    if path is not None:
         try:
-            os.stat(place)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise JournalError(f"there is no journal {place}: {reason}") from error
+            os.stat(path)
+        except OSError as error:
+            raise JournalError(f"there is no journal {path}: {error.strerror}") from error
     return journal

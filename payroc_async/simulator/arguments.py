@@ -1,0 +1,253 @@
+"""The checks of what a test gives the simulator, as strict as those of the SDK.
+
+A slip in a test must show where it is made: what the simulator took without understanding it would
+let the test pass, and prove nothing. Each check returns the value, or raises
+``ConfigurationError`` with the argument's name and what is wrong.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final, Generic, NoReturn, TypeVar, overload
+
+import orjson
+
+from payroc_async.errors import ConfigurationError
+
+__all__ = [
+    "OMIT",
+    "Setting",
+    "calendar_day",
+    "choice",
+    "flag",
+    "function",
+    "header",
+    "headers",
+    "http_status",
+    "iso_date",
+    "json_mapping",
+    "json_value",
+    "optional",
+    "payload",
+    "refuse_type",
+    "seconds",
+    "serial",
+    "tender",
+    "text",
+    "whole",
+]
+
+T = TypeVar("T")
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name. Source: RFC 9110, section 5.6.2."""
+WITHOUT_BODY = (204, 304)
+
+
+class Omit:
+    """The type of `OMIT`."""
+
+    def __repr__(self) -> str:
+        return "OMIT"
+
+
+OMIT: Final = Omit()
+"""As ``expires_in``: the answer to authorize leaves the field out."""
+
+
+def refuse_type(name: str, wanted: str, value: object) -> NoReturn:
+    """Refuse a value of another type.
+
+    Raises:
+        ConfigurationError: Always. A function that was not called is named as such.
+    """
+    called = getattr(value, "__name__", None)
+    given = type(value).__name__
+    if called is not None and callable(value):
+        kind = "class" if isinstance(value, type) else "function"
+        given = f"the {kind} {called}: call it, {called}(…)"
+    raise ConfigurationError(name, f"must be {wanted}, not {given}")
+
+
+def seconds(name: str, value: Any) -> float:
+    """A time of at least zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        refuse_type(name, "a number of seconds", value)
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError(
+            name, f"must be a finite number of seconds, not negative, is {value}"
+        )
+    return float(value)
+
+
+def whole(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """A whole number, such as a sum in the currency's smallest unit."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse_type(name, "a whole number (a sum: in the currency's smallest unit)", value)
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise ConfigurationError(name, f"must be {bounds}, is {value}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        refuse_type(name, "True or False", value)
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """A string that is not blank and can be sent."""
+    if not isinstance(value, str):
+        refuse_type(name, "a string", value)
+    if not value.strip():
+        raise ConfigurationError(name, "must not be blank")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(name, "holds half a surrogate pair: not valid text") from None
+    return value
+
+
+def serial(name: str, value: Any) -> str:
+    """A device's serial number."""
+    number = text(name, value)
+    if number != number.strip() or not number.isprintable():
+        raise ConfigurationError(name, f"must be a serial number without blanks, is {number!r}")
+    return number
+
+
+def choice(name: str, value: Any, words: Sequence[str]) -> str:
+    """One of these words."""
+    if not isinstance(value, str):
+        refuse_type(name, f"one of {', '.join(words)}", value)
+    if value not in words:
+        raise ConfigurationError(name, f"must be one of {', '.join(words)}, is {value!r}")
+    return value
+
+
+def header(name: str, value: Any) -> str:
+    """The value of a header."""
+    if not isinstance(value, str):
+        refuse_type(name, "a string", value)
+    if not value.isascii() or not value.replace("\t", " ").isprintable():
+        raise ConfigurationError(name, "must be printable ASCII, for it is sent as a header")
+    return value
+
+
+def headers(name: str, value: Any) -> dict[str, str]:
+    """Headers by their names; None for none."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        refuse_type(name, "a mapping of names to strings", value)
+    for one, its in value.items():
+        if not isinstance(one, str) or not TOKEN.fullmatch(one):
+            raise ConfigurationError(name, f"{one!r} is not the name of a header")
+        header(name, its)
+    return dict(value)
+
+
+def http_status(name: str, value: Any, body: bytes = b"") -> int:
+    """The status of an answer, which goes with this body."""
+    code = whole(name, value, 200, 599)
+    if body and code in WITHOUT_BODY:
+        raise ConfigurationError(name, f"must be another one: an answer of {code} has no body")
+    return code
+
+
+def payload(name: str, value: Any) -> bytes:
+    """The body of an answer."""
+    if not isinstance(value, bytes):
+        refuse_type(name, "bytes", value)
+    return value
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """A function that gives its result when it is called, and not a coroutine."""
+    if not callable(value):
+        refuse_type(name, "a function", value)
+    call = getattr(type(value), "__call__", None)  # noqa: B004 - of an object that is callable
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    if any(kind(value) or kind(call) for kind in kinds):
+        raise ConfigurationError(name, "must be an ordinary function, not a coroutine function")
+    return value  # type: ignore[no-any-return]
+
+
+def json_value(name: str, value: T) -> T:
+    """What can be sent as JSON."""
+    try:
+        orjson.dumps(value)
+    except (TypeError, ValueError) as error:  # orjson's error is a TypeError
+        raise ConfigurationError(name, f"can't be sent as JSON: {error}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(name, f"can't be sent as JSON: it is {value}")
+    return value
+
+
+def json_mapping(name: str, value: Any) -> dict[str, Any]:
+    """An object that can be sent as JSON."""
+    if not isinstance(value, Mapping):
+        refuse_type(name, "a mapping", value)
+    return json_value(name, dict(value))
+
+
+def tender(name: str, value: Any) -> str:
+    """What a device takes."""
+    return choice(name, value, ("creditDebit", "ebt"))
+
+
+def calendar_day(name: str, value: Any) -> date:
+    """A date without a time."""
+    if isinstance(value, datetime) or not isinstance(value, date):
+        refuse_type(name, "a date", value)
+    return value
+
+
+def iso_date(name: str, value: Any) -> str:
+    """A date as the API writes it."""
+    if not isinstance(value, str):
+        refuse_type(name, "a string, such as '2026-05-01'", value)
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ConfigurationError(name, f"must be as '2026-05-01', is {value!r}") from None
+
+
+def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:
+    """The same check, for a value that may be None."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+class Setting(Generic[T]):
+    """An attribute that is checked whenever it is set; its object has a slot ``_name`` for it.
+
+    Args:
+        check: Gets the attribute's name and the value; returns what is kept.
+    """
+
+    def __init__(self, check: Callable[[str, Any], T]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+        if instance is None:
+            return self
+        value: T = getattr(instance, f"_{self._name}")
+        return value
+
+    def __set__(self, instance: object, value: T) -> None:
+        setattr(instance, f"_{self._name}", self._check(self._name, value))

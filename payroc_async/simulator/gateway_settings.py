@@ -1,0 +1,38 @@
+"""What of a simulator may be set at any time, checked each time."""
+
+from __future__ import annotations
+
+from typing import Any, cast, get_args
+
+from . import arguments
+from .arguments import OMIT, Setting
+from .lists import ListSpelling
+
+__all__ = ["Settings"]
+
+
+def _json_or_omit(name: str, value: Any) -> object:
+    return value if value is OMIT else arguments.json_value(name, value)
+
+
+def _spelling(name: str, value: Any) -> ListSpelling:
+    return cast(ListSpelling, arguments.choice(name, value, get_args(ListSpelling)))
+
+
+class Settings:
+    """The settings of a simulator; `Simulator` describes them.
+
+    Slots: an attribute whose name is misspelled is an error, and not a setting that does nothing.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_api_key", "_expires_in", "_hold", "_list_spelling", "_strict_devices"),
+        "_token_lifetime",
+    )
+
+    hold = Setting[float](arguments.seconds)
+    token_lifetime = Setting[float](arguments.seconds)
+    expires_in = Setting[object](_json_or_omit)
+    api_key = Setting[str](arguments.header)
+    strict_devices = Setting[bool](arguments.flag)
+    list_spelling = Setting[ListSpelling](_spelling)

@@ -1,0 +1,196 @@
+"""How the simulator answers: one handler for each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from .answers import Answer, json_answer, problem
+from .arguments import OMIT
+from .exchange import Exchange
+from .faults import Faults
+from .gateway_settings import Settings
+from .lists import search_devices, search_payments
+from .observations import Observed, Records, breaches, is_json, masked, without_tokens
+from .pages import Pages
+from .routes import Route, find_route
+from .state import IN_PROGRESS, Done, SimInstruction, State
+from .tokens import Tokens
+
+__all__ = ["RequestHandler"]
+
+
+class RequestHandler:
+    """Answers each request: by a page, a fault, or what the gateway knows.
+
+    Args:
+        settings: The simulator's settings, as they are when a request comes.
+        state: What the gateway knows.
+        tokens: The tokens that are good.
+        records: What it has seen.
+        faults: The faults to come.
+        pages: The pages of devices and of the overview.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        tokens: Tokens,
+        records: Records,
+        faults: Faults,
+        pages: Pages,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._tokens = tokens
+        self._records = records
+        self._faults = faults
+        self._pages = pages
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to a request, which is recorded unless it is for a page."""
+        raw_path, _, query = request.raw_path.partition("?")
+        route = find_route(request.method, raw_path)
+        if route.kind == "other":
+            page = await self._pages.serve(request, raw_path)
+            if page is not None:
+                return page
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        seen = Observed(route.kind, request.method, route.path, query, masked(headers))
+        self._records.begin(seen, request)
+        try:
+            sent = await self._respond(request, route, seen, headers)
+            if isinstance(sent, Answer):
+                seen.answer = sent.body
+                if route.kind == "authorize":
+                    seen.answer = without_tokens(sent.body.decode(errors="replace")).encode()
+            response = sent.response() if isinstance(sent, Answer) else sent
+            seen.status = response.status
+            return response
+        finally:
+            self._records.finish(seen)
+
+    async def _respond(
+        self, request: web.BaseRequest, route: Route, seen: Observed, headers: dict[str, str]
+    ) -> Answer | web.StreamResponse:
+        try:
+            if request.can_read_body:
+                seen.body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return problem(413, "payload-too-large")
+        finally:
+            self._records.violations.extend(breaches(seen, self._settings.api_key))
+        # A missing scheme is a wrong token: "Bearer" has to be there (contract section 1).
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        token = token if scheme == "Bearer" else ""
+        about = self._about(route)
+        seen.instruction_id = about.id if about else route.resource_id
+        serial_number = about.serial_number if about else route.serial_number
+        fault = self._faults.take(route.kind, serial_number, seen.instruction_id)
+        if route.kind == "status":
+            await self._records.watch_overlap(seen, request)
+
+        async def proceed() -> Answer:
+            if route.kind == "authorize":
+                return self._authorize(headers.get("x-api-key"))
+            if not self._tokens.accepts(token, self._settings.token_lifetime):
+                return problem(401, "not-authorized", "The token is missing, wrong or expired.")
+            return await self._operate(route, seen)
+
+        if fault is None:
+            return await proceed()
+        seen.fault = fault.action.kind
+        exchange = Exchange(
+            request, seen, proceed, lambda: self._tokens.revoke(token), self._state.misuses.append
+        )
+        return await fault.action.run(exchange)
+
+    def _about(self, route: Route) -> SimInstruction | None:
+        if route.resource_id is None:
+            return None
+        known = self._state.owners if route.instruction is None else self._state.instructions
+        return known.get(route.resource_id)
+
+    def _authorize(self, api_key: str | None) -> Answer:
+        if api_key != self._settings.api_key:
+            return problem(401, "not-authorized", "The API key is missing or wrong.")
+        says = self._settings.expires_in
+        if says is None:
+            lifetime = float(self._settings.token_lifetime)
+            says = int(lifetime) if lifetime.is_integer() else lifetime
+        document: dict[str, object] = {"access_token": self._tokens.issue()}
+        if says is not OMIT:
+            document["expires_in"] = says
+        return json_answer(200, {**document, "scope": "service_a", "token_type": "Bearer"})
+
+    async def _operate(self, route: Route, seen: Observed) -> Answer:
+        ledger = self._state.ledger
+        if route.kind in ("submit", "change"):
+            return self._post(route, seen)
+        if route.kind in ("status", "cancel"):
+            found = self._about(route)
+            if found is None or found.kind is not route.instruction:
+                return _not_found(route)
+            if route.kind == "cancel":
+                return self._state.cancel(found)
+            if found.status == IN_PROGRESS and self._settings.hold > 0:
+                await found.wait_for_change(self._settings.hold)
+            return json_answer(200, found.document())
+        if route.kind == "search" and route.collection == "payments":
+            payments = ledger.resources["payments"].values()
+            return search_payments(
+                payments, ledger.settled, seen.query, self._settings.list_spelling
+            )
+        if route.kind == "search":
+            devices = self._state.devices.values()
+            return search_devices(devices, seen.query, self._settings.list_spelling)
+        document = ledger.resources.get(route.collection, {}).get(route.resource_id or "")
+        return _not_found(route) if document is None else json_answer(200, document)
+
+    def _post(self, route: Route, seen: Observed) -> Answer:
+        key = seen.headers.get("idempotency-key")
+        if not key:
+            return problem(400, "idempotency-key-missing", "A POST needs an Idempotency-Key.")
+        if not is_json(seen.headers):
+            return problem(415, "unsupported-media-type", "A POST has to be application/json.")
+        kind, serial_number = route.instruction, route.serial_number or ""
+        if (
+            kind is not None
+            and self._settings.strict_devices
+            and serial_number not in self._state.devices
+        ):
+            return _unknown_device(serial_number, self._state.devices)
+
+        def act() -> Done:
+            if kind is not None:
+                return self._state.submit(kind, serial_number, key, seen.body)
+            id_ = route.resource_id or ""
+            changed = self._state.ledger.change(route.collection, id_, route.action, seen.body)
+            return changed, self._about(route)
+
+        done = self._state.once(key, (seen.path, seen.body), act)
+        if done is None:
+            self._records.violations.append(
+                f"{seen.method} {seen.path} has an Idempotency-Key that was used with a different"
+                " request."
+            )
+            return problem(409, "idempotency-key-in-use")
+        if done.instruction is not None:
+            seen.instruction_id = done.instruction.id
+        return done.answer
+
+
+def _unknown_device(serial_number: str, known: Iterable[str]) -> Answer:
+    registered = ", ".join(known) or "none"
+    return problem(
+        404,
+        "not-found",
+        f"There is no device {serial_number}. Registered: {registered}. To register it:"
+        f" device({serial_number!r}) of the gateway.",
+    )
+
+
+def _not_found(route: Route) -> Answer:
+    return problem(404, "not-found", f"There is no {route.path}.", resource=route.path)
