@@ -268,6 +268,53 @@ async def test_p3_a_cancellation_that_changes_nothing_has_an_end(
     assert len(gateway.requests_of("cancel")) > 1
 
 
+async def test_p3_a_cancellation_that_is_refused_says_so(gateway: Simulator) -> None:
+    """Where the instruction goes on because its DELETE is refused, the error names the refusal."""
+    gateway.hold = UNIT
+    gateway.device(SERIAL).never_finishes()
+    refusals = gateway.faults.add("cancel", status(403), times=None)
+    timeouts = evolve(QUICK, unreachable=8 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        handle = await session.start_sale(SERIAL, sale())
+        with pytest.raises(e.OutcomeUnknownError) as caught:
+            await handle.cancel()
+        refusals.remove()
+    assert isinstance(caught.value.__cause__, e.ForbiddenError)
+
+
+async def test_p3_what_was_never_seen_is_not_taken_for_canceled(gateway: Simulator) -> None:
+    """E5, E6: an accepted DELETE and no status to be had do not make a cancellation."""
+    gateway.device(SERIAL).never_finishes()
+    timeouts = evolve(QUICK, unreachable=8 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        submitted = await session.payment_instructions.submit(SERIAL, sale())
+        hidden = gateway.faults.add("status", status(404), times=None)
+        handle = session.resume_sale(submitted.instruction_id)
+        with pytest.raises(e.OutcomeUnknownError):
+            await handle.cancel()
+        assert gateway.requests_of("cancel")[0].status == 204
+        hidden.remove()
+
+
+async def test_p3_whoever_ends_all_tasks_has_the_instruction_canceled_at_once(
+    gateway: Simulator, session: PayrocSession
+) -> None:
+    """The cancellation that ends the poll does not also break off the DELETE that follows."""
+    gateway.device(SERIAL).never_finishes()
+    await session.start_sale(SERIAL, sale())
+    while not gateway.requests_of("status"):
+        await asyncio.sleep(UNIT / 4)
+    task = sale_task()
+    task.cancel()
+    await asyncio.wait((task,))
+    kinds = [seen.kind for seen in gateway.requests if seen.kind != "authorize"]
+    assert kinds == ["submit", "status", "cancel", "status"]
+
+
 async def test_p3_an_end_is_seen_although_the_delete_goes_on_failing(gateway: Simulator) -> None:
     """A DELETE is repeated for `cancel_grace`, then the status is looked at all the same."""
     gateway.device(SERIAL).approves(after=8 * UNIT)
