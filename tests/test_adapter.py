@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
+import struct
 from collections.abc import AsyncIterator
 from http.cookies import BaseCookie
 from typing import Any
@@ -39,6 +41,8 @@ class Server:
         self.requests = 0
         self.answer = OK
         self.breaks = True
+        self.resets = False
+        """Breaks by a TCP reset, in the client an OSError, in place of an orderly end."""
         self.gone = asyncio.Event()
         """The client's side of a connection has ended."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -70,6 +74,10 @@ class Server:
             self.gone.set()
         finally:
             self._tasks.discard(task)
+            if self.resets:
+                linger = struct.pack("ii", 1, 0)
+                raw = writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
 
@@ -180,9 +188,13 @@ async def test_a_request_that_waits_for_a_connection_has_not_been_sent(server: S
     forget(asyncio.current_task())
 
 
+@pytest.mark.parametrize("resets", [False, True], ids=["ended", "reset"])
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-async def test_nothing_is_repeated_with_our_classes(server: Server, method: str) -> None:
+async def test_p8_nothing_is_repeated_with_our_classes(
+    server: Server, method: str, resets: bool
+) -> None:
     """On a kept connection that breaks, one request leaves, and the error is one of ours."""
+    server.resets = resets
     async with client() as http:
         await (await http.get(server.url)).read()
         with pytest.raises(e.TransportError) as caught:
