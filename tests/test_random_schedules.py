@@ -12,6 +12,7 @@ from payroc_async.simulator.tokens import TOKEN_MARK
 from .soak import soak
 
 
+@pytest.mark.timeout(180)  # an outage may have to be waited out
 async def test_random_schedules_lose_double_and_leave_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
