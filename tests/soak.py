@@ -306,6 +306,9 @@ class Soak:
         """What a till does after an unknown outcome: ask until it is known."""
         self.counts["found out later"] += 1
         for _ in range(20):
+            if self.closing:
+                # A session that still closes may ask for the status of the same instruction.
+                await asyncio.wait(self.closing)
             try:
                 if instruction_id is None:
                     payment = await self.session.run_sale(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from attrs import evolve
@@ -25,12 +26,15 @@ from payroc_async import (
     Settled,
     Submitted,
 )
+from payroc_async.instructions.live import Options
+from payroc_async.kinds import PAYMENT
 from payroc_async.simulator import (
     Simulator,
     delay,
     drop_after,
     hang,
     hang_after,
+    problem,
     status,
 )
 
@@ -645,3 +649,16 @@ async def test_p5_cancelled_after_the_timeout(
     assert task.cancelled()
     assert [one.status for one in gateway.instructions.values()] == ["canceled"]
     assert len(gateway.requests_of("cancel")) == 1
+
+
+async def test_a_handle_outlives_what_ended_before_it_was_sent(gateway: Simulator) -> None:
+    """Canceling the handle of a sale that was refused under a caller's key changes nothing."""
+    gateway.faults.add("submit", problem(403, "forbidden"))
+    async with fresh(gateway) as session:
+        options = Options()
+        handle = session._supervisor.begin(PAYMENT, SERIAL, sale(), str(uuid4()), options)
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknownError):
+                await handle.result()
+            with pytest.raises(OutcomeUnknownError):
+                await handle.cancel()

@@ -57,6 +57,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.on_end: Callable[[InstructionRunner[Any, Any]], object]  # set before the start
         self._found = entry
         self._cancel_announced = False
+        self._is_over = False
         self._awaiting: object = None  # what the task waits for and may be interrupted in
         self._good_at: float | None = None  # when `unreachable` began to count
         self._alarm: asyncio.TimerHandle | None = None
@@ -147,6 +148,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
 
     def feed(self, seen: Seen) -> None:
         """Take a step, at once, and interrupt what is awaited if it is of no use any more."""
+        if self._is_over:
+            return  # a handle of a caller's, or a timer, outlives the task
         before = self.live.state
         after = self.live.state = _step(before, seen)
         if after.wish is not before.wish:
@@ -312,4 +315,5 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
             self.feed(Seen.ABORT)
             self._entry.defer_release()
             self._finish()
+        self._is_over = True
         del self._attempt, self._entry  # or only the garbage collector would free all of this
