@@ -207,6 +207,7 @@ async def ask(client: aiohttp.ClientSession, port: int, times: int) -> None:
             assert answer.status == 401
 
 
+@pytest.mark.timeout(240)  # thousands of requests, in asyncio's debug mode too
 async def test_output_that_is_not_read() -> None:
     """It goes on answering when its output is not read, and says later what it has left out."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -216,10 +217,11 @@ async def test_output_that_is_not_read() -> None:
         *(sys.executable, "-W", "error", "-m", "payroc_async", "simulate", "--port", str(port)),
         stdout=write,
         stderr=write,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"},
     )
     os.close(write)
     try:
-        async with aiohttp.ClientSession() as client, asyncio.timeout(40):
+        async with aiohttp.ClientSession() as client, asyncio.timeout(200):
             while True:
                 try:
                     await ask(client, port, 1)
