@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from .callbacks import (
+    OnEvent,
+)
 from .config import (
     Environment,
     RetryPolicy,
@@ -34,6 +37,7 @@ from .errors import (
     ServerError,
     SessionClosedError,
     TransportError,
+    WrongEventLoopError,
 )
 from .events import (
     Canceled,
@@ -52,7 +56,6 @@ from .instructions.handle import (
 )
 from .instructions.live import (
     OnCancel,
-    OnEvent,
 )
 from .recovery import (
     OnFound,
@@ -215,6 +218,7 @@ __all__ = [
     "TransactionType",
     "TransportError",
     "Undone",
+    "WrongEventLoopError",
     "__version__",
 ]
 

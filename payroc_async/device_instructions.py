@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from . import models
+from .callbacks import OnEvent
 from .instructions.handle import InstructionHandle
-from .instructions.live import OnCancel, OnEvent, Options
+from .instructions.live import OnCancel, Options
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .supervisor import Supervisor
 

@@ -3,6 +3,7 @@
     PayrocError
     ├─ ConfigurationError                       also a ValueError
     ├─ SessionClosedError
+    ├─ WrongEventLoopError                      called outside of the session's loop or process
     ├─ TransportError                           no answer: refused, reset, DNS, TLS …
     │   └─ RequestTimeoutError
     ├─ ResponseFormatError                      an answer that breaks the contract
@@ -67,6 +68,7 @@ __all__ = [
     "ServerError",
     "SessionClosedError",
     "TransportError",
+    "WrongEventLoopError",
 ]
 
 
@@ -112,6 +114,52 @@ class ConfigurationError(PayrocError, ValueError):
 
 class SessionClosedError(PayrocError):
     """The session is not open: not yet, no longer, or its token task has died."""
+
+
+class WrongEventLoopError(PayrocError):
+    """A session was used outside of the event loop or the process that it was opened in.
+
+    Nothing was sent, and the session goes on undisturbed where it belongs.
+
+    Attributes:
+        session_loop: The loop that the session was opened in, as text.
+        running_loop: The loop that the call came from, as text; None if no loop was running.
+        loop_closed: Whether the session's loop is closed: then this session is of no more use.
+        parent_pid: The id of the process that opened the session; None where this one did, and is
+            no forked child of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_loop: str,
+        running_loop: str | None,
+        loop_closed: bool = False,
+        parent_pid: int | None = None,
+    ) -> None:
+        super().__init__(session_loop, running_loop)
+        self.session_loop = session_loop
+        self.running_loop = running_loop
+        self.loop_closed = loop_closed
+        self.parent_pid = parent_pid
+
+    def __str__(self) -> str:
+        if self.parent_pid is not None:
+            return (
+                f"the session was opened in process {self.parent_pid} and used in a process forked "
+                "from it: open one session, in one event loop, in each process after the fork"
+            )
+        if self.loop_closed:
+            return (
+                f"the session's event loop is closed ({self.session_loop}): open one session in a "
+                "loop that runs as long as the process; asyncio.run() closes its loop at its end"
+            )
+        used = f"from another ({self.running_loop})" if self.running_loop else "where no loop runs"
+        return (
+            f"the session belongs to one event loop ({self.session_loop}) and was used {used}: "
+            "call it in its own loop, from other threads with asyncio.run_coroutine_threadsafe() "
+            "or anyio.from_thread.start_blocking_portal()"
+        )
 
 
 class TransportError(PayrocError):

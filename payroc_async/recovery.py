@@ -113,6 +113,7 @@ class Recovery:
 
     async def run(self) -> AsyncGenerator[Recovered, None]:
         """Everything that was found, as each comes to its end."""
+        self._check_open()  # it may have been made earlier, or in another loop
         self._running.add(self)
         try:
             found = await self._writer.claim()

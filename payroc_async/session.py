@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import anyio
 
 from . import models
+from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .codec import prepare
 from .config import Environment, RetryPolicy, Timeouts
@@ -19,15 +20,16 @@ from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
 from .http.token import APIKey, TokenManager, check_api_key
 from .http.transport import Transport
-from .instructions.live import OnEvent, Services
+from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
 from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
+from .loop_guard import LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
 from .session_options import check_options, environment_of
-from .supervisor import Supervisor, check_on_event
+from .supervisor import Supervisor
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -97,7 +99,9 @@ class PayrocSession(DeviceInstructions):
         proxy: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        if not callable(api_key):
+        if callable(api_key):
+            check_async_callback("api_key", api_key)
+        else:
             check_api_key(api_key)
         check_options(environment, timeouts, retries, journal, telemetry, max_connections, proxy)
         self._environment = environment
@@ -119,7 +123,15 @@ class PayrocSession(DeviceInstructions):
             self._transport.authorize, api_key, timeouts=timeouts, retries=retries
         )
         self._transport.token_provider = self._token_manager
-        services = Services(self._transport, self._writer, timeouts, retries, environment.api_url)
+        self._loop_guard = LoopGuard()
+        services = Services(
+            self._transport,
+            self._writer,
+            timeouts,
+            retries,
+            environment.api_url,
+            self._loop_guard,
+        )
         self._supervisor = Supervisor(services, telemetry)
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
@@ -192,6 +204,7 @@ class PayrocSession(DeviceInstructions):
         if self._state != "new":
             raise SessionClosedError(f"the session is {self._state}: a session is opened once")
         self._state = "open"
+        self._loop_guard.open()
         await self._transport.open()
         self._token_manager.start()
         try:
@@ -212,12 +225,18 @@ class PayrocSession(DeviceInstructions):
             The instructions whose outcome is unknown and that no caller was given, those of the
             whole session. Each carries what ``resume_sale`` or ``run_sale`` needs to go on.
 
+        Raises:
+            WrongEventLoopError: It is called outside of the session's loop or process; the session
+                stays open.
+
         Cancellation:
             The closing is finished all the same, within its bounds, before the CancelledError goes
             on.
         """
         if self._state == "new":
             self._state = "closed"
+        if self._state != "closed":
+            self._loop_guard.check()
         cancelled: asyncio.CancelledError | None = None
         while not self._is_closed():
             self._state = "closing"
@@ -305,7 +324,7 @@ class PayrocSession(DeviceInstructions):
         """
         if on_found not in ("finish", "cancel"):
             raise ConfigurationError("on_found", 'must be "finish" or "cancel"')
-        check_on_event(on_event)
+        check_callback("on_event", on_event)
         return Recovery(
             self._journaled(),
             partial(self._supervisor.take_over, on_event=on_event),
@@ -341,6 +360,7 @@ class PayrocSession(DeviceInstructions):
     def _channel(self) -> Transport:
         if self._state != "open":
             raise SessionClosedError(f"the session is {self._state}")
+        self._loop_guard.check()
         return self._transport
 
     def _open_supervisor(self) -> Supervisor:

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from . import models
+from .callbacks import OnEvent, check_callback
 from .cancellation import wait_all
 from .codec import encode
 from .errors import ConfigurationError, DeviceBusyError, OutcomeUnknownError
 from .instructions.handle import InstructionHandle
 from .instructions.identity import Identity
 from .instructions.lifecycle import Outcome, State, begin, resume, take_over
-from .instructions.live import LiveInstruction, OnEvent, Options, Services
+from .instructions.live import LiveInstruction, Options, Services
 from .instructions.runner import InstructionRunner
 from .journal.writer import EntryWriter
 from .kinds import KINDS, Kind
@@ -22,7 +23,7 @@ from .protocol import check_identifier
 from .resources import check_request, given_or_new_key
 from .telemetry import Telemetry
 
-__all__ = ["Supervisor", "check_on_event"]
+__all__ = ["Supervisor"]
 
 logger = get_logger(__name__)
 
@@ -201,10 +202,4 @@ def _check_options(options: Options) -> None:
             raise ConfigurationError("timeout", "must be a positive number of seconds")
     if options.on_cancel not in ("cancel", "detach"):
         raise ConfigurationError("on_cancel", 'must be "cancel" or "detach"')
-    check_on_event(options.on_event)
-
-
-def check_on_event(on_event: object) -> None:
-    """Refuse what can't be called."""
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError("on_event", "must be callable")
+    check_callback("on_event", options.on_event)

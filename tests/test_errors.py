@@ -42,6 +42,7 @@ TREE = {
     "PayrocError": None,
     "ConfigurationError": "PayrocError",
     "SessionClosedError": "PayrocError",
+    "WrongEventLoopError": "PayrocError",
     "TransportError": "PayrocError",
     "RequestTimeoutError": "TransportError",
     "ResponseFormatError": "PayrocError",
@@ -79,6 +80,7 @@ def every_error() -> Iterator[e.PayrocError]:
     yield e.PayrocError("a reason")
     yield e.ConfigurationError("timeout", "must be positive")
     yield e.SessionClosedError("the session is closed")
+    yield e.WrongEventLoopError(session_loop="one", running_loop="another")
     yield e.TransportError("refused", request_sent=False)
     yield e.RequestTimeoutError("no answer in time", request_sent=True)
     yield e.ResponseFormatError("not JSON")

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "payroc_async"
 # A folder counts as one layer. A module that is missing here has no place: find it one.
 ORDER = [
     "version",
+    "wording",
     "logs",
     "errors",
     "config",
@@ -28,6 +29,8 @@ ORDER = [
     "links",
     "answers",
     "protocol",
+    "callbacks",
+    "loop_guard",
     "cancellation",
     "shared_timeout",
     "http",
@@ -52,6 +55,7 @@ ORDER = [
 ]
 PURE = {
     "version",
+    "wording",
     "logs",
     "errors",
     "config",

@@ -112,7 +112,7 @@ async def test_each_record_of_a_sale_names_it(
     assert said == {
         ("attempt", "INFO"),
         ("live", "DEBUG"),
-        ("live", "ERROR"),  # on_event failed
+        ("callbacks", "ERROR"),  # on_event failed
         ("report", "INFO"),
         ("transport", "DEBUG"),
         ("codec", "WARNING"),  # which knows nothing of instructions

@@ -174,6 +174,7 @@ EXPECTED = [
     "TransactionType",
     "TransportError",
     "Undone",
+    "WrongEventLoopError",
     "__version__",
 ]
 

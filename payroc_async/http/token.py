@@ -22,6 +22,7 @@ from payroc_async.errors import (
 from payroc_async.logs import get_logger
 from payroc_async.protocol import Token
 from payroc_async.retry import backoff_delay, worth_retrying
+from payroc_async.wording import a_type
 
 __all__ = ["APIKey", "TokenManager", "check_api_key"]
 
@@ -48,7 +49,10 @@ def check_api_key(value: object) -> str:
         ConfigurationError: It is no string, is empty, or holds what a header can't.
     """
     if not isinstance(value, str):
-        raise ConfigurationError("api_key", f"must be a string, not {type(value).__name__}")
+        raise ConfigurationError(
+            "api_key",
+            f"must be a string, or an async function that returns one, not {a_type(value)}",
+        )
     if not value:
         raise ConfigurationError("api_key", "must not be empty")
     if not (value.isascii() and value.isprintable()) or value != value.strip():

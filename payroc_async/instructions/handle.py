@@ -78,11 +78,13 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         Raises:
             InstructionError: The instruction ended otherwise, or its outcome is unknown. While it
                 is unknown, the instruction goes on in the background: await ``result()`` again.
+            WrongEventLoopError: It is called outside of the session's loop or process.
 
         Cancellation:
             The instruction is canceled at the gateway, or with ``on_cancel="detach"`` left running,
             before the CancelledError goes on.
         """
+        self._check_loop()
         self._runner.join()
         await self._wait()
         if self._runner.live.resource is None:
@@ -98,10 +100,13 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
         Raises:
             OutcomeUnknownError: Its final state could not be learned.
+            WrongEventLoopError: It is called outside of the session's loop or process; nothing is
+                canceled.
 
         Cancellation:
             The instruction is canceled all the same.
         """
+        self._check_loop()
         self._runner.join()
         self._runner.cancel("caller")
         await self._wait()
@@ -109,6 +114,9 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         if instruction is None or instruction.status not in _ENDED:
             self._raise()
         return instruction
+
+    def _check_loop(self) -> None:
+        self._runner.services.loop_guard.check()
 
     def _raise(self) -> NoReturn:
         assert self._runner.live.error is not None

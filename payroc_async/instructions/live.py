@@ -6,20 +6,22 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from payroc_async import models
+from payroc_async.callbacks import Listener, OnEvent
 from payroc_async.config import RetryPolicy, Timeouts
 from payroc_async.events import CancelReason, Event, Submitted
 from payroc_async.http.transport import Transport
 from payroc_async.journal.writer import JournalWriter, NullWriter
 from payroc_async.kinds import Kind
 from payroc_async.logs import get_logger
+from payroc_async.loop_guard import LoopGuard
 
 from .identity import Identity
 from .lifecycle import State
 
-__all__ = ["LiveInstruction", "OnCancel", "OnEvent", "Options", "Services"]
+__all__ = ["LiveInstruction", "OnCancel", "Options", "Services"]
 
 logger = get_logger(__name__)
 
@@ -28,8 +30,6 @@ ResourceT = TypeVar("ResourceT")
 
 OnCancel = Literal["cancel", "detach"]
 """What the cancellation of an awaiting task does to its instruction."""
-OnEvent = Callable[[Event], object]
-"""Called inline with each event; what it raises is logged."""
 
 
 @define(eq=False)
@@ -41,6 +41,7 @@ class Services:
     timeouts: Timeouts
     retries: RetryPolicy
     api_url: str
+    loop_guard: LoopGuard = field(factory=LoopGuard)
     gateway_heard: bool = False  # whether Payroc has answered in this session, and no proxy
 
 
@@ -83,11 +84,11 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
         self.failure: Exception | None = None  # the last one, of whatever request
         self.cancel_reason: CancelReason | None = None
         self.acceptance: Future[None] | None = None
-        self._listeners = [] if options.on_event is None else [options.on_event]
+        self._listeners = [] if options.on_event is None else [Listener(options.on_event)]
 
-    def listen(self, listener: OnEvent) -> None:
-        """Deliver each event to another listener as well, before the caller's own."""
-        self._listeners.insert(0, listener)
+    def listen(self, on_event: OnEvent) -> None:
+        """Deliver each event to another function as well, before the caller's own."""
+        self._listeners.insert(0, Listener(on_event))
 
     def emit(self, event_type: Callable[..., Event], **details: Any) -> None:
         """Deliver an event to each listener. Nothing that a listener raises ends the sale."""
@@ -95,10 +96,7 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
             return
         event = event_type(**self.identity.names(), kind=self.kind.noun, **details)
         for listener in self._listeners:
-            try:
-                listener(event)
-            except BaseException:
-                logger.exception("on_event failed", extra=self.identity.log_fields())
+            listener.deliver(event, self.identity.log_fields)
 
     def identify(self, instruction_id: str) -> None:
         """Take note of the gateway's id for the instruction. It is never dropped (E4)."""

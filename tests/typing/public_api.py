@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, assert_type
+from unittest.mock import Mock
 from uuid import UUID
 
 import aiohttp
@@ -222,6 +226,9 @@ class Listener:
 
 async def listening(session: PayrocSession, request: PaymentInstructionRequest) -> None:
     events: list[Event] = []
+    seen: set[Event] = set()
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Event]()
+    pool = ThreadPoolExecutor()
     listeners: list[OnEvent] = [
         on_event,
         returning_something,
@@ -230,6 +237,15 @@ async def listening(session: PayrocSession, request: PaymentInstructionRequest) 
         events.append,
         print,
         lambda event: event.instruction_id,
+        seen.add,
+        queue.put_nowait,
+        Mock(),
+        partial(print, "event:"),
+        lambda event: loop.create_task(queue.put(event)),
+        lambda event: loop.call_soon_threadsafe(events.append, event),
+        lambda event: asyncio.run_coroutine_threadsafe(queue.put(event), loop),
+        lambda event: pool.submit(events.append, event),
+        lambda event: (print(event), True),
     ]
     wish: OnCancel = "cancel"
     for listener in listeners:
@@ -271,6 +287,6 @@ def models() -> None:
     request = PaymentInstructionRequest(processing_terminal_id="1234001", order=order)
     assert_type(request.order, Order)
     assert_type(request.order.amount, int)
-    callback: Callable[[Event], object] = on_event
+    callback: Callable[[Event], None] = on_event
     same: OnEvent = callback
     print(same)

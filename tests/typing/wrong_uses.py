@@ -5,6 +5,9 @@ Each is marked with the error that it is; mypy's `warn_unused_ignores` tells if 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+
 from payroc_async import (
     Environment,
     Event,
@@ -50,6 +53,14 @@ async def sales(session: PayrocSession, request: PaymentInstructionRequest, orde
     await session.run_sale("1850010868", request, on_cancel="ignore")  # type: ignore[arg-type]
     await session.run_sale("1850010868", request, on_event=takes_nothing)  # type: ignore[arg-type]
     await session.run_sale("1850010868", request, on_event=takes_one_kind)  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=is_async)  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=yields_later)  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=yields)  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=CallIsAsync())  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=CallIsAsync().method)  # type: ignore[arg-type]
+    await session.run_sale("1850010868", request, on_event=partial(is_async))  # type: ignore[arg-type]
+    session.resume_refund("e743", on_event=is_async)  # type: ignore[arg-type]
+    session.recover(on_event=is_async)  # type: ignore[arg-type]
     instruction: PaymentInstruction = await session.run_sale("1850010868", request)  # type: ignore[assignment]
     handle: SaleHandle = await session.resume_sale("e743")  # type: ignore[misc]
     payment: Payment = session.resume_sale("e743").result()  # type: ignore[assignment]
@@ -60,6 +71,23 @@ def takes_nothing() -> None: ...
 
 
 def takes_one_kind(event: Submitted) -> None: ...
+
+
+async def is_async(event: Event) -> None: ...
+
+
+async def yields_later(event: Event) -> AsyncIterator[Event]:
+    yield event
+
+
+def yields(event: Event) -> Iterator[Event]:
+    yield event
+
+
+class CallIsAsync:
+    async def __call__(self, event: Event) -> None: ...
+
+    async def method(self, event: Event) -> None: ...
 
 
 def values(payment: Payment, event: Event, environment: Environment) -> None:
