@@ -55,7 +55,7 @@ nitpick_ignore_regex = [
     for pattern in (
         r"(_?asyncio|aiohttp|collections|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
         r"date|datetime|deque",
-        r"(payroc_async\..*\.)?(APIKey|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
+        r"(payroc_async\..*\.)?(APIKey|EnvironmentName|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
         r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|ByHand|Copy|Exchange|Hand|Script|State)",
         r"payroc_async\.simulator\.kinds\.InstructionKind",
     )

@@ -42,6 +42,8 @@ class Answer(Model):
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    host: str = ""
+    """Where it came from."""
 
 
 _ERRORS: Mapping[int, type[APIError]] = {
@@ -70,12 +72,14 @@ def decipher_success(answer: Answer) -> Answer:
     # Published under both (contract section 9).
     if answer.status in (400, 409) and problem.fragment == "idempotency-key-in-use":
         error_type = IdempotencyKeyInUseError
-    raise error_type(
+    error = error_type(
         answer.status,
         problem,
         retry_after=_retry_after(answer.headers),
         headers=answer.headers,
     )
+    error.host = answer.host
+    raise error
 
 
 def without_secret(answer: Answer, secret: str) -> Answer:
@@ -90,7 +94,7 @@ def without_secret(answer: Answer, secret: str) -> Answer:
     for encoding in ("utf-8", *wide):
         body = body.replace(secret.encode(encoding), "***".encode(encoding))
     headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
-    return Answer(answer.status, headers, body)
+    return Answer(answer.status, headers, body, answer.host)
 
 
 def decoded(answer: Answer) -> object:

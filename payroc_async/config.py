@@ -5,14 +5,18 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
 from .errors import ConfigurationError
+from .wording import a_type, show
 
-__all__ = ["Environment", "RetryPolicy", "Timeouts"]
+__all__ = ["Environment", "EnvironmentName", "RetryPolicy", "Timeouts"]
+
+EnvironmentName = Literal["uat", "production"]
+"""``Environment.UAT`` and ``Environment.PRODUCTION`` as words."""
 
 
 def is_loopback(host: str) -> bool:
@@ -37,25 +41,35 @@ def is_http_url(value: str) -> bool:
         return False
 
 
+_EXAMPLE = "https://api.payroc.com/v1"
+
+
+def _shown(url: str) -> str:
+    """What the URL is, unless it may hold a password or a key."""
+    return "" if re.search("[@?#]", url) else f", not {show(url)}"
+
+
 def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(attribute.name, f"must be a URL, not {type(value).__name__}")
+        raise ConfigurationError(attribute.name, f"must be a URL as a string, not {a_type(value)}")
     if not is_http_url(value):
-        raise ConfigurationError(attribute.name, "must be an absolute https URL")
+        raise ConfigurationError(
+            attribute.name, f"must be an absolute https URL, such as {_EXAMPLE}{_shown(value)}"
+        )
     if re.search("[@?#]", value):
         raise ConfigurationError(
-            attribute.name, "must not hold a user name, a password, a query or a fragment"
+            attribute.name, "must hold no user name, password, query or fragment: leave them out"
         )
     parts = urlsplit(value)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
-            attribute.name, "must be https: plain http is accepted for loopback hosts alone"
+            attribute.name, f"must be https{_shown(value)}: plain http is for loopback hosts alone"
         )
 
 
 def _ends_in_v1(instance: Any, attribute: Attribute[str], value: str) -> None:
     if not urlsplit(value).path.endswith("/v1"):
-        raise ConfigurationError(attribute.name, "must end in /v1")
+        raise ConfigurationError(attribute.name, f"must end in /v1, as {_EXAMPLE}{_shown(value)}")
 
 
 @frozen(kw_only=True)
@@ -91,11 +105,19 @@ Environment.PRODUCTION = Environment(
 )
 
 
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is no positive, finite number of seconds.
+
+    Raises:
+        ConfigurationError: It is another number, or no number.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and 0 < value < math.inf):  # type: ignore[operator]
+        raise ConfigurationError(name, f"must be a positive number of seconds, not {show(value)}")
+
+
 def _seconds(instance: Any, attribute: Attribute[float], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(attribute.name, f"must be seconds, not {type(value).__name__}")
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigurationError(attribute.name, "must be a positive number of seconds")
+    check_seconds(attribute.name, value)
 
 
 @frozen(kw_only=True)
@@ -136,7 +158,9 @@ class Timeouts:
 
 def _attempts(instance: Any, attribute: Attribute[int], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(attribute.name, "must be a whole number of at least 1")
+        raise ConfigurationError(
+            attribute.name, f"must be a whole number of at least 1, not {show(value)}"
+        )
 
 
 @frozen(kw_only=True)

@@ -238,8 +238,11 @@ class APIError(PayrocError):
         problem: The problem document; empty when the answer held none.
         retry_after: Seconds that the answer asked to wait, from ``Retry-After`` in either form.
         headers: The answer's headers; look them up in lower case.
+        host: The host that was asked; empty if it is not known.
         own: Whether the answer is the gateway's own.
     """
+
+    host: str = ""
 
     def __init__(
         self,
@@ -277,6 +280,13 @@ class BadRequestError(APIError):
 class AuthenticationError(APIError):
     """401: the API key is wrong, or a fresh token was refused too."""
 
+    def __str__(self) -> str:
+        asked = f"{self.host} refused the API key" if self.host else "the API key is refused"
+        return (
+            f"{super().__str__()} ({asked}; keys are per environment: check that this one belongs "
+            "to the environment of the session)"
+        )
+
 
 class ForbiddenError(APIError):
     """403: this API key may not do that."""
@@ -287,7 +297,7 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409: not possible in the present state, as cancelling what has completed."""
+    """409: not possible in the present state, as canceling what has completed."""
 
 
 class IdempotencyKeyInUseError(ConflictError):
@@ -315,7 +325,8 @@ class DeviceBusyError(PayrocError):
 
     def __str__(self) -> str:
         return (
-            f"device {self.serial_number} is busy: this session already runs an instruction on it"
+            f"device {self.serial_number} is busy: this session already runs an instruction on "
+            "it; await its end or cancel it first"
         )
 
 
@@ -341,7 +352,10 @@ class LeaseLost(JournalError):
         self.idempotency_key = idempotency_key
 
     def __str__(self) -> str:
-        return f"another process drives the instruction under key {self.idempotency_key}"
+        return (
+            f"another process drives the instruction under key {self.idempotency_key}: wait for "
+            "its outcome, or look it up in the journal"
+        )
 
 
 class PaymentDeclinedError(PayrocError):
@@ -419,21 +433,21 @@ class InstructionFailedError(InstructionError):
 
 
 class InstructionCanceledError(InstructionError):
-    """The instruction was cancelled, on the device or by another caller: no payment exists."""
+    """The instruction was canceled, on the device or by another caller: no payment exists."""
 
     def _said(self) -> str:
-        return "the instruction was cancelled"
+        return "the instruction was canceled"
 
 
 class InstructionTimeoutError(InstructionError):
-    """``timeout`` passed, and the instruction is cancelled: no money moved."""
+    """``timeout`` passed, and the instruction is canceled: no money moved."""
 
     def _said(self) -> str:
-        return "the timeout passed and the instruction was cancelled"
+        return "the timeout passed and the instruction was canceled"
 
 
 class OutcomeUnknownError(InstructionError):
-    """Money may have moved: the outcome could not be learned.
+    """The outcome could not be learned: money may have moved.
 
     ``__cause__`` says why. Resume by ``instruction_id``, or run the same request again under the
     same ``idempotency_key``; neither makes a second instruction.
@@ -450,9 +464,14 @@ class OutcomeUnknownError(InstructionError):
     request_sent = True
 
     def _said(self) -> str:
-        if self.kind == "signature":
-            return "the outcome is unknown"
-        return "the outcome is unknown, money may have moved"
+        if not self.may_have_taken_effect:
+            said = "this call has made nothing, but an earlier one under the same key may have"
+        elif self.kind == "signature":
+            said = "the signature may have been taken"
+        else:
+            said = "money may have moved"
+        go_on = "resume it by its id" if self.instruction_id else "repeat it under the same key"
+        return f"the outcome is unknown, {said}; {go_on} to learn it"
 
     def __str__(self) -> str:
         said = super().__str__()

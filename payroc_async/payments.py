@@ -11,6 +11,7 @@ from .errors import ConfigurationError
 from .kinds import PAYMENT
 from .models.enums import SupportedOperation
 from .resources import Endpoint
+from .wording import a_type
 
 __all__ = ["Payments", "whole_of"]
 
@@ -228,7 +229,10 @@ class Payments(Endpoint):
             call under it to learn.
         """
         if not isinstance(payment, models.Payment):
-            raise ConfigurationError("payment", f"must be a Payment, not {type(payment).__name__}")
+            raise ConfigurationError(
+                "payment",
+                f"must be a Payment, as payments.retrieve gives one, not {a_type(payment)}",
+            )
         _check_undoable(payment, UNDOING)
         # Made now, so that a wrong argument is refused whichever it is to be.
         refund = models.ReferencedRefundRequest(
@@ -340,7 +344,9 @@ def _amount_to_undo(payment: models.Payment, amount: int | None) -> int:
     if amount is not None:
         # What is no amount is refused by the request's own check.
         if isinstance(amount, int) and whole is not None and amount > whole:
-            raise ConfigurationError("amount", f"is more than was authorized, {whole}")
+            raise ConfigurationError(
+                "amount", f"must not be more than was authorized, {whole}, is {amount}"
+            )
         return amount
     if _has_refunds(payment):
         raise ConfigurationError("amount", "is needed: there were refunds of the payment before")

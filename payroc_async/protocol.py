@@ -26,6 +26,7 @@ from .models.page import Page
 from .models.shared import Link, Model
 from .pages import structure_page
 from .scalars import PADDING
+from .wording import a_type, show
 
 __all__ = [
     "Answer",
@@ -88,14 +89,16 @@ def check_identifier(field_name: str, value: object) -> str:
         ConfigurationError: It is not a string, is empty, or holds what would change the path.
     """
     if not isinstance(value, str):
-        raise ConfigurationError(field_name, f"must be a string, not {type(value).__name__}")
+        raise ConfigurationError(field_name, f"must be a string, not {a_type(value)}")
     if not value:
         raise ConfigurationError(field_name, "must not be empty")
     if value.isascii() and value.isalnum():
         return value  # as most are
     if re.search(r"[\s/\\?#%]", value) or not value.isprintable() or value in (".", ".."):
         raise ConfigurationError(
-            field_name, "must not hold spaces, slashes or any other character that changes a path"
+            field_name,
+            "must not hold spaces, slashes or any other character that changes a path, "
+            f"is {show(value)}",
         )
     return value
 
@@ -125,14 +128,17 @@ def check_idempotency_key(value: object) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise ConfigurationError(
-            "idempotency_key", f"must be a UUID v4, not {type(value).__name__}"
+            "idempotency_key", f"must be a UUID v4, as str(uuid.uuid4()), not {a_type(value)}"
         )
     try:
         parsed = UUID(value)
     except ValueError:
         parsed = None
     if parsed is None or parsed.version != 4 or str(parsed) != value.lower():
-        raise ConfigurationError("idempotency_key", "must be a UUID v4 with its hyphens")
+        raise ConfigurationError(
+            "idempotency_key",
+            f"must be a UUID v4 with its hyphens, as str(uuid.uuid4()), not {show(value)}",
+        )
     return value
 
 

@@ -33,6 +33,7 @@ from .protocol import (
     status_request,
     submit_request,
 )
+from .wording import a_type, with_article
 
 __all__ = [
     "ClosedLoopReads",
@@ -64,7 +65,7 @@ def check_request(kind: Kind[Any, Any], request: object) -> None:
     wanted = kind.request_type()
     if not isinstance(request, wanted):
         raise ConfigurationError(
-            "request", f"must be a {wanted.__name__}, not {type(request).__name__}"
+            "request", f"must be {with_article(wanted.__name__)}, not {a_type(request)}"
         )
 
 

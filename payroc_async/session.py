@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
@@ -15,7 +15,7 @@ from . import models
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .codec import prepare
-from .config import Environment, RetryPolicy, Timeouts
+from .config import Environment, EnvironmentName, RetryPolicy, Timeouts
 from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
 from .http.token import APIKey, TokenManager, check_api_key
@@ -28,9 +28,10 @@ from .loop_guard import LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .session_options import check_options, environment_of
+from .session_options import as_environment, check_options, environment_of
 from .supervisor import Supervisor
 from .telemetry import Telemetry
+from .wording import show
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["PayrocSession"]
+
+_NOT_OPEN = {
+    "new": 'the session is not open: use "async with PayrocSession(...)", or await its open()',
+    "closing": "the session is closing, and starts nothing new: build another one to go on",
+    "closed": "the session is closed: build another one to go on",
+}
 
 
 class PayrocSession(DeviceInstructions):
@@ -48,8 +55,8 @@ class PayrocSession(DeviceInstructions):
 
     Args:
         api_key: The API key, or an async callable that returns it and is asked at each token fetch.
-        environment: Where the gateway is. There is no default: nobody reaches production by leaving
-            something out.
+        environment: Where the gateway is: an ``Environment``, ``"uat"`` or ``"production"``. There
+            is no default, so production is never reached by leaving something out.
         timeouts: How long to wait for what.
         retries: How failed requests are repeated.
         journal: Where to keep what is started and how it ends, so that ``recover`` can go on with
@@ -89,7 +96,7 @@ class PayrocSession(DeviceInstructions):
         self,
         api_key: APIKey,
         *,
-        environment: Environment,
+        environment: Environment | EnvironmentName,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         journal: Journal | None = None,
@@ -103,7 +110,8 @@ class PayrocSession(DeviceInstructions):
             check_async_callback("api_key", api_key)
         else:
             check_api_key(api_key)
-        check_options(environment, timeouts, retries, journal, telemetry, max_connections, proxy)
+        environment = as_environment(environment)
+        check_options(timeouts, retries, journal, telemetry, max_connections, proxy)
         self._environment = environment
         self._timeouts = timeouts
         self._writer: JournalWriter | NullWriter = NullWriter()
@@ -145,7 +153,19 @@ class PayrocSession(DeviceInstructions):
         self.devices = Devices(self._channel)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        journal: Journal | EllipsisType | None = ...,
+        max_connections: int = 0,
+        http_session: aiohttp.ClientSession | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> Self:
         """A session configured by environment variables.
 
         ``PAYROC_API_KEY``, and either ``PAYROC_ENVIRONMENT`` (``uat`` or ``production``) or
@@ -154,8 +174,14 @@ class PayrocSession(DeviceInstructions):
 
         Args:
             environ: The variables; the process's own by default.
-            options: Any other keyword of ``PayrocSession``. A ``journal``, be it None, goes before
-                the variable.
+            timeouts: As for ``PayrocSession``, like all the others.
+            retries: How failed requests are repeated.
+            journal: In place of the one that ``PAYROC_JOURNAL`` names; None for no journal.
+            max_connections: The most connections at once; 0 is no limit.
+            http_session: An aiohttp session of the caller's to send through.
+            ssl: A TLS context in place of the default one.
+            proxy: The URL of an HTTP proxy.
+            telemetry: ``OpenTelemetry()`` of ``payroc_async.otel``.
 
         Raises:
             ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
@@ -163,11 +189,24 @@ class PayrocSession(DeviceInstructions):
         variables = os.environ if environ is None else environ
         api_key = variables.get("PAYROC_API_KEY")
         if not api_key:
-            raise ConfigurationError("PAYROC_API_KEY", "is not set")
-        journal = variables.get("PAYROC_JOURNAL")
-        if journal and "journal" not in options:
-            options["journal"] = journal_at(journal)
-        return cls(api_key, environment=environment_of(variables), **options)
+            raise ConfigurationError(
+                "PAYROC_API_KEY", "is not set: set it in the environment of this process"
+            )
+        if journal is ...:
+            place = variables.get("PAYROC_JOURNAL")
+            journal = journal_at(place) if place else None
+        return cls(
+            api_key,
+            environment=environment_of(variables),
+            timeouts=timeouts,
+            retries=retries,
+            journal=journal,
+            max_connections=max_connections,
+            http_session=http_session,
+            ssl=ssl,
+            proxy=proxy,
+            telemetry=telemetry,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -202,7 +241,9 @@ class PayrocSession(DeviceInstructions):
         with anyio.CancelScope():
             await asyncio.sleep(0)
         if self._state != "new":
-            raise SessionClosedError(f"the session is {self._state}: a session is opened once")
+            raise SessionClosedError(
+                f"the session is {self._state}: a session is opened once, build another one"
+            )
         self._state = "open"
         self._loop_guard.open()
         await self._transport.open()
@@ -323,7 +364,11 @@ class PayrocSession(DeviceInstructions):
             where the caller leaves the loop. With ``"cancel"`` it is cancelled all the same.
         """
         if on_found not in ("finish", "cancel"):
-            raise ConfigurationError("on_found", 'must be "finish" or "cancel"')
+            raise ConfigurationError(
+                "on_found", f'must be "finish" or "cancel", not {show(on_found)}'
+            )
+        if not isinstance(resubmit, bool):
+            raise ConfigurationError("resubmit", f"must be True or False, not {show(resubmit)}")
         check_callback("on_event", on_event)
         return Recovery(
             self._journaled(),
@@ -354,12 +399,15 @@ class PayrocSession(DeviceInstructions):
     def _journaled(self) -> JournalWriter:
         self._channel()
         if isinstance(self._writer, NullWriter):
-            raise ConfigurationError("journal", "is not set: this session keeps none")
+            raise ConfigurationError(
+                "journal",
+                'is not set: give the session one, as journal=SQLiteJournal("till.journal")',
+            )
         return self._writer
 
     def _channel(self) -> Transport:
         if self._state != "open":
-            raise SessionClosedError(f"the session is {self._state}")
+            raise SessionClosedError(_NOT_OPEN[self._state])
         self._loop_guard.check()
         return self._transport
 

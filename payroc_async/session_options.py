@@ -8,12 +8,12 @@ from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError
 from .journal import Journal
 from .telemetry import Telemetry
+from .wording import a_type, show, with_article
 
-__all__ = ["check_options", "environment_of"]
+__all__ = ["as_environment", "check_options", "environment_of"]
 
 
 def check_options(
-    environment: object,
     timeouts: object,
     retries: object,
     journal: object,
@@ -26,11 +26,12 @@ def check_options(
     Raises:
         ConfigurationError: An option is wrong; it is named.
     """
-    _check_type("environment", environment, Environment)
     _check_type("timeouts", timeouts, Timeouts)
     _check_type("retries", retries, RetryPolicy)
     if journal is not None and not isinstance(journal, Journal):
-        raise ConfigurationError("journal", f"must be a journal, not {type(journal).__name__}")
+        raise ConfigurationError(
+            "journal", f'must be a journal, as SQLiteJournal("till.journal"), not {a_type(journal)}'
+        )
     _check_telemetry(telemetry)
     _check_max_connections(max_connections)
     _check_proxy(proxy)
@@ -39,19 +40,21 @@ def check_options(
 def _check_type(name: str, value: object, expected: type) -> None:
     if not isinstance(value, expected):
         raise ConfigurationError(
-            name, f"must be of type {expected.__name__}, not {type(value).__name__}"
+            name, f"must be {with_article(expected.__name__)}, not {a_type(value)}"
         )
 
 
 def _check_telemetry(value: object) -> None:
     if value is not None and not isinstance(value, Telemetry):
-        expected = "must be an OpenTelemetry of payroc_async.otel"
-        raise ConfigurationError("telemetry", f"{expected}, not {type(value).__name__}")
+        expected = "must be an OpenTelemetry() of payroc_async.otel"
+        raise ConfigurationError("telemetry", f"{expected}, not {a_type(value)}")
 
 
 def _check_max_connections(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError("max_connections", "must be a whole number, 0 for no limit")
+        raise ConfigurationError(
+            "max_connections", f"must be a whole number, 0 for no limit, not {show(value)}"
+        )
 
 
 def _check_proxy(value: object) -> None:
@@ -59,7 +62,30 @@ def _check_proxy(value: object) -> None:
         return
     # Its text may hold a password: it is never shown.
     if not isinstance(value, str) or not is_http_url(value):
-        raise ConfigurationError("proxy", "must be an http or https URL")
+        raise ConfigurationError("proxy", "must be an http or https URL, as http://proxy:3128")
+
+
+_ENVIRONMENTS = {"uat": Environment.UAT, "production": Environment.PRODUCTION}
+
+
+def as_environment(value: object) -> Environment:
+    """The environment that an option names.
+
+    Raises:
+        ConfigurationError: It is neither an Environment nor the word for one.
+    """
+    if isinstance(value, Environment):
+        return value
+    found = _ENVIRONMENTS.get(value) if isinstance(value, str) else None
+    if found is None:
+        # Which string it is, is not shown: a key may have been put in the wrong place.
+        given = "another string" if isinstance(value, str) else a_type(value)
+        raise ConfigurationError(
+            "environment",
+            'must be "uat", "production" or an Environment(api_url=..., identity_url=...), '
+            f"not {given}",
+        )
+    return found
 
 
 def environment_of(variables: Mapping[str, str]) -> Environment:
@@ -74,17 +100,19 @@ def environment_of(variables: Mapping[str, str]) -> Environment:
     if name:
         if api_url or identity_url:
             raise ConfigurationError(
-                "PAYROC_ENVIRONMENT", "is set, and so is PAYROC_API_URL or PAYROC_IDENTITY_URL"
+                "PAYROC_ENVIRONMENT",
+                "is set, and so is PAYROC_API_URL or PAYROC_IDENTITY_URL: unset one or the others",
             )
-        named = {"uat": Environment.UAT, "production": Environment.PRODUCTION}
-        if name not in named:
+        if name not in _ENVIRONMENTS:
             raise ConfigurationError("PAYROC_ENVIRONMENT", "must be uat or production")
-        return named[name]
+        return _ENVIRONMENTS[name]
     if not api_url and not identity_url:
         raise ConfigurationError(
-            "PAYROC_ENVIRONMENT", "is not set, nor are PAYROC_API_URL and PAYROC_IDENTITY_URL"
+            "PAYROC_ENVIRONMENT",
+            "is not set, nor are PAYROC_API_URL and PAYROC_IDENTITY_URL: set it to uat or "
+            "production",
         )
     for variable, value in (("PAYROC_API_URL", api_url), ("PAYROC_IDENTITY_URL", identity_url)):
         if not value:
-            raise ConfigurationError(variable, "is not set, but the other URL is")
+            raise ConfigurationError(variable, "is not set, but the other URL is: set both or none")
     return Environment(api_url=api_url or "", identity_url=identity_url or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from . import models
 from .callbacks import OnEvent, check_callback
 from .cancellation import wait_all
 from .codec import encode
+from .config import check_seconds
 from .errors import ConfigurationError, DeviceBusyError, OutcomeUnknownError
 from .instructions.handle import InstructionHandle
 from .instructions.identity import Identity
@@ -22,6 +22,7 @@ from .logs import get_logger
 from .protocol import check_identifier
 from .resources import check_request, given_or_new_key
 from .telemetry import Telemetry
+from .wording import show
 
 __all__ = ["Supervisor"]
 
@@ -145,7 +146,8 @@ class Supervisor:
     ) -> InstructionHandle[InstructionT, ResourceT]:
         if body and runner.live.identity.body and body != runner.live.identity.body:
             raise ConfigurationError(
-                "idempotency_key", "is in use for another request: a new request needs a new key"
+                "idempotency_key",
+                "is in use for another request: give a new request a new key",
             )
         if options.on_event is not None:
             runner.live.listen(options.on_event)
@@ -195,11 +197,10 @@ class Supervisor:
 
 
 def _check_options(options: Options) -> None:
-    timeout = options.timeout
-    if timeout is not None:
-        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        if not (number and math.isfinite(timeout) and timeout > 0):
-            raise ConfigurationError("timeout", "must be a positive number of seconds")
+    if options.timeout is not None:
+        check_seconds("timeout", options.timeout)
     if options.on_cancel not in ("cancel", "detach"):
-        raise ConfigurationError("on_cancel", 'must be "cancel" or "detach"')
+        raise ConfigurationError(
+            "on_cancel", f'must be "cancel" or "detach", not {show(options.on_cancel)}'
+        )
     check_callback("on_event", options.on_event)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
-__all__ = ["a_type"]
+__all__ = ["a_type", "show", "with_article"]
 
 _SOUNDS_LIKE_YOU = re.compile(r"U[A-Z]|[Uu](ser|ni|uid|rl)")
 _SPELLED_OUT = re.compile(r"[FHLMNRSX][A-Z]")  # an HTTPError, an SSLContext
+_LONGEST = 60
+"""Characters of a value that a text shows."""
 
 
 def a_type(value: object) -> str:
     """What a value is, with its article: ``an int``, ``a str``, ``None``. Never its text."""
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    vowel = name[:1] in "AEIOUaeiou" and not _SOUNDS_LIKE_YOU.match(name)
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """A class's name with its article: ``an Order``, ``a Tip``, ``a UUID``."""
+    vowel = name[:1] in tuple("AEIOUaeiou") and not _SOUNDS_LIKE_YOU.match(name)
     return f"an {name}" if vowel or _SPELLED_OUT.match(name) else f"a {name}"
+
+
+def show(value: object) -> str:
+    """A value that is no secret, as a text shows it: ``-1``, ``'abc'``; of others, the type."""
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST:
+        return "an int of more digits than any number here"
+    if value is None or isinstance(value, int | float | Decimal | str):
+        text = repr(str(value) if isinstance(value, str) else value)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return a_type(value)

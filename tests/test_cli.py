@@ -320,4 +320,6 @@ class TestEnvFile:
         assert done.exit_code == 2
         assert "none.env" in done.stderr
         done = CliRunner().invoke(cli, ["payments", "list"])
-        assert done.stderr == "Error: PAYROC_API_KEY: is not set\n"
+        assert done.stderr.startswith(
+            "Error: PAYROC_API_KEY: is not set: set it in the environment"
+        )

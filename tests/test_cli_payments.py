@@ -210,7 +210,7 @@ def test_a_missing_variable_exits_with_2(served: Simulator, arguments: list[str]
     environment: dict[str, str | None] = {**variables(served), "PAYROC_API_KEY": None}
     done = CliRunner().invoke(cli, arguments, env=environment)
     assert done.exit_code == 2
-    assert done.stderr == "Error: PAYROC_API_KEY: is not set\n"
+    assert done.stderr.startswith("Error: PAYROC_API_KEY: is not set: set it in the environment")
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,8 @@ def test_a_copy_is_independent() -> None:
         (e.ServerError(502, e.Problem()), "HTTP 502"),
         (
             e.DeviceBusyError("1850010868"),
-            "device 1850010868 is busy: this session already runs an instruction on it",
+            "device 1850010868 is busy: this session already runs an instruction on it; "
+            "await its end or cancel it first",
         ),
         (
             e.InstructionFailedError("Device error", **KNOWN),
@@ -234,7 +235,7 @@ def test_an_instruction_error_says_what_is_known_alone() -> None:
     error = e.InstructionCanceledError(
         serial_number="1850010868", idempotency_key=None, instruction_id=None
     )
-    assert str(error) == "the instruction was cancelled (device 1850010868)"
+    assert str(error) == "the instruction was canceled (device 1850010868)"
     assert error.request is None
 
 
@@ -248,7 +249,8 @@ def test_an_instruction_that_failed_without_a_reason_says_so() -> None:
 def test_an_unknown_outcome_says_its_cause() -> None:
     """The text of an unknown outcome warns of money, and ends with the cause."""
     error = e.OutcomeUnknownError(**KNOWN)
-    assert str(error).startswith("the outcome is unknown, money may have moved (device 1850010868")
+    said = "the outcome is unknown, money may have moved; resume it by its id to learn it (device 1"
+    assert str(error).startswith(said)
     error.__cause__ = e.TransportError("refused", request_sent=False)
     assert str(error).endswith("): refused")
 

@@ -288,8 +288,9 @@ def test_amounts(cls: type[Any], field: str) -> None:
     for wrong in (True, False, 49.99, 50.0, float("nan"), "4999"):
         assert "must be an int" in refusal(cls, field, wrong)
     assert refusal(cls, field, -1) == f"{field}: must not be negative, is -1"
-    for beyond in (2**63, 10**5000, -(10**5000)):
-        assert refusal(cls, field, beyond) == f"{field}: is out of range"
+    for beyond in (2**63, 10**5000):
+        assert refusal(cls, field, beyond) == f"{field}: must not be more than {2**63 - 1}"
+    assert refusal(cls, field, -(10**5000)).startswith(f"{field}: must not be negative, is an int")
 
 
 @pytest.mark.parametrize(("cls", "field"), NUMBERS)
@@ -363,7 +364,7 @@ def test_a_dict_is_no_model(cls: type[Any], field: str) -> None:
     """A dict in the place of a model is refused, and what was expected is said."""
     said = refusal(cls, field, {"a": "secret"})
     assert "must be a" in said
-    assert "not dict" in said
+    assert "not a dict" in said
     assert "secret" not in said
 
 

@@ -393,7 +393,7 @@ async def test_nothing_of_it_is_there_without_it(gateway: Simulator) -> None:
     """A session that is not given it has the plain transport; what is none is refused."""
     session = PayrocSession(gateway.api_key, environment=gateway.environment)
     assert type(session._transport) is Transport
-    with pytest.raises(ConfigurationError, match="telemetry: must be an OpenTelemetry of"):
+    with pytest.raises(ConfigurationError, match=r"telemetry: must be an OpenTelemetry\(\) of"):
         PayrocSession("key", environment=Environment.UAT, telemetry=object())  # type: ignore[arg-type]
 
 

@@ -105,7 +105,7 @@ async def test_an_unknown_option_is_refused(session: PayrocSession) -> None:
         ({"api_key": "space behind "}, "api_key"),
         ({"api_key": "line\nbreak"}, "api_key"),
         ({"api_key": None}, "api_key"),
-        ({"environment": "uat"}, "environment"),
+        ({"environment": "UAT"}, "environment"),
         ({"timeouts": 30}, "timeouts"),
         ({"retries": 3}, "retries"),
         ({"max_connections": -1}, "max_connections"),

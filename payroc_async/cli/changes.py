@@ -164,7 +164,9 @@ async def _change(change: Change, payments: Payments) -> None:
     change.before = payment = await payments.retrieve(options.payment_id)
     currency = payment.order.currency or payment.transaction_result.currency
     if options.currency not in (None, currency):
-        raise ConfigurationError("currency", f"the payment is in {currency}")
+        raise ConfigurationError(
+            "currency", f"must be {currency}, as the payment's is, or be left out"
+        )
     if options.amount is not None:
         if currency is None:
             raise ConfigurationError("amount", "the gateway does not say the payment's currency")

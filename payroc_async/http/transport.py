@@ -31,6 +31,7 @@ from payroc_async.protocol import Answer, Request, Token, decipher_token
 from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
 from payroc_async.shared_timeout import SharedTimeout
 from payroc_async.version import __version__
+from payroc_async.wording import a_type
 
 from .adapter import NoCookies, SingleRequest, SingleResponse, broken, forget, was_sent
 
@@ -94,13 +95,17 @@ class Transport:
         if http_session is not None and not isinstance(http_session, aiohttp.ClientSession):
             raise ConfigurationError(
                 "http_session",
-                f"must be an aiohttp.ClientSession, not {type(http_session).__name__}",
+                f"must be an aiohttp.ClientSession, not {a_type(http_session)}",
             )
         # aiohttp 4 does away with it.
         if getattr(http_session, "auth", None) is not None:
-            raise ConfigurationError("http_session", "must have no auth: the token takes its place")
+            raise ConfigurationError(
+                "http_session", "must be made without auth: the token takes its place"
+            )
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-            raise ConfigurationError("ssl", f"must be an SSLContext, not {type(ssl).__name__}")
+            raise ConfigurationError(
+                "ssl", f"must be an SSLContext, as ssl.create_default_context(), not {a_type(ssl)}"
+            )
         self._api_url = URL(environment.api_url, encoded=True)
         self._prefix = self._api_url.raw_path.rstrip("/")
         self._identity_url = URL(environment.identity_url)
@@ -267,7 +272,8 @@ class Transport:
                     proxy=self._proxy,
                 )
                 # Read to its end, it has given its connection back; if not, that is closed.
-                answer = Answer(response.status, response.headers, await _read(response))
+                body_read = await _read(response)
+                answer = Answer(response.status, response.headers, body_read, url.host or "")
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s %s: %d", method, url.raw_path, answer.status)
             return without_secret(answer, secret)

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from payroc_async.errors import ConfigurationError, JournalError
+from payroc_async.wording import a_type
 
 __all__ = ["as_libpq_takes_it", "check_file", "is_path", "refused_location", "refused_path"]
 
@@ -46,7 +47,7 @@ def refused_location(place: object) -> ConfigurationError | None:
         place: A ``postgresql://`` URL, its scheme in any case, or the path of an SQLite file.
     """
     if not isinstance(place, str):
-        return ConfigurationError("journal", f"{KINDS}, not {type(place).__name__}")
+        return ConfigurationError("journal", f"{KINDS}, not {a_type(place)}")
     return refused_path(place, "journal") if is_path(place) else None
 
 
@@ -59,7 +60,7 @@ def refused_path(path: object, field: str) -> ConfigurationError | None:
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
-        return ConfigurationError(field, f"must be a path, not {type(path).__name__}")
+        return ConfigurationError(field, f"must be a path, not {a_type(path)}")
     reason = _refusal(text)
     return None if reason is None else ConfigurationError(field, reason)
 

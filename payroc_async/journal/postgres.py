@@ -7,7 +7,6 @@ of it meanwhile goes into one transaction, and into one round trip where it can.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.wording import a_type
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
 from .location import as_libpq_takes_it
@@ -77,9 +78,7 @@ class PostgresJournal:
     """
 
     def __init__(self, dsn: str, *, schema: str | None = None, patience: float = 5.0) -> None:
-        number = isinstance(patience, int | float) and not isinstance(patience, bool)
-        if not number or not 0 < patience < math.inf:
-            raise ConfigurationError("patience", "must be a positive number of seconds")
+        check_seconds("patience", patience)
         if schema == "":
             raise ConfigurationError("schema", "must not be empty")
         try:
@@ -90,7 +89,7 @@ class PostgresJournal:
                 f'PostgresJournal needs psycopg: pip install "payroc-async[postgres]" ({error})',
             ) from error
         if not isinstance(dsn, str):
-            raise ConfigurationError("dsn", f"must be a string, not {type(dsn).__name__}")
+            raise ConfigurationError("dsn", f"must be a string, not {a_type(dsn)}")
         refused: ConfigurationError | None = None
         try:
             self._server = Server(as_libpq_takes_it(dsn), schema, patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.wording import show
 
 from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
 
@@ -29,7 +30,8 @@ def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None
     if not (same and same_body):
         raise ConfigurationError(
             "idempotency_key",
-            "was used for another request, says the journal: a new one needs its own",
+            "was used for another request before, as the journal shows: a new request needs a new "
+            "key",
         )
 
 
@@ -44,15 +46,16 @@ def check_window(known: Entry, window: float) -> None:
     if known.instruction_id is None and known.age < 0 and not known.running:
         raise ConfigurationError(
             "idempotency_key",
-            f"was first used {-known.age:.0f} s from now, says the journal: a clock was set back, "
-            "and whether the gateway is still trusted to know the key can't be told; the journal "
-            f"has it as {known.state.value}",
+            f"was first used {-known.age:.0f} s from now, as the journal shows: a clock was set "
+            "back, so it is unknown whether the gateway still knows the key; correct the clock, "
+            f"and try again; the journal has it as {known.state.value}",
         )
     if known.instruction_id is None and known.age > window:
         raise ConfigurationError(
             "idempotency_key",
             f"was first used {known.age / 3600:.1f} h ago, longer than the gateway is trusted to "
-            f"know a key; the journal has it as {known.state.value}",
+            f"know a key; the journal has it as {known.state.value}: look the payment up by its "
+            "order id, and use a new key only if there is none",
         )
 
 
@@ -69,7 +72,9 @@ def check_older_than(older_than: float) -> None:
     """
     number = isinstance(older_than, int | float) and not isinstance(older_than, bool)
     if not number or not older_than >= 0:
-        raise ConfigurationError("older_than", "must be a number of seconds, 0 or more")
+        raise ConfigurationError(
+            "older_than", f"must be a number of seconds, 0 or more, not {show(older_than)}"
+        )
 
 
 def check_outcome(state: EntryState, resource_id: str | None) -> None:
@@ -79,10 +84,12 @@ def check_outcome(state: EntryState, resource_id: str | None) -> None:
         ConfigurationError: The state is not one, or the resource's id does not go with it.
     """
     if state in OPEN:
-        raise ConfigurationError("state", "must be completed, failed or canceled")
+        raise ConfigurationError(
+            "state", f"must be completed, failed or canceled, not {show(state)}"
+        )
     if bool(resource_id) != (state is EntryState.COMPLETED):
         raise ConfigurationError(
-            "resource_id", "is needed where something came of it, and is of no use elsewhere"
+            "resource_id", "must be given for completed, and left out for failed and canceled"
         )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from attrs import evolve
 
-from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.config import check_seconds
+from payroc_async.errors import JournalError, LeaseLost
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
 from .location import check_file, refused_path
@@ -60,8 +61,7 @@ class SQLiteJournal:
         if refused is not None:
             del path  # it may be a secret, and trackers of errors show the variables of every frame
             raise refused
-        if isinstance(busy_timeout, bool) or not busy_timeout > 0:
-            raise ConfigurationError("busy_timeout", "must be a positive number of seconds")
+        check_seconds("busy_timeout", busy_timeout)
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._worker: Worker | None = None

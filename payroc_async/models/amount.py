@@ -14,6 +14,7 @@ from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
 from payroc_async.logs import get_logger
+from payroc_async.wording import a_type
 
 from . import checks
 from .shared import Model
@@ -142,11 +143,15 @@ class Amount(Model):
             raise ConfigurationError("amount", "must be a plain number, such as 49.99")
         whole, part = found[1].lstrip("0"), found[2] or ""
         if len(part) > digits:
-            said = f"{digits or 'no'} digit{'' if digits == 1 else 's'} after the point"
-            raise ConfigurationError("amount", f"has too many digits: {currency} has {said}")
+            said = f"{digits} digit{'' if digits == 1 else 's'} after the point"
+            raise ConfigurationError(
+                "amount", f"must have at most {said} in {currency}, has {len(part)}"
+            )
         minor_units = whole + part.ljust(digits, "0")
         if len(minor_units) > MOST_DIGITS or int(minor_units or "0") > checks.LARGEST:
-            raise ConfigurationError("amount", "is out of range")
+            raise ConfigurationError(
+                "amount", f"must not be more than {checks.LARGEST} of the smallest unit"
+            )
         return cls(int(minor_units or "0"), currency)
 
     @property
@@ -191,18 +196,23 @@ class Amount(Model):
 
     def _same(self, other: Amount) -> int:
         if other.currency != self.currency:
-            raise ConfigurationError("currency", f"{self.currency} and {other.currency} do not mix")
+            raise ConfigurationError(
+                "currency",
+                f"{self.currency} and {other.currency} do not mix",
+            )
         return other.minor_units
 
 
 def _refuse_type(value: object) -> NoReturn:
     why = ""
     if isinstance(value, float):
-        why = ": a binary float holds most sums only nearly"
+        why = ": a binary float holds most sums only nearly, so pass what was typed"
     elif isinstance(value, int):
         why = ", which says no unit: for smallest units, there is Amount(4999, 'USD')"
+    elif isinstance(value, Decimal):
+        why = ": pass str() of it"
     raise ConfigurationError(
-        "amount", f"must be a string, such as '49.99', not {type(value).__name__}{why}"
+        "amount", f"must be a string, such as '49.99', not {a_type(value)}{why}"
     )
 
 
@@ -216,22 +226,30 @@ def int_or_amount(value: int | Amount) -> int:
 
 def is_sum(instance: Any, attribute: Attribute[Any], value: object) -> None:
     """Checks for an ``Amount``, or a sum in the currency's smallest unit."""
-    if not isinstance(value, Amount):
-        checks.amount(instance, attribute, value)
+    if isinstance(value, Amount):
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        checks.refuse_sum(attribute, value, 'pass 4999 or Amount.parse("49.99", "USD")')
+    checks.amount(instance, attribute, value)
 
 
 def currency_of_amount(instance: Any) -> str:
     """The currency where none was given: that of the ``Amount``."""
     if isinstance(instance.amount, Amount):
         return instance.amount.currency
-    raise ConfigurationError("currency", "is needed, unless the amount is an Amount")
+    raise ConfigurationError(
+        "currency", 'is needed, as currency="USD", unless the amount is an Amount'
+    )
 
 
 def is_currency_of_amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     """Checks for a currency that agrees with the ``Amount``, if there is one."""
     checks.currency(instance, attribute, value)
     if isinstance(instance.amount, Amount) and instance.amount.currency != value:
-        raise ConfigurationError(attribute.name, f"the amount is in {instance.amount.currency}")
+        raise ConfigurationError(
+            attribute.name,
+            f"is {value}, but the amount is in {instance.amount.currency}: leave it out",
+        )
 
 
 def keep_minor_units(instance: Any) -> None:

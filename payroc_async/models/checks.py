@@ -14,6 +14,7 @@ from attrs import Attribute
 from attrs import validators as attrs_validators
 
 from payroc_async.errors import ConfigurationError
+from payroc_async.wording import a_type, show, with_article
 
 __all__ = [
     "amount",
@@ -27,6 +28,7 @@ __all__ = [
     "name_the_field",
     "number",
     "optional",
+    "refuse_sum",
     "text",
     "word",
 ]
@@ -39,7 +41,7 @@ LARGEST = 2**63 - 1  # what a signed 64-bit integer holds; orjson writes hardly 
 
 
 def _refuse_type(attribute: Attribute[Any], wanted: str, value: object) -> NoReturn:
-    raise ConfigurationError(attribute.name, f"must be {wanted}, not {type(value).__name__}")
+    raise ConfigurationError(attribute.name, f"must be {wanted}, not {a_type(value)}")
 
 
 def text(least: int = 0, most: int | None = None) -> Check:
@@ -52,7 +54,10 @@ def text(least: int = 0, most: int | None = None) -> Check:
             wanted = f"{least} to {most} characters" if most else f"at least {least} character"
             raise ConfigurationError(attribute.name, f"must have {wanted}, has {len(value)}")
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ConfigurationError(attribute.name, "holds half a surrogate pair: not valid text")
+            raise ConfigurationError(
+                attribute.name,
+                "must be valid text: it holds half a surrogate pair, as a broken emoji does",
+            )
 
     return check
 
@@ -70,18 +75,21 @@ def currency(instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 def amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     """Checks for a sum in the currency's smallest unit."""
-    if isinstance(value, float):
-        raise ConfigurationError(
-            attribute.name,
-            "must be an int, in the currency's smallest unit, not float: "
-            "a binary float holds most sums only nearly",
-        )
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse_type(attribute, "an int, in the currency's smallest unit", value)
-    if abs(value) > LARGEST:  # asked first: Python does not even show a number of 5,000 digits
-        raise ConfigurationError(attribute.name, "is out of range")
+        refuse_sum(attribute, value, 'pass 4999 or Amount.parse("49.99", "USD").minor_units')
     if value < 0:
-        raise ConfigurationError(attribute.name, f"must not be negative, is {value}")
+        raise ConfigurationError(attribute.name, f"must not be negative, is {show(value)}")
+    if value > LARGEST:
+        raise ConfigurationError(attribute.name, f"must not be more than {LARGEST}")
+
+
+def refuse_sum(attribute: Attribute[Any], value: object, instead: str) -> NoReturn:
+    """Refuse what is no int, and say what to pass for 49.99 USD."""
+    raise ConfigurationError(
+        attribute.name,
+        f"must be an int, in the currency's smallest unit, not {a_type(value)}: "
+        f"for 49.99 USD, {instead}",
+    )
 
 
 def positive_amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -96,7 +104,9 @@ def number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse_type(attribute, "a number", value)
     if not 0 <= value <= LARGEST:  # not a number is neither
-        raise ConfigurationError(attribute.name, "must be a finite number of at least 0")
+        raise ConfigurationError(
+            attribute.name, f"must be a finite number of at least 0, not {show(value)}"
+        )
 
 
 def flag(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -116,7 +126,7 @@ def is_a(model: type) -> Check:
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         if not isinstance(value, model):
-            _refuse_type(attribute, f"a {model.__name__}", value)
+            _refuse_type(attribute, with_article(model.__name__), value)
 
     return check
 
@@ -130,7 +140,9 @@ def each(*models: type, least: int = 0) -> Check:
             raise ConfigurationError(attribute.name, f"must have at least {least} item")
         for item in value:
             if not isinstance(item, models):
-                _refuse_type(attribute, f"a list of {names} alone", item)
+                raise ConfigurationError(
+                    attribute.name, f"must hold {names} alone, and holds {a_type(item)}"
+                )
 
     return check
 
@@ -138,7 +150,7 @@ def each(*models: type, least: int = 0) -> Check:
 def as_tuple(value: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     """A list or tuple as a tuple, so that a frozen model cannot change."""
     if not isinstance(value, list | tuple):
-        raise TypeError(f"must be a list or a tuple, not {type(value).__name__}")
+        raise TypeError(f"must be a list or a tuple, not {a_type(value)}")
     return tuple(value)
 
 
@@ -148,11 +160,13 @@ def as_datetime(value: datetime | str) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError("must be an ISO 8601 date and time") from None
+            raise ValueError("must be an ISO 8601 date and time, as 2025-06-30T12:00:00Z") from None
     if not isinstance(value, datetime):
-        raise TypeError(f"must be a datetime or an ISO 8601 string, not {type(value).__name__}")
+        raise TypeError(f"must be a datetime or an ISO 8601 string, not {a_type(value)}")
     if value.utcoffset() is None:
-        raise ValueError("must have a UTC offset: a naive time says no moment")
+        raise ValueError(
+            "must have a UTC offset, as datetime.now(UTC) has: a naive time says no moment"
+        )
     return value
 
 

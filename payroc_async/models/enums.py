@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum, StrEnum
 from typing import Self
 
+from payroc_async.wording import a_type, with_article
+
 __all__ = [
     "AdjustmentStatus",
     "AlternativeTender",
@@ -53,7 +55,7 @@ class OpenEnum(StrEnum):
             member = str.__new__(cls, value)
             member._name_ = member._value_ = str(value)
             return member
-        raise ValueError(f"must be a {cls.__name__} or its word, not {type(value).__name__}")
+        raise ValueError(f"must be {with_article(cls.__name__)} or its word, not {a_type(value)}")
 
     @property
     def known(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
+from payroc_async.wording import a_type, show
 
 from .checks import Check, calendar_date, flag, optional, word
 from .shared import Model
@@ -22,24 +23,27 @@ def _digits(count: int) -> Check:
         word(instance, attribute, value)
         if not (len(value) == count and value.isascii() and value.isdigit()):
             # What it is, is not said: it may be a whole card number.
-            raise ConfigurationError(attribute.name, f"must be {count} digits")
+            raise ConfigurationError(attribute.name, f"must be a string of {count} digits")
 
     return check
 
 
 def _page_size(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_PAGE:
-        raise ConfigurationError(attribute.name, "must be a whole number, at least 1")
+        raise ConfigurationError(
+            attribute.name, f"must be a whole number from 1 to {LARGEST_PAGE}, not {show(value)}"
+        )
 
 
 def _day_or_moment(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     if not isinstance(value, date):
         raise ConfigurationError(
-            attribute.name, f"must be a date or a datetime, not {type(value).__name__}"
+            attribute.name, f"must be a date or a datetime, not {a_type(value)}"
         )
     if isinstance(value, datetime) and value.utcoffset() is None:
         raise ConfigurationError(
-            attribute.name, "must have a UTC offset: a naive time says no moment"
+            attribute.name,
+            "must have a UTC offset, as datetime.now(UTC) has: a naive time says no moment",
         )
 
 
@@ -53,7 +57,9 @@ class Filters(Model):
 
     def __attrs_post_init__(self) -> None:
         if self.before is not None and self.after is not None:
-            raise ConfigurationError("before", "can't stand beside after")
+            raise ConfigurationError(
+                "before", "can't be used together with after: leave one of them out"
+            )
 
 
 @frozen(kw_only=True, eq=False, repr=False)

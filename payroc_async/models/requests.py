@@ -14,6 +14,7 @@ from attrs import Attribute, field, frozen
 from attrs.converters import optional as maybe
 
 from payroc_async.errors import ConfigurationError
+from payroc_async.wording import a_type
 
 from .checks import flag, is_a, name_the_field, optional, text, word
 from .customers import Customer
@@ -51,7 +52,9 @@ def _fits_type(instance: IpAddress, attribute: Attribute[str], value: str) -> No
     else:
         fits = True
     if not fits:  # raised out here, so that no context carries the address along
-        raise ConfigurationError(attribute.name, f"is not an {instance.type} address")
+        raise ConfigurationError(
+            attribute.name, f"must be an {instance.type} address, as its type says"
+        )
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -85,7 +88,7 @@ class EbtDetails(Model):
 def as_json_object(value: Mapping[str, Any]) -> Raw:
     """A copy that no longer changes with the caller's."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"must be a mapping, not {type(value).__name__}")
+        raise TypeError(f"must be a mapping, not {a_type(value)}")
     try:
         return Raw(orjson.loads(orjson.dumps(dict(value))))
     except TypeError:

@@ -138,6 +138,9 @@ async def journals(path: Path) -> None:
         PostgresJournal("postgresql://host.example.com/tills", schema="till", patience=2),
     ]
     assert_type(journal_at("till.journal"), SQLiteJournal | PostgresJournal)
+    PayrocSession("key", environment="uat")
+    PayrocSession("key", environment="production")
+    PayrocSession.from_env(timeouts=Timeouts(), retries=RetryPolicy(), max_connections=5)
     PayrocSession.from_env(journal=None)
     for journal in stores:
         assert_type(await journal.get("a key"), Entry | None)
