@@ -53,8 +53,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:\w+", pattern)
     for pattern in (
-        r"(_?asyncio|aiohttp|collections|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
-        r"date|datetime|deque",
+        r"(_?asyncio|aiohttp|collections|concurrent|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
+        r"date|datetime|deque|EllipsisType",
         r"(payroc_async\..*\.)?(APIKey|EnvironmentName|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
         r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|ByHand|Copy|Exchange|Hand|Script|State)",
         r"payroc_async\.simulator\.kinds\.InstructionKind",

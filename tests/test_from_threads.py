@@ -247,10 +247,14 @@ print(json.dumps([[one.order_id, one.paid, one.detail] for one in found]))
 """
 
 
+# That it forks while it has threads is the very thing that is tried.
+FORKS = ("-W", "ignore:This process:DeprecationWarning")
+
+
 def run(program: str, served: Simulator, *arguments: str) -> str:
     """The output of a program of its own: it forks, and this process has threads."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(FOLDER), *arguments],
+        [sys.executable, "-W", "error", *FORKS, "-c", program, str(FOLDER), *arguments],
         env={**os.environ, **variables(served)},
         capture_output=True,
         text=True,

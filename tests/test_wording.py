@@ -133,7 +133,7 @@ def test_an_amount_that_is_no_int_is_refused_with_what_to_pass(amount: Any) -> N
     said = f"must be an int, in the currency's smallest unit, not {named}: for 49.99 USD, "
     order = refusal(lambda: Order(order_id="o1", amount=amount, currency="USD"))
     assert order == f'amount: {said}pass 4999 or Amount.parse("49.99", "USD")'
-    tip = refusal(lambda: payroc_async.Tip(type="fixedAmount", amount=amount))  # type: ignore[arg-type]
+    tip = refusal(lambda: payroc_async.Tip(type="fixedAmount", amount=amount))
     assert tip == f'amount: {said}pass 4999 or Amount.parse("49.99", "USD").minor_units'
     assert Amount.parse("49.99", "USD").minor_units == 4999
 
