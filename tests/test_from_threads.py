@@ -7,13 +7,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -312,6 +315,86 @@ def test_a_till_that_was_inherited_refuses_and_lets_the_child_end(served: Simula
     """In a forked child the parent's till raises at once; one that the child opens sells."""
     assert run(INHERITED, served) == "7\n"
     assert len(served.payments) == 2
+
+
+# gunicorn ----------
+
+
+@contextmanager
+def gunicorn(served: Simulator, home: Path, *options: str) -> Iterator[tuple[Any, int]]:
+    """A server with two workers, both begun, and its port."""
+    pytest.importorskip("gunicorn")
+    port = free_port()
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "-c", "python:gunicorn_till"),
+            *("--workers", "2", "--bind", f"127.0.0.1:{port}", *options),
+        ],
+        cwd=FOLDER,
+        env={
+            **os.environ,
+            **variables(served),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "HOME": str(home),  # it leaves a socket there
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: len(served.requests_of("authorize")) == 2)
+        yield server, port
+        _, errors = server.communicate(timeout=20)
+    finally:
+        server.kill()
+        server.wait()
+    assert server.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@forks
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
+def test_gunicorn_lets_a_cardholder_finish(
+    served: Simulator, tmp_path: Path, preload: list[str]
+) -> None:
+    """SIGTERM waits for the sale that runs and answers it; all workers and their tills end."""
+    served.device(SERIAL).approves(after=1.0)
+    with gunicorn(served, tmp_path, *preload) as (server, port), ThreadPoolExecutor(1) as threads:
+        selling = threads.submit(put_over_http, port, key())
+        wait_until(lambda: served.in_progress)
+        server.terminate()
+        assert selling.result(20)["paid"] is True
+    assert len(served.requests_of("authorize")) == 2, "one session for each worker"
+    assert [one.status for one in served.instructions.values()] == ["completed"]
+
+
+@forks
+def test_gunicorn_cancels_the_sale_where_it_ends_at_once(served: Simulator, tmp_path: Path) -> None:
+    """As after Ctrl-C: the worker does not wait, and ``worker_exit`` closes the till."""
+    served.device(SERIAL).never_finishes()
+    with gunicorn(served, tmp_path) as (server, port), ThreadPoolExecutor(1) as threads:
+        selling = threads.submit(put_over_http, port, key())
+        wait_until(lambda: served.in_progress)
+        server.send_signal(signal.SIGINT)
+        selling.exception(20)
+    assert [one.status for one in served.instructions.values()] == ["canceled"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def put_over_http(port: int, idempotency_key: str) -> Any:
+    """The JSON of one request."""
+    body = {"serial_number": SERIAL, "order_id": "OrderRef6543", "amount": 4999}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/sales/{idempotency_key}",
+        method="PUT",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
 
 
 # The page ----------

@@ -1,7 +1,6 @@
 """A Flask application that sells: ``flask --app examples/from_threads/flask_till.py run``.
 
-With gunicorn, from this folder: ``gunicorn --threads 20 --timeout 180 'flask_till:create_app()'``.
-Each worker builds its own application after the fork, and with it its own till.
+``gunicorn_till.py`` runs it with gunicorn.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ def create_app(till: BlockingTill | None = None) -> Flask:
     """The application, with a till that lives as long as its process.
 
     Args:
-        till: An open one; by default one is opened now, and closed when the process ends.
+        till: One that is opened and closed elsewhere, before the first request and after the
+            last; by default one is opened now, and closed when the process ends.
     """
     if till is None:
         till = BlockingTill().open()
