@@ -207,7 +207,7 @@ class Ending:
 
 async def cancel_at(
     steps: tuple[int, ...],
-    call: Callable[[Callable[[Event], object]], Awaitable[object]],
+    call: Callable[[Callable[[Event], None]], Awaitable[object]],
     gateway: Simulator,
     events: list[Event] | None = None,
     has_token: bool = True,

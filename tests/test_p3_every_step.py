@@ -265,7 +265,7 @@ async def test_p3_the_device_is_free_when_the_cancelled_error_arrives(
     async def attack(steps: tuple[int, ...]) -> list[str]:
         gateway.clear()
 
-        async def call(on_event: Callable[[Event], object]) -> object:
+        async def call(on_event: Callable[[Event], None]) -> object:
             try:
                 return await session.run_sale(SERIAL, sale(), on_event=on_event)
             except asyncio.CancelledError:
