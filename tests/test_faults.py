@@ -129,6 +129,8 @@ class Case:
             # A request that is answered has time to be.
             silent = "hold_margin" if self.section.on == "status" else "request"
             times = evolve(times, **{silent: SILENCE[silent]})
+        if self.column == "for ever" and self.row.fault == "a body of 50 MB":
+            times = evolve(times, unreachable=6.0)  # a single one takes long on a busy machine
         if self.column == "for ever" and self.section.on == "authorize":
             times = evolve(times, **NO_TOKEN)
         told_by_the_status = (

@@ -60,6 +60,7 @@ def simulate_one(plan: Plan) -> tuple[list[str], str]:
 
 def _run(main: object) -> None:
     loop = VirtualLoop()
+    loop.set_debug(False)  # which makes each step many times as slow, and time is virtual here
     try:
         loop.run_until_complete(main())  # type: ignore[operator]
         for task in asyncio.all_tasks(loop):
