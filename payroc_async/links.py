@@ -45,6 +45,8 @@ def link_target(href: str, document: str = "") -> LinkTarget:
         document: What the link stands in, below the API's base, where that is a list: its links may
             be no more than a query.
     """
+    if plain := _PLAIN(href):
+        return LinkTarget(tuple(plain[1].split("/")))
     try:
         found = urlsplit(urljoin(API + document, href.strip()))
         path = [unquote(segment, errors="strict") for segment in _segments(found.path)]
@@ -53,6 +55,10 @@ def link_target(href: str, document: str = "") -> LinkTarget:
     if found.scheme not in ("http", "https"):
         return LinkTarget(())
     return LinkTarget(tuple(path), _sendable(found.query))
+
+
+_PLAIN = re.compile(r"https?://[a-z0-9.:-]+((?:/[A-Za-z0-9_~-]+)+)").fullmatch
+"""A link as Payroc gives it, with nothing in it that needs to be understood."""
 
 
 def _segments(path: str) -> list[str]:

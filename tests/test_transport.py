@@ -53,6 +53,9 @@ class Tokens:
         self.number = 1
         self.rejected: list[str] = []
 
+    def at_hand(self) -> str | None:
+        return None
+
     async def get(self) -> str:
         return f"canary-{self.number}"
 

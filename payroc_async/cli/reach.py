@@ -68,6 +68,9 @@ class _Given:
 
     token: str
 
+    def at_hand(self) -> str:
+        return self.token
+
     async def get(self) -> str:
         return self.token
 

@@ -103,6 +103,12 @@ class TokenManager:
         self._task.cancel()
         await asyncio.wait((self._task,))
 
+    def at_hand(self) -> str | None:
+        """The valid token, if there is one now."""
+        if self._token is None or self._loop.time() >= self._expires:
+            return None
+        return self._token
+
     async def get(self) -> str:
         """The valid token; at once when there is one.
 
@@ -115,9 +121,7 @@ class TokenManager:
         Cancellation:
             Other callers and the fetch under way are not disturbed.
         """
-        if self._token is not None and self._loop.time() < self._expires:
-            return self._token
-        return await self._wait()
+        return self.at_hand() or await self._wait()
 
     def reject(self, token: str) -> None:
         """Drop a token that the API refused, and fetch another; once, however many tell."""

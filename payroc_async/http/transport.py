@@ -49,6 +49,10 @@ LARGEST_BODY = 8 * 1024 * 1024
 class TokenProvider(Protocol):
     """Where a request gets its token from."""
 
+    def at_hand(self) -> str | None:
+        """The token to send, if there is one now: waiting for it would cost a coroutine."""
+        ...
+
     async def get(self) -> str:
         """A token to send."""
         ...

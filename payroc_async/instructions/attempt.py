@@ -121,7 +121,8 @@ class Attempt:
         return seen, self._poll_delay(asked)
 
     async def _send(self, request: Request, phase: Phase) -> Answer:
-        token = await self._transport.token_provider.get()
+        provider = self._transport.token_provider
+        token = provider.at_hand() or await provider.get()
         self._sent = True
         return await self._transport.send(
             request, token, held=phase is Phase.POLL, resend=self._failures

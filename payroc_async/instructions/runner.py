@@ -211,7 +211,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
 
     async def _run(self) -> None:
         try:
-            while not await self._has_ended():
+            while self.live.state.phase is not Phase.ENDED or not await self._is_end_durable():
                 await self._advance()
         except Exception as error:
             logger.exception("the instruction's task failed")
@@ -221,10 +221,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if self._guard.canceled_externally:
             raise asyncio.CancelledError
 
-    async def _has_ended(self) -> bool:
-        """Whether it has, and that is durable (J4)."""
-        if self.live.state.phase is not Phase.ENDED:
-            return False
+    async def _is_end_durable(self) -> bool:
+        """Write the end (J4). If that fails, it may be another end, or none."""
         if not await self._entry.close(self.live.state):
             self.feed(Seen.NOT_DURABLE)
         return self._phase() is Phase.ENDED
@@ -238,7 +236,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if state.phase is Phase.PREPARE:
             await self._prepare()
             return
-        if await self._entry.make_durable(state):
+        if self._entry.is_behind(state):
+            await self._entry.make_durable(state)
             return  # the state may have changed meanwhile
         if state.phase is Phase.CANCEL:
             self._announce_cancellation()

@@ -164,6 +164,9 @@ class Process:
         self.dead = False
         self.token_provider = self
 
+    def at_hand(self) -> None:
+        """None: each token is waited for."""
+
     async def get(self) -> str:
         """A token, or the identity service's trouble."""
         if self._gateway.made and self._chance.random() < self._rate / 4:
