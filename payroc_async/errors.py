@@ -38,6 +38,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from .wording import printable
+
 if TYPE_CHECKING:
     from .models import Payment
 
@@ -168,7 +170,10 @@ class TransportError(PayrocError):
     Attributes:
         request_sent: False if the request certainly never reached the gateway, as when the
             connection was refused. True if it may have taken effect.
+        proxy_status: The status with which a proxy refused to make a tunnel; None otherwise.
     """
+
+    proxy_status: int | None = None
 
     def __init__(self, message: str, *, request_sent: bool) -> None:
         super().__init__(message)
@@ -222,7 +227,7 @@ class Problem:
             ": ".join(part for part in (e.parameter, e.detail or e.message) if part)
             for e in self.errors
         )
-        return f"{said} ({fields})" if said and fields else said or fields
+        return printable(f"{said} ({fields})" if said and fields else said or fields)
 
 
 _PAYROC_ERROR = re.compile(
@@ -371,7 +376,7 @@ class PaymentDeclinedError(PayrocError):
 
     def __str__(self) -> str:
         result = self.payment.transaction_result
-        said = f": {result.response_message}" if result.response_message else ""
+        said = f": {printable(result.response_message)}" if result.response_message else ""
         return f"payment {self.payment.payment_id} is {self.payment.outcome.name}{said}"
 
 
@@ -429,7 +434,7 @@ class InstructionFailedError(InstructionError):
         self.error_message = error_message
 
     def _said(self) -> str:
-        return f"the instruction failed: {self.error_message or 'no reason given'}"
+        return f"the instruction failed: {printable(self.error_message or 'no reason given')}"
 
 
 class InstructionCanceledError(InstructionError):

@@ -33,6 +33,7 @@ from .protocol import (
     status_request,
     submit_request,
 )
+from .secret import Secret
 from .wording import a_type, with_article
 
 __all__ = [
@@ -142,7 +143,7 @@ class Endpoint:
         while request is not None:
             if request.path in asked:
                 raise ResponseFormatError("the links between the pages go in a circle")
-            asked.add(request.path)
+            asked.add(Secret(request.path))  # its query may name a cardholder
             page = await self._channel().call(
                 request, lambda answer: decipher_page(resource, answer)
             )

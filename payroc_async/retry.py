@@ -13,6 +13,8 @@ from .errors import APIError, ResponseFormatError, TransportError
 __all__ = ["backoff_delay", "may_have_taken_effect", "worth_retrying"]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PROXY_REFUSES = frozenset({403, 407})
+"""A proxy that knows neither the user nor the host: the next attempt is refused as well."""
 _NEVER_BEGUN = frozenset({501, 505})
 
 
@@ -23,6 +25,8 @@ def worth_retrying(error: BaseException) -> bool:
     """
     if isinstance(error, APIError):
         return error.status in _PASSING
+    if isinstance(error, TransportError) and error.proxy_status in _PROXY_REFUSES:
+        return False
     return isinstance(error, TransportError | ResponseFormatError)
 
 

@@ -28,7 +28,8 @@ from .loop_guard import LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .session_options import as_environment, check_options, environment_of
+from .secret import concealed, forget_frames
+from .session_options import as_environment, check_options, environment_of, settings
 from .supervisor import Supervisor
 from .telemetry import Telemetry
 from .wording import show
@@ -106,6 +107,9 @@ class PayrocSession(DeviceInstructions):
         proxy: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
+        self._state: Literal["new", "open", "closing", "closed"] = "new"
+        # This frame is in the traceback of whatever is refused below.
+        api_key, proxy = concealed(api_key), concealed(proxy)
         if callable(api_key):
             check_async_callback("api_key", api_key)
         else:
@@ -141,7 +145,6 @@ class PayrocSession(DeviceInstructions):
             self._loop_guard,
         )
         self._supervisor = Supervisor(services, telemetry)
-        self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
         self.payment_instructions = Instructions(PAYMENT, self._channel)
         self.refund_instructions = Instructions(REFUND, self._channel)
@@ -186,17 +189,20 @@ class PayrocSession(DeviceInstructions):
         Raises:
             ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
         """
-        variables = os.environ if environ is None else environ
-        api_key = variables.get("PAYROC_API_KEY")
-        if not api_key:
+        variables = settings(os.environ if environ is None else environ)
+        del environ  # all the process knows, and this frame is in the traceback of a refusal
+        if "PAYROC_API_KEY" not in variables:
             raise ConfigurationError(
                 "PAYROC_API_KEY", "is not set: set it in the environment of this process"
             )
         if journal is ...:
             place = variables.get("PAYROC_JOURNAL")
-            journal = journal_at(place) if place else None
+            try:
+                journal = journal_at(place) if place else None
+            except ConfigurationError as error:
+                raise forget_frames(error)  # noqa: B904 - the same error, without the parts of a URL
         return cls(
-            api_key,
+            variables["PAYROC_API_KEY"],
             environment=environment_of(variables),
             timeouts=timeouts,
             retries=retries,
@@ -209,6 +215,8 @@ class PayrocSession(DeviceInstructions):
         )
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_supervisor"):  # it was refused, and a tracker shows its frames
+            return f"<{type(self).__name__} unfinished>"
         return (
             f"<{type(self).__name__} {self._environment.api_url} {self._state}, "
             f"{len(self._supervisor)} instructions>"

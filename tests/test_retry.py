@@ -47,6 +47,15 @@ def test_a_status_tells_whether_the_request_may_have_taken_effect(status: int) -
     )
 
 
+@pytest.mark.parametrize("status", range(300, 600))
+def test_p8_a_proxys_403_and_407_are_final(status: int) -> None:
+    """The proxy does not know the user, or does not let the host pass; nothing was sent."""
+    error = e.TransportError("the proxy refused", request_sent=False)
+    error.proxy_status = status
+    assert worth_retrying(error) is (status not in (403, 407))
+    assert not may_have_taken_effect(error)
+
+
 @pytest.mark.parametrize(
     ("error", "retried", "maybe_done"),
     [

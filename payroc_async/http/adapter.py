@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from payroc_async.errors import TransportError
+from .failures import broken
 
 __all__ = ["NoCookies", "SingleRequest", "SingleResponse", "broken", "forget", "was_sent"]
 
@@ -64,7 +64,9 @@ class SingleResponse(aiohttp.ClientResponse):
         try:
             return await super().start(connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise broken(error) from error
+            failure = broken(error)
+            failure.__cause__ = error if isinstance(error, OSError) else None
+        raise failure  # outside of the handler: what it came from may quote the answer
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -74,9 +76,3 @@ class SingleResponse(aiohttp.ClientResponse):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         super().close()
-
-
-def broken(error: BaseException) -> TransportError:
-    """The error for a connection that broke after the request may have left."""
-    reason = str(error) or type(error).__name__
-    return TransportError(f"the connection broke: {reason}", request_sent=True)

@@ -30,6 +30,7 @@ from payroc_async.protocol import (
     status_request,
     submit_request,
 )
+from payroc_async.secret import forget_frames
 
 from .lifecycle import Existence, Phase, Seen, State, weigh
 from .live import LiveInstruction
@@ -204,7 +205,7 @@ class Attempt:
 
     def _failed(self, phase: Phase, error: PayrocError, asked: float) -> tuple[Seen, float]:
         live = self._live
-        live.failure = error
+        live.failure = forget_frames(error)  # the decoder's hold what the answer says
         self._failures += 1
         seen = self._weigh(phase, error, self._now() - asked)
         if isinstance(error, APIError) and error.own:

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.secret import concealed
 from payroc_async.wording import a_type
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
@@ -78,6 +79,7 @@ class PostgresJournal:
     """
 
     def __init__(self, dsn: str, *, schema: str | None = None, patience: float = 5.0) -> None:
+        dsn = concealed(dsn)  # this frame is in the traceback of what is refused
         check_seconds("patience", patience)
         if schema == "":
             raise ConfigurationError("schema", "must not be empty")
@@ -104,7 +106,7 @@ class PostgresJournal:
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._server}>"
+        return f"<{type(self).__name__} {getattr(self, '_server', 'unfinished')}>"
 
     async def open(self) -> None:
         """Connect, bring the tables about, and take the owner's lock.

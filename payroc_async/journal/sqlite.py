@@ -67,7 +67,7 @@ class SQLiteJournal:
         self._worker: Worker | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path}>"
+        return f"<{type(self).__name__} {getattr(self, '_path', 'unfinished')}>"
 
     async def open(self) -> None:
         """Open the file, bring its tables about, and lock the owner's own file.
