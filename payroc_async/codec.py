@@ -99,12 +99,16 @@ def order_id_in(body: bytes | None) -> str | None:
     return order_id
 
 
-def encode_query(filters: object) -> dict[str, str]:
-    """A model's fields as those of a query: camelCase, ``true`` for True, and without None."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in unstructure(filters).items()
-    }
+def encode_query(filters: object) -> list[tuple[str, str]]:
+    """A model's fields as those of a query: camelCase, ``true`` for True, and without None.
+
+    A field with several values is repeated (contract section 7).
+    """
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, given in unstructure(filters).items()
+        for value in (given if isinstance(given, list | tuple) else [given])
+    ]
 
 
 # What could not be read.
@@ -309,7 +313,7 @@ def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
 
 
 def _is_adjustment(cls: Any) -> bool:
-    return bool(cls == models.Adjustment)
+    return bool(cls in (models.Adjustment, models.RefundAdjustment))
 
 
 @cache

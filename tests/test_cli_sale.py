@@ -124,6 +124,7 @@ def test_an_unknown_outcome_exits_with_5_and_says_how_to_find_out(
 
 MEMBERS = {
     "outcome",
+    "in_effect",
     "payment_id",
     "instruction_id",
     "idempotency_key",

@@ -15,9 +15,10 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
+from payroc_async.api.refunds import Refunds
 from payroc_async.device_instructions import DeviceInstructions
 from payroc_async.payments import Payments
-from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
+from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Signatures
 from payroc_async.testing import PayrocGateway
 
 PACKAGE = Path(__file__).parents[1] / "payroc_async"
@@ -60,6 +61,7 @@ EXPECTED = [
     "CustomizationOptions",
     "CvvResult",
     "DccOffer",
+    "DeclinedError",
     "Device",
     "DeviceBusyError",
     "DeviceType",
@@ -120,6 +122,8 @@ EXPECTED = [
     "Recovered",
     "RecoveryAction",
     "Refund",
+    "RefundAdjustment",
+    "RefundDeclinedError",
     "RefundHandle",
     "RefundInstruction",
     "RefundInstructionRequest",
@@ -191,6 +195,7 @@ REACHABLE: list[type[Any]] = [
 ]
 ALIASES = {
     "Adjustment",
+    "RefundAdjustment",
     "CancelReason",
     "OnCancel",
     "OnEvent",

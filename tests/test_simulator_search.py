@@ -109,7 +109,10 @@ class TestPages:
             ("settlementDate=2026", "settlementDate"),
             ("tender=gold", "tender"),
             ("tipMode=x", "tipMode"),
-            ("operator=a&operator=b", ""),
+            ("operator=a&operator=b", "operator"),
+            ("limit=101", "limit"),
+            ("status=ready&status=returned", "status"),
+            ("type=refund", "type"),
             ("serialNumber=1", "serialNumber"),
         ],
     )

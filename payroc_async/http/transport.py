@@ -150,6 +150,7 @@ class Transport:
             "max_line_size": LONGEST_HEADER,
             "max_field_size": LONGEST_HEADER,
             "max_headers": MOST_HEADERS,
+            "skip_auto_headers": ("Content-Type",),  # else a POST without a body has one
         }
         if proxy is not None:
             self._set_proxy(Secret(proxy))

@@ -76,6 +76,9 @@ __all__ = [
     "ReceiptSum",
     "ReferencedRefundRequest",
     "Refund",
+    "RefundAdjustment",
+    "RefundAdjustmentRequest",
+    "RefundFilters",
     "RefundInstruction",
     "RefundInstructionRequest",
     "RefundOrder",
@@ -137,6 +140,8 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         CustomerAdjustment,
         OrderAdjustment,
         ReferencedRefundRequest,
+        RefundAdjustment,
+        RefundAdjustmentRequest,
         ReversalRequest,
         SignatureAdjustment,
         StatusAdjustment,
@@ -190,7 +195,7 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         TransactionStatus,
         TransactionType,
     )
-    from .filters import DeviceFilters, Filters, PaymentFilters
+    from .filters import DeviceFilters, Filters, PaymentFilters, RefundFilters
     from .instructions import (
         Instruction,
         PaymentInstruction,

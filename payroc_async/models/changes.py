@@ -22,7 +22,7 @@ from .checks import (
     word,
 )
 from .customers import ContactMethod, ShippingAddress
-from .enums import AdjustmentStatus
+from .enums import AdjustmentStatus, Outcome
 from .orders import Breakdown
 from .payment import Payment, RefundSummary
 from .shared import Model
@@ -34,6 +34,8 @@ __all__ = [
     "CustomerAdjustment",
     "OrderAdjustment",
     "ReferencedRefundRequest",
+    "RefundAdjustment",
+    "RefundAdjustmentRequest",
     "ReversalRequest",
     "SignatureAdjustment",
     "StatusAdjustment",
@@ -58,11 +60,10 @@ class ReferencedRefundRequest(Model):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ReversalRequest(Model):
-    """Voids a payment or a refund while its batch is open. Source: contract section 2.
+    """Voids a payment while its batch is open. Source: contract section 6.
 
     Args:
-        amount: How much of a payment, in the currency's smallest unit; all of it if left out. A
-            refund is voided whole.
+        amount: How much, in the currency's smallest unit; all of it if left out.
         operator: Who runs the reversal.
     """
 
@@ -144,6 +145,8 @@ class SignatureAdjustment(Model):
 
 Adjustment = OrderAdjustment | StatusAdjustment | CustomerAdjustment | SignatureAdjustment
 """One thing to change about a payment. Source: contract section 6."""
+RefundAdjustment = StatusAdjustment | CustomerAdjustment
+"""One thing to change about a refund. Source: contract section 6."""
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -164,16 +167,39 @@ class AdjustmentRequest(Model):
     operator: str | None = field(default=None, validator=optional(text()))
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Undone(Model):
-    """How a payment was undone, and what it is now. Source: contract section 2.
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class RefundAdjustmentRequest(Model):
+    """Changes a refund while its batch is open. Source: contract section 6.
 
-    Attributes:
-        how: ``"reversed"`` while its batch was open, ``"refunded"`` after.
-        refund: The refund that was made; None after a reversal, or if the answer does not show it.
-            ``refunds.retrieve`` has it whole, with its receipt.
+    Args:
+        adjustments: What to change; a list or a tuple of at least one.
+        operator: Who makes the change.
     """
 
-    how: Literal["reversed", "refunded"]
+    adjustments: tuple[RefundAdjustment, ...] = field(
+        converter=as_tuple, validator=each(StatusAdjustment, CustomerAdjustment, least=1)
+    )
+    operator: str | None = field(default=None, validator=optional(text()))
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Undone(Model):
+    """How a payment was undone, and what it is now. Source: contract section 6.
+
+    Attributes:
+        how: ``"reversed"`` if it was taken out of its open batch, ``"refunded"`` if a refund gives
+            it back; None if the answer shows neither: the payment may still take its money.
+        asked: What was asked for. A refund that was asked for while the batch was open became a
+            reversal: then ``how`` is ``"reversed"`` all the same.
+        outcome: What the gateway said of it, such as ``DECLINED``. ``UNKNOWN`` where the answer is
+            not clear: retrieve the payment before you try again.
+        payment: The payment as the answer has it.
+        refund: The refund that was made or declined; None after a reversal, or if it can't be found
+            among the payment's. ``refunds.retrieve`` has it whole, with its receipt.
+    """
+
+    how: Literal["reversed", "refunded"] | None
+    asked: Literal["reverse", "refund"]
+    outcome: Outcome
     payment: Payment
     refund: RefundSummary | None = None

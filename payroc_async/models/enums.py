@@ -38,6 +38,7 @@ __all__ = [
     "TipType",
     "TransactionStatus",
     "TransactionType",
+    "holds",
 ]
 
 
@@ -317,3 +318,20 @@ OUTCOMES = {
     "R": Outcome.REFERRED,
     "C": Outcome.PICK_UP,
 }
+
+
+NOT_IN_EFFECT = (
+    TransactionStatus.REVERSAL,
+    TransactionStatus.EXPIRED,
+    TransactionStatus.RETURNED,
+    TransactionStatus.DECLINED,
+    TransactionStatus.REFERRAL,
+    TransactionStatus.PICKUP,
+)
+"""What moves no money, or no longer. Source: contract section 5."""
+
+
+def holds(outcome: Outcome, status: TransactionStatus | None) -> bool:
+    """Whether a transaction with this outcome and status is in effect."""
+    approved = outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+    return approved and status not in NOT_IN_EFFECT

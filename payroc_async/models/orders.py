@@ -40,7 +40,7 @@ from .enums import (
     TipMode,
     TipType,
 )
-from .shared import Model, ReadOnDemand
+from .shared import Model, ReadOnDemand, size
 
 __all__ = [
     "Breakdown",
@@ -342,7 +342,7 @@ class DccOffer(Model):
 
     accepted: bool | None = None
     offer_reference: str | None = None
-    fx_amount: int | None = None
+    fx_amount: int | None = field(default=None, converter=size)
     fx_currency: str | None = None
     fx_currency_code: str | None = None
     fx_currency_exponent: int | None = None
@@ -379,7 +379,7 @@ class RetrievedOrder(ReadOnDemand):
     """
 
     order_id: str | None = None
-    amount: int | None = None
+    amount: int | None = field(default=None, converter=size)
     currency: str | None = None
     date_time: datetime | None = None
     description: str | None = field(default=None, repr=False)

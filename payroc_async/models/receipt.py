@@ -23,7 +23,6 @@ from .payment import Payment
 from .receipt_sums import (
     ReceiptSum,
     authorized_of,
-    authorized_size,
     balances_of,
     parts_of,
     total_of,
@@ -272,7 +271,7 @@ def _conversion(transaction: Transaction) -> ReceiptConversion | None:
     offer = transaction.order.dcc_offer
     if offer is None or offer.accepted is not True:
         return None
-    given = authorized_size(transaction)
+    given = transaction.transaction_result.authorized_amount
     asked = total_of(transaction)
     whole = transaction.outcome is Outcome.APPROVED and given in (None, asked.minor_units)
     return ReceiptConversion(

@@ -21,6 +21,7 @@ __all__ = [
     "CAPTURE",
     "PAYMENT_INSTRUCTION",
     "REFUND",
+    "REFUND_ADJUSTMENTS",
     "REFUND_INSTRUCTION",
     "REVERSAL",
     "SIGNATURE_INSTRUCTION",
@@ -317,12 +318,24 @@ ADJUSTMENT = variant(
     signature=record({"cardholderSignature": text(least=1)}),
 )
 
+REFUND_ADJUSTMENT = variant(
+    status=record({"toStatus": one_of("ready", "pending")}),
+    customer=record(
+        {}, {"shippingAddress": SHIPPING_ADDRESS, "contactMethods": list_of(CONTACT_METHOD)}
+    ),
+)
+
+REFUND_ADJUSTMENTS = record(
+    {"adjustments": list_of(REFUND_ADJUSTMENT, least=1)}, {"operator": words}
+)
+"""The check for the body of ``POST /refunds/{refundId}/adjust``."""
+
 ADJUSTMENTS = record({"adjustments": list_of(ADJUSTMENT, least=1)}, {"operator": words})
 """The check for the body of ``POST /payments/{paymentId}/adjust``."""
 
 
-VOID = record({}, {"operator": words})
-"""The check for the body of ``POST /refunds/{refundId}/reverse``, which voids all of it."""
+VOID = record({})
+"""The check for ``POST /refunds/{refundId}/reverse``, which has no body and voids all of it."""
 
 
 def read_body(check: Check, body: bytes) -> dict[str, Any] | Answer:
