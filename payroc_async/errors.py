@@ -19,9 +19,8 @@
     ├─ DeviceBusyError                          this session already uses that device
     ├─ JournalError                             the journal can't be read or written
     │   └─ LeaseLost                            another process runs that instruction
-    ├─ DeclinedError                            from raise_for_decline() alone
-    │   ├─ PaymentDeclinedError
-    │   └─ RefundDeclinedError
+    ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
+    ├─ RefundDeclinedError                      from Refund.raise_for_decline() alone
     └─ InstructionError                         an instruction that did not end in its resource
         ├─ InstructionFailedError
         ├─ InstructionCanceledError
@@ -52,7 +51,6 @@ __all__ = [
     "BadRequestError",
     "ConfigurationError",
     "ConflictError",
-    "DeclinedError",
     "DeviceBusyError",
     "ForbiddenError",
     "IdempotencyKeyInUseError",
@@ -378,16 +376,15 @@ class LeaseLost(JournalError):
         )
 
 
-class DeclinedError(PayrocError):
-    """The gateway's answer is no approval in full; raised by ``raise_for_decline()`` alone."""
-
-    def _said(self, what: str, answer: Payment | Refund) -> str:
-        message = answer.transaction_result.response_message
-        return f"{what} is {answer.outcome.name}" + (f": {printable(message)}" if message else "")
+def _what_was_answered(what: str, answer: Payment | Refund) -> str:
+    message = answer.transaction_result.response_message
+    return f"{what} is {answer.outcome.name}" + (f": {printable(message)}" if message else "")
 
 
-class PaymentDeclinedError(DeclinedError):
+class PaymentDeclinedError(PayrocError):
     """A payment, or a change of it, was not approved in full.
+
+    Raised by ``Payment.raise_for_decline()`` alone.
 
     Attributes:
         payment: The payment, as the gateway's answer has it.
@@ -398,11 +395,13 @@ class PaymentDeclinedError(DeclinedError):
         self.payment = payment
 
     def __str__(self) -> str:
-        return self._said(f"payment {self.payment.payment_id}", self.payment)
+        return _what_was_answered(f"payment {self.payment.payment_id}", self.payment)
 
 
-class RefundDeclinedError(DeclinedError):
+class RefundDeclinedError(PayrocError):
     """A refund, or a change of it, was not approved in full.
+
+    Raised by ``Refund.raise_for_decline()`` alone.
 
     Attributes:
         refund: The refund, as the gateway's answer has it.
@@ -413,7 +412,7 @@ class RefundDeclinedError(DeclinedError):
         self.refund = refund
 
     def __str__(self) -> str:
-        return self._said(f"refund {self.refund.refund_id}", self.refund)
+        return _what_was_answered(f"refund {self.refund.refund_id}", self.refund)
 
 
 class InstructionError(PayrocError):

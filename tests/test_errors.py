@@ -58,9 +58,8 @@ TREE = {
     "DeviceBusyError": "PayrocError",
     "JournalError": "PayrocError",
     "LeaseLost": "JournalError",
-    "DeclinedError": "PayrocError",
-    "PaymentDeclinedError": "DeclinedError",
-    "RefundDeclinedError": "DeclinedError",
+    "PaymentDeclinedError": "PayrocError",
+    "RefundDeclinedError": "PayrocError",
     "InstructionError": "PayrocError",
     "InstructionFailedError": "InstructionError",
     "InstructionCanceledError": "InstructionError",
@@ -105,7 +104,6 @@ def every_error() -> Iterator[e.PayrocError]:
     yield e.DeviceBusyError("1850010868")
     yield e.JournalError("disk full")
     yield e.LeaseLost("a key")
-    yield e.DeclinedError("declined")
     yield e.PaymentDeclinedError(payment())
     yield e.RefundDeclinedError(refund())
     yield e.InstructionError(**KNOWN)

@@ -61,7 +61,6 @@ EXPECTED = [
     "CustomizationOptions",
     "CvvResult",
     "DccOffer",
-    "DeclinedError",
     "Device",
     "DeviceBusyError",
     "DeviceType",

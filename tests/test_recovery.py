@@ -915,14 +915,14 @@ async def test_a_gateway_that_is_away_leaves_it_for_another_time(
 async def test_refunds_and_signatures_are_recovered_too(
     gateway: Simulator, path: Path, kind: str, request_: Any, resource_type: type
 ) -> None:
-    """By their ids, or by the same bytes; old ones are left, for they can't be searched for."""
+    """By their ids, or by the same bytes; old ones of which nothing is found are left."""
     await leave(gateway, path, request=request_, kind=kind)
     await leave(gateway, path, request=request_, kind=kind, age=200)
     async with session_of(gateway, path) as session:
         young, old = await recovered(session)
     assert isinstance(young.resource, resource_type)
     assert (old.action, old.state) == ("left", EntryState.INTENT)
-    assert gateway.requests_of("search") == []
+    assert {one.path for one in gateway.requests_of("search")} <= {"/v1/refunds"}
 
 
 async def test_what_another_gateway_has_is_left_alone(gateway: Simulator, path: Path) -> None:

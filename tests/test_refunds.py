@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
@@ -14,11 +15,13 @@ from payroc_async import (
     PayrocSession,
     StatusAdjustment,
 )
+from payroc_async.journal import EntryState
 from payroc_async.models import ContactMethod
 from payroc_async.simulator import Simulator
 
 from .conftest import SERIAL, sale
 from .test_kinds import refund
+from .test_recovery import REFUND, leave, recovered, session_of
 
 PENDING = StatusAdjustment(to_status="pending")
 
@@ -107,3 +110,43 @@ async def test_a_declined_change_of_a_refund(
     assert not changed.approved
     assert gateway.refunds[made.refund_id] == before
     assert gateway.unused_declines == []
+
+
+# Recovered ----------
+
+
+async def test_an_old_refund_is_found(gateway: Simulator, tmp_path: Path) -> None:
+    """One whose process died is searched by its order, as a sale is, and not sent again."""
+    path = tmp_path / "journal.db"
+    async with session_of(gateway, tmp_path / "none.db") as session:
+        made = await session.run_refund(SERIAL, REFUND)
+    await leave(gateway, path, request=REFUND, kind="refund", age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session, resubmit=True)
+    assert (found.action, found.state) == ("searched", EntryState.COMPLETED)
+    assert found.resource == made
+    assert len(gateway.requests_of("submit")) == 1
+    (search,) = gateway.requests_of("search")
+    assert search.path == "/v1/refunds"
+
+
+@pytest.mark.parametrize("what", ["amount", "of a payment", "two"])
+async def test_which_refund_is_its_own(gateway: Simulator, tmp_path: Path, what: str) -> None:
+    """None of another amount, none that refunds a payment; of two, nothing is guessed."""
+    path = tmp_path / "journal.db"
+    async with session_of(gateway, tmp_path / "none.db") as session:
+        if what == "of a payment":
+            payment = await session.run_sale(SERIAL, sale())
+            gateway.close_batch()
+            await session.payments.refund(payment.payment_id, amount=4999, description="cold")
+        for _ in range({"two": 2, "amount": 1}.get(what, 0)):
+            await session.run_refund(SERIAL, REFUND)
+    if what == "amount":
+        for one in gateway.refunds.values():
+            one["order"]["amount"] = 4998
+    await leave(gateway, path, request=REFUND, kind="refund", age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert (found.action, found.state, found.resource) == ("left", EntryState.INTENT, None)
+    said = str(found.error)
+    assert ("several refunds" if what == "two" else "no refund is found") in said
