@@ -312,17 +312,17 @@ def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
     return models.ClosedLoopOptions(type=options.pop("type"), options=options)
 
 
-def _is_adjustment(cls: Any) -> bool:
-    return bool(cls in (models.Adjustment, models.RefundAdjustment))
+def _is_variant(cls: Any) -> bool:
+    return cls in (models.Adjustment, models.RefundAdjustment, models.ItemTax)
 
 
 @cache
-def _adjustments() -> dict[str, type[Any]]:
-    return {attrs.fields(kind).type.default: kind for kind in get_args(models.Adjustment)}
+def _variants(cls: Any) -> dict[str, type[Any]]:
+    return {attrs.fields(kind).type.default: kind for kind in get_args(cls)}
 
 
-def _read_adjustment(value: Any, _: Any) -> Any:
-    return converter.structure(value, _adjustments()[value["type"]])
+def _read_variant(value: Any, cls: Any) -> Any:
+    return converter.structure(value, _variants(cls)[value["type"]])
 
 
 def _write_date_time(value: datetime) -> str:
@@ -345,7 +345,7 @@ converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
 # By a question, for the models need not be loaded yet. cattrs asks the last registered first.
 converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
-converter.register_structure_hook_func(_is_adjustment, _read_adjustment)
+converter.register_structure_hook_func(_is_variant, _read_variant)
 
 converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
 converter.register_unstructure_hook(date, date.isoformat)

@@ -263,7 +263,7 @@ class Payments(Endpoint):
         payment_id: str,
         *,
         amount: int | None = None,
-        breakdown: models.Breakdown | None = None,
+        breakdown: models.ItemizedBreakdown | None = None,
         processing_terminal_id: str | None = None,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,

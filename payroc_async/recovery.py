@@ -27,7 +27,7 @@ from .errors import (
 from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
 from .journal.writer import EntryWriter, JournalWriter
-from .kinds import KINDS, PAYMENT, REFUND, Kind
+from .kinds import PAYMENT, REFUND, Kind
 from .logs import get_logger
 from .models.shared import Model
 from .payments import Payments
@@ -301,12 +301,12 @@ def _id_of(found: Found) -> str:
     return found.payment_id if isinstance(found, models.Payment) else found.refund_id
 
 
-def _bare(order: models.Order | models.RefundOrder | models.RetrievedOrder) -> int | None:
+def _bare(order: models.RetrievedOrder) -> int | None:
     """An order's amount without what the cardholder or the gateway may add to it."""
-    parts = None if isinstance(order, models.RefundOrder) else order.breakdown
+    parts = order.breakdown
     if parts is None or order.amount is None:
         return order.amount
-    fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
+    fees = (parts.tip, parts.surcharge, parts.convenience_fee)
     added = sum(fee.amount or 0 for fee in fees if fee is not None)
     return order.amount - added - (parts.cashback_amount or 0)
 
@@ -336,14 +336,15 @@ class _Order(Model):
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        request: Any = structure(decode(entry.body or b""), KINDS[entry.kind].request_type())
-        order = request.order
+        # Read as an answer is: what was sent once is not checked again.
+        request: Any = decode(entry.body or b"")
+        order = structure(request["order"], models.RetrievedOrder)
         return cls(
-            request.processing_terminal_id,
-            order.order_id,
-            order.amount,
+            request["processingTerminalId"],
+            order.order_id or "",
+            order.amount or 0,
             _bare(order),
-            order.currency,
+            order.currency or "",
         )
 
 

@@ -387,14 +387,13 @@ def test_unknown_words_go_round() -> None:
 
 def a_request(**changes: Any) -> m.PaymentInstructionRequest:
     """The request of the sample, built by hand."""
-    address = {"country": "UScountry", "postal_code": "60056"}
+    address = {"country": "US", "postal_code": "60056"}
     given_fields: dict[str, Any] = {
         "processing_terminal_id": "1234001",
         "order": m.Order(
             order_id="OrderRef6543",
             amount=4999,
             currency="USD",
-            date_time="2026-06-02T15:30:00Z",
             description="Large Pepperoni Pizza",
             accept_partial_amount=False,
             breakdown=m.Breakdown(
@@ -431,7 +430,7 @@ def a_request(**changes: Any) -> m.PaymentInstructionRequest:
                     address1="2 Example Ave.",
                     city="Shippingcity",
                     state="Shippingstate",
-                    country="Shippingcountry",
+                    country="CA",
                     postal_code="60057",
                 ),
             ),

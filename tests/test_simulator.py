@@ -523,6 +523,7 @@ class TestValidation:
         (payment,) = gateway.payments.values()
         assert payment["order"] == {
             **FULL["order"],
+            "dateTime": payment["order"]["dateTime"],  # read-only: the gateway's own
             "standingInstructions": {"sequence": "first", "processingModel": "recurring"},
         }
         assert payment["customer"] == FULL["customer"]

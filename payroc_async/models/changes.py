@@ -23,7 +23,7 @@ from .checks import (
 )
 from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus, Outcome
-from .orders import Breakdown
+from .itemized import BreakdownAdjustment, ItemizedBreakdown
 from .payment import Payment, RefundSummary
 from .shared import Model
 
@@ -49,13 +49,13 @@ class ReferencedRefundRequest(Model):
 
     Args:
         amount: How much, in the currency's smallest unit.
-        description: Why it is refunded.
+        description: Why it is refunded, 1 to 100 characters.
         operator: Who runs the refund.
     """
 
     amount: int = field(validator=positive_amount)
-    description: str = field(validator=word, repr=False)
-    operator: str | None = field(default=None, validator=optional(text()))
+    description: str = field(validator=text(1, 100), repr=False)
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class ReversalRequest(Model):
     """
 
     amount: int | None = field(default=None, validator=optional(positive_amount))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -83,9 +83,11 @@ class CaptureRequest(Model):
     """
 
     processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
     amount: int | None = field(default=None, validator=optional(positive_amount))
-    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+    breakdown: ItemizedBreakdown | None = field(
+        default=None, validator=optional(is_a(ItemizedBreakdown))
+    )
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -93,13 +95,15 @@ class OrderAdjustment(Model):
     """Another amount for a payment, as when a tip is added. Source: contract section 6.
 
     Args:
-        amount: The new total, in the currency's smallest unit.
-        breakdown: What the amount is made of.
+        amount: The new total, tip included, in the currency's smallest unit.
+        breakdown: What of it is the tip.
     """
 
     type: str = field(default="order", init=False)
     amount: int = field(validator=amount)
-    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+    breakdown: BreakdownAdjustment | None = field(
+        default=None, validator=optional(is_a(BreakdownAdjustment))
+    )
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -164,7 +168,7 @@ class AdjustmentRequest(Model):
             OrderAdjustment, StatusAdjustment, CustomerAdjustment, SignatureAdjustment, least=1
         ),
     )
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -179,7 +183,7 @@ class RefundAdjustmentRequest(Model):
     adjustments: tuple[RefundAdjustment, ...] = field(
         converter=as_tuple, validator=each(StatusAdjustment, CustomerAdjustment, least=1)
     )
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)

@@ -102,6 +102,7 @@ class TaxType(OpenEnum):
     """How a tax is given. Source: contract section 4."""
 
     RATE = "rate"
+    AMOUNT = "amount"
 
 
 class HealthcareExpenseType(OpenEnum):

@@ -229,9 +229,10 @@ def _adjust(payment: Json, adjustment: Json) -> None:
     order, result = payment["order"], payment["transactionResult"]
     if adjustment["type"] == "order":
         _require(payment, "adjustTip", "incrementAuthorization")
+        if "tip" in adjustment.get("breakdown", {}):
+            before = order.get("breakdown", {"subtotal": order["amount"]})
+            order["breakdown"] = {**before, "tip": adjustment["breakdown"]["tip"]}
         order["amount"] = result["authorizedAmount"] = adjustment["amount"]
-        if "breakdown" in adjustment:
-            order["breakdown"] = adjustment["breakdown"]
     elif adjustment["type"] == "status":
         to = adjustment["toStatus"]
         _require(payment, "setAsReady" if to == "ready" else "setAsPending")

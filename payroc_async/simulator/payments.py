@@ -113,7 +113,7 @@ def summary_of(id_field: str, transaction: Json) -> Json:
 
 
 def _order(body: Json, result: Result) -> Json:
-    order: Json = {"dateTime": now(), **body["order"]}
+    order: Json = {**body["order"], "dateTime": now()}
     agreement = body.get("credentialOnFile", {}).get("mitAgreement")
     if agreement:
         order["standingInstructions"] = {"sequence": "first", "processingModel": agreement}

@@ -223,6 +223,30 @@ BREAKDOWN = record(
     },
 )
 
+TAX = variant(
+    rate=record({"rate": number, "name": words}), amount=record({"amount": amount, "name": words})
+)
+
+ITEMIZED_BREAKDOWN = record(
+    {"subtotal": amount},
+    {
+        "cashbackAmount": amount,
+        "tip": TIP,
+        "surcharge": record({}, {"bypass": flag}),
+        "dualPricing": DUAL_PRICING,
+        "taxes": list_of(TAX),
+        "healthcareExpenses": list_of(HEALTHCARE_EXPENSE),
+        "dutyAmount": amount,
+        "freightAmount": amount,
+        "items": list_of(
+            record(
+                {"unitPrice": amount, "quantity": number},
+                {"description": words, "discountRate": number, "taxes": list_of(TAX)},
+            )
+        ),
+    },
+)
+
 SALE_ORDER = record(
     {"orderId": words, "amount": amount, "currency": currency},
     {
@@ -304,13 +328,13 @@ CAPTURE = record(
         "processingTerminalId": TERMINAL_ID,
         "operator": words,
         "amount": some_amount,
-        "breakdown": BREAKDOWN,
+        "breakdown": ITEMIZED_BREAKDOWN,
     },
 )
 """The check for the body of ``POST /payments/{paymentId}/capture``."""
 
 ADJUSTMENT = variant(
-    order=record({"amount": some_amount}, {"breakdown": BREAKDOWN}),
+    order=record({"amount": some_amount}, {"breakdown": record({}, {"tip": TIP})}),
     status=record({"toStatus": one_of("ready", "pending")}),
     customer=record(
         {}, {"shippingAddress": SHIPPING_ADDRESS, "contactMethods": list_of(CONTACT_METHOD)}
