@@ -14,6 +14,8 @@ import pytest
 from payroc_async import (
     BadRequestError,
     ConflictError,
+    EbtType,
+    HealthcareIndicator,
     IdempotencyKeyInUseError,
     InstructionTimeoutError,
     Outcome,
@@ -255,6 +257,16 @@ def test_a_refunds_sums_are_sizes() -> None:
     made = payment(refunds=[SUMMARY])
     assert made.refunds[0].amount == 4999
     assert made.raw["refunds"][0]["amount"] == -4999
+
+
+def test_the_words_of_august_2026_are_read() -> None:
+    """Known ones are members, others are kept as they came."""
+    made = payment(healthcareIndicator="C", ebtType="foodStampVoucherReturn")
+    result = made.transaction_result
+    assert result.healthcare_indicator is HealthcareIndicator.C
+    assert result.ebt_type is EbtType.FOOD_STAMP_VOUCHER_RETURN
+    novel = payment(healthcareIndicator="X", ebtType="novel").transaction_result
+    assert (novel.healthcare_indicator, novel.ebt_type) == ("X", "novel")
 
 
 # Errors ----------

@@ -34,6 +34,16 @@ CONTRACT: dict[type[m.OpenEnum], str] = {
     m.TipMode: "prompted adjusted",
     m.AlternativeTender: "card cash bankTransfer",
     m.TaxType: "rate amount",
+    m.EbtType: (
+        "cashPurchase cashPurchaseWithCashback foodStampPurchase foodStampVoucherPurchase "
+        "foodStampReturn foodStampVoucherReturn cashBalanceInquiry foodStampBalanceInquiry "
+        "cashWithdrawal"
+    ),
+    m.HealthcareIndicator: "Y N C R",
+    m.SecureTokenStatus: (
+        "notValidated cvvValidated validationFailed issueNumberValidated cardNumberValidated "
+        "bankAccountValidated"
+    ),
     m.HealthcareExpenseType: "copay clinic dental prescription transit vision",
     m.ContactType: "email phone mobile fax",
     m.NotificationLanguage: "en fr",

@@ -699,7 +699,7 @@ async def test_past_the_window_nothing_is_ever_sent_again(
     gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A key that the gateway may have forgotten ends as unknown, an error for a person to see."""
-    await leave(gateway, path, age=90_000)
+    await leave(gateway, path, age=7 * 86_400)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session, resubmit=True)
         assert found.state is EntryState.UNKNOWN
@@ -783,7 +783,7 @@ async def test_past_the_window_two_intents_for_one_order_are_for_a_person(
     """They do not stay unfinished for ever: both are unknown, and the payment is named."""
     async with session_of(gateway, path.with_name("none.db")) as session:
         payment = await session.run_sale(SERIAL, sale())
-    for age in (90_000, 91_000):
+    for age in (7 * 86_400, 7 * 86_400 + 1000):
         await leave(gateway, path, age=age)
     for made in gateway.payments.values():
         made["order"]["dateTime"] = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
@@ -1054,7 +1054,7 @@ async def test_a_sale_under_a_key_whose_id_is_known_is_not_sent_again(
 
 async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path) -> None:
     """Whoever runs it again is told, before anything is sent."""
-    key = await leave(gateway, path, age=90_000)
+    key = await leave(gateway, path, age=7 * 86_400)
     async with session_of(gateway, path) as session:
         with pytest.raises(ConfigurationError, match="longer than the gateway is trusted"):
             await session.run_sale(SERIAL, sale(), idempotency_key=key)

@@ -11,6 +11,8 @@ from attrs import field, frozen
 from .card import Card
 from .customers import RetrievedCustomer
 from .enums import (
+    EbtType,
+    HealthcareIndicator,
     Outcome,
     ResponseCode,
     SupportedOperation,
@@ -43,7 +45,7 @@ class TransactionResult(Model):
     """
 
     type: TransactionType | None = None
-    ebt_type: str | None = None
+    ebt_type: EbtType | None = None
     status: TransactionStatus | None = None
     approval_code: str | None = None
     authorized_amount: int | None = field(default=None, converter=size)
@@ -52,6 +54,7 @@ class TransactionResult(Model):
     response_message: str | None = None
     processor_response_code: str | None = None
     card_scheme_reference_id: str | None = None
+    healthcare_indicator: HealthcareIndicator | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)

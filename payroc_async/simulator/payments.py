@@ -146,6 +146,8 @@ def _transaction_result(body: Json, order: Json, result: Result, kind: str) -> J
     }
     if code in ("A", "P"):
         answer["approvalCode"] = secrets.token_hex(3).upper()
+    if order.get("breakdown", {}).get("healthcareExpenses"):
+        answer["healthcareIndicator"] = "Y"
     ebt = body.get("customizationOptions", {}).get("ebtDetails")
     if ebt:
         withdrawal = ebt["benefitCategory"] == "cash" and ebt.get("withdrawal")
