@@ -307,7 +307,7 @@ def _headline(change: Change) -> tuple[str, str]:
         return f"NOT DECIDED YET: {amount} was received and will be processed later", "yellow"
     if change.outcome is Outcome.UNKNOWN:
         said = "the gateway's answer does not show whether it was done. Before you try again:"
-        show = command_line("payments show", change.options.payment_id, options={})
+        show = command_line("payments", "show", change.options.payment_id, options={})
         return f"OUTCOME UNKNOWN: {amount}, {said} {show}", "red"
     words = {"capture": "CAPTURED", "reverse": "REVERSED", "refund": "REFUNDED"}
     word = words[change.undone.asked if change.undone else "capture"]
