@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from .errors import (
     APIError,
@@ -35,7 +35,7 @@ from .scalars import whole_number
 __all__ = ["Answer", "decipher_success", "decoded", "without_secret"]
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)  # frozen ones are slower to make, and each request makes one
 class Answer(Model):
     """An HTTP answer, read whole. Look headers up in lower case."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from . import models
 from .answers import Answer, decipher_success, decoded
@@ -56,7 +56,7 @@ InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)  # frozen ones are slower to make, and each request makes one
 class Request(Model):
     """One request to the API, complete but for the token.
 

@@ -9,9 +9,9 @@ import asyncio
 import base64
 import gzip
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -162,7 +162,7 @@ async def test_p4_what_ends_a_task_is_never_converted(
     await transport.open()
     raised = ending("x")
     monkeypatch.setattr(aiohttp.ClientSession, "request", raiser(raised))
-    coroutine = transport.send(POST, "canary-1")
+    coroutine = cast(Coroutine[object, object, object], transport.send(POST, "canary-1"))
     with pytest.raises(ending) as caught:
         coroutine.send(None)
     assert caught.value is raised

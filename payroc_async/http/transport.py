@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -34,7 +34,7 @@ from payroc_async.shared_timeout import SharedTimeout
 from payroc_async.version import __version__
 from payroc_async.wording import a_type
 
-from .adapter import NoCookies, SingleRequest, SingleResponse, forget, was_sent
+from .adapter import DEPARTURE, Departure, NoCookies, SingleRequest, SingleResponse
 from .failures import ENDING, failure_of, unreadable
 
 __all__ = ["Exchange", "TokenProvider", "Transport"]
@@ -49,6 +49,11 @@ LARGEST_BODY = 8 * 1024 * 1024
 LONGEST_HEADER = 64 * 1024 + 256
 """Bytes of a header: a value of 64 KB, and its name."""
 MOST_HEADERS = 512
+HEADER_LIMITS: dict[str, Any] = {
+    "max_line_size": LONGEST_HEADER,
+    "max_field_size": LONGEST_HEADER,
+    "max_headers": MOST_HEADERS,
+}
 CODINGS = frozenset(("", "identity", "gzip", "deflate", "br", "zstd"))
 """The content codings that aiohttp decodes, or refuses itself. It hands out any other undecoded."""
 
@@ -142,16 +147,10 @@ class Transport:
         self._max_connections = max_connections
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy_authorization: Secret | None = None
-        # Chosen here for every request: those of a caller's own session may be others.
-        self._options: dict[str, Any] = {
-            "allow_redirects": False,
-            "raise_for_status": False,
-            "auto_decompress": True,
-            "max_line_size": LONGEST_HEADER,
-            "max_field_size": LONGEST_HEADER,
-            "max_headers": MOST_HEADERS,
-            "skip_auto_headers": ("Content-Type",),  # else a POST without a body has one
-        }
+        self._options: dict[str, Any] = {"allow_redirects": False}
+        self._options["skip_auto_headers"] = ("Content-Type",)  # else a POST without a body has one
+        if not self._owns_http:  # chosen for every request: those of the session may be others
+            self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
         if proxy is not None:
             self._set_proxy(Secret(proxy))
         self._token = self._authorization = Secret()
@@ -187,6 +186,7 @@ class Transport:
                 headers={"User-Agent": USER_AGENT},
                 request_class=SingleRequest,
                 response_class=SingleResponse,
+                **HEADER_LIMITS,
             )
 
     async def close(self) -> None:
@@ -205,17 +205,16 @@ class Transport:
         url, limit, secret = self._identity_url, self._request_limit, Secret(api_key)
         del api_key
         headers: dict[str, str] = {"x-api-key": secret}
-        answer = await self._exchange(
-            Exchange("POST", url, self._proxied(headers, url), None, limit, secret)
-        )
+        self._add_proxy_authorization(headers, url)
+        answer = await self._exchange(Exchange("POST", url, headers, None, limit, secret))
         try:
             return decipher_token(answer)
         except PayrocError as error:
             raise forget_frames(error)  # noqa: B904 - the same error
 
-    async def send(
+    def send(
         self, request: Request, token: str, *, held: bool = False, resend: int = 0
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """The answer to one request, whatever its status. A token refused with 401 is dropped (P6).
 
         Args:
@@ -233,13 +232,6 @@ class Transport:
         if token != self._token:
             # One string for all requests in flight: a token may be long.
             self._token, self._authorization = Secret(token), Secret(f"Bearer {token}")
-        token = self._token
-        answer = await self._exchange(self._exchange_of(request, held, resend))
-        if answer.status == 401:
-            self.token_provider.reject(token)
-        return answer
-
-    def _exchange_of(self, request: Request, held: bool, resend: int) -> Exchange:
         headers: dict[str, str] = {"Authorization": self._authorization}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -249,21 +241,23 @@ class Transport:
         url = self._api_url.with_path(self._prefix + path, encoded=True)  # parses no host anew
         if query:
             url = URL(f"{url}?{query}", encoded=True)
-        return Exchange(
+        if self._proxy_authorization is not None:
+            self._add_proxy_authorization(headers, url)
+        exchange = Exchange(
             request.method,
             url,
-            self._proxied(headers, url),
+            headers,
             None if request.body is None else SecretBytes(request.body),
             self._held_limit if held else self._request_limit,
             self._token,
             resend,
         )
+        return self._exchange(exchange)  # no coroutine around it
 
-    def _proxied(self, headers: dict[str, str], url: URL) -> dict[str, str]:
-        """The headers of a request; over plain http, the proxy reads its own among them."""
+    def _add_proxy_authorization(self, headers: dict[str, str], url: URL) -> None:
+        """Over plain http, the proxy reads its own header among those of the request."""
         if self._proxy_authorization is not None and url.scheme == "http":
             headers["Proxy-Authorization"] = self._proxy_authorization
-        return headers
 
     async def call(
         self, request: Request, decipher: Callable[[Answer], T], *, held: bool = False
@@ -313,7 +307,8 @@ class Transport:
         """One HTTP exchange. Every exception ends here, but for those that end a task."""
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
-        task = asyncio.current_task()
+        departure = Departure()
+        before = DEPARTURE.set(departure)
         status: int | None = None
         try:
             with exchange.limit.patience:
@@ -329,18 +324,22 @@ class Transport:
                 status = response.status
                 # Read to its end, it has given its connection back; if not, that is closed.
                 body = await _read(response)
-                answer = Answer(status, response.headers, body, exchange.url.host or "")
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s %s: %d", exchange.method, exchange.url.raw_path, status)
+            if status < 400:
+                return Answer(status, response.headers, body)
+            if status == 401 and exchange.secret is self._token:
+                self.token_provider.reject(self._token)
+            answer = Answer(status, response.headers, body, exchange.url.host or "")
             return without_secret(answer, exchange.secret)
         except ENDING:
             raise
         except BaseException as error:
             # Only our own requests say when they leave.
-            sent = was_sent(task) or not self._owns_http
+            sent = departure.happened or not self._owns_http
             failure = failure_of(error, sent=sent, secret=exchange.secret, status=status)
         finally:
-            forget(task)
+            DEPARTURE.reset(before)
         try:
             raise failure  # outside of the handler: aiohttp's errors show headers and answers
         finally:
@@ -378,7 +377,7 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
     content = response.content
-    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    coding = response.headers.get("Content-Encoding")
     chunks: list[bytes] = []
     size = 0
     try:
@@ -390,7 +389,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             size += len(chunk)
             if size > LARGEST_BODY:
                 raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
-            if coding not in CODINGS:
+            if coding is not None and coding.strip().lower() not in CODINGS:
                 raise unreadable(response.status, "unknown content coding")
             chunks.append(chunk)
     except BaseException:

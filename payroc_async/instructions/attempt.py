@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,7 +81,7 @@ class Attempt:
         )
         self._reauthorized = False
         self._sent = False
-        self._trust_proxies_until = self._now() + self._trusted_for()
+        self._trusted_from = self._now()  # the last answer that was no proxy's
         self._unknown_status_logged = False
         self._completed = False
         self._submission: Request | None = None
@@ -120,20 +120,26 @@ class Attempt:
             if phase is not Phase.CANCEL or type(live.failure) is not PayrocError:
                 live.failure = None
         live.services.gateway_heard = True
-        self._trust_proxies_until = self._now() + self._trusted_for()
+        now = self._trusted_from = self._now()
         if seen is not Seen.IN_PROGRESS or phase is Phase.SUBMIT:
             return seen, 0.0
         if phase is Phase.POLL:
             live.emit(StillInProgress)
-        return seen, self._poll_delay(asked)
+        return seen, self._poll_delay(asked, now)
 
-    async def _send(self, request: Request, phase: Phase) -> Answer:
-        provider = self._transport.token_provider
-        token = provider.at_hand() or await provider.get()
+    def _send(self, request: Request, phase: Phase) -> Awaitable[Answer]:
+        token = self._transport.token_provider.at_hand()
+        if token is None:
+            return self._wait_and_send(request, phase)
         self._sent = True
-        return await self._transport.send(
-            request, token, held=phase is Phase.POLL, resend=self._failures
-        )
+        held = phase is Phase.POLL
+        return self._transport.send(request, token, held=held, resend=self._failures)
+
+    async def _wait_and_send(self, request: Request, phase: Phase) -> Answer:
+        token = await self._transport.token_provider.get()
+        self._sent = True
+        held = phase is Phase.POLL
+        return await self._transport.send(request, token, held=held, resend=self._failures)
 
     def _request(self, phase: Phase) -> Request:
         live = self._live
@@ -228,7 +234,7 @@ class Attempt:
             self._resource = None  # one answer is no evidence: ask for the link again
         if self._is_no_change(phase, error):
             live.emit(StillInProgress)
-            return seen, self._poll_delay(asked)
+            return seen, self._poll_delay(asked, self._now())
         nothing_lost = phase is Phase.SUBMIT and live.state.existence < Existence.POSSIBLE
         if nothing_lost and seen in (Seen.REFUSED, Seen.HOPELESS):
             return seen, 0.0
@@ -247,7 +253,7 @@ class Attempt:
         else:
             delay = self._pacing.delay(error, self._failures, live.state.wish)
             if phase is Phase.POLL:
-                delay = max(delay, self._poll_delay(asked))
+                delay = max(delay, self._poll_delay(asked, self._now()))
         logger.info("attempt %d failed, the next is in %.2f s: %s", self._failures, delay, error)
         live.emit(Retrying, error=error, attempt=self._failures, delay=delay)
         return seen, delay
@@ -276,9 +282,10 @@ class Attempt:
         status = error.status if isinstance(error, APIError) else 0
         own = isinstance(error, APIError) and error.own
         sent = self._sent and (not isinstance(error, TransportError) or error.request_sent)
+        trusted_for = PROXIES_TRUSTED * self._live.services.timeouts.unreachable
         held = (
             took >= self._live.services.timeouts.poll_interval
-            and self._now() < self._trust_proxies_until
+            and self._now() < self._trusted_from + trusted_for
         )
         key_in_use = isinstance(error, IdempotencyKeyInUseError)
         seen = weigh(phase, sent=sent, status=status, own=own, key_in_use=key_in_use, held=held)
@@ -322,10 +329,6 @@ class Attempt:
             return error.status in (408, 504)
         return isinstance(error, RequestTimeoutError) and error.request_sent
 
-    def _trusted_for(self) -> float:
-        return PROXIES_TRUSTED * self._live.services.timeouts.unreachable
-
-    def _poll_delay(self, asked: float) -> float:
+    def _poll_delay(self, asked: float, now: float) -> float:
         """P2: a gateway that answers without holding is asked once in ``poll_interval``."""
-        interval = self._live.services.timeouts.poll_interval
-        return max(0.0, asked + interval - self._now())
+        return max(0.0, asked + self._live.services.timeouts.poll_interval - now)
