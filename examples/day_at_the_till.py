@@ -51,9 +51,8 @@ async def simulate(gateway: Simulator, serial_number: str) -> None:
     device.approves(card="mastercard")
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
         yesterday = datetime.now().astimezone() - timedelta(days=1)
-        await session.run_sale(
-            serial_number, order(YESTERDAYS_ORDER, dollars("19.95"), at=yesterday)
-        )
+        payment = await session.run_sale(serial_number, order(YESTERDAYS_ORDER, dollars("19.95")))
+    gateway.payments[payment.payment_id]["order"]["dateTime"] = yesterday.isoformat()
     gateway.close_batch(yesterday.date())
     device.approves(after=0.2, card="visa")  # whose chip asks for a signature ...
     device.approves(after=0.2)  # ... which is given on the device
@@ -71,10 +70,8 @@ def dollars(price: str) -> Amount:
     return Amount.parse(price, "USD")
 
 
-def order(
-    order_id: str, amount: Amount, *, at: datetime | None = None, ask_for_tip: bool = False
-) -> PaymentInstructionRequest:
-    """A sale, now or at another time; a part of it may be authorized."""
+def order(order_id: str, amount: Amount, *, ask_for_tip: bool = False) -> PaymentInstructionRequest:
+    """A sale, of which a part may be authorized."""
     tip = Tip(type=TipType.FIXED_AMOUNT, mode=TipMode.PROMPTED)
     return PaymentInstructionRequest(
         processing_terminal_id=TERMINAL,
@@ -82,7 +79,6 @@ def order(
         order=Order(
             order_id=order_id,
             amount=amount,
-            date_time=at or datetime.now().astimezone(),
             accept_partial_amount=True,
             breakdown=Breakdown(subtotal=amount.minor_units, tip=tip) if ask_for_tip else None,
         ),
@@ -191,7 +187,7 @@ async def show_totals(payments: AsyncIterator[Payment]) -> None:
 
 async def morning(session: PayrocSession, serial_number: str, yesterdays_order: str) -> None:
     """What happens between opening the till and lunch."""
-    opened = datetime.now().astimezone()
+    opened = datetime.now().astimezone().replace(microsecond=0)
 
     for payment in await sell(session, serial_number, order("Morning-1", dollars("49.99"))):
         if payment.receipt().signature_needed:

@@ -99,12 +99,16 @@ def order_id_in(body: bytes | None) -> str | None:
     return order_id
 
 
-def encode_query(filters: object) -> dict[str, str]:
-    """A model's fields as those of a query: camelCase, ``true`` for True, and without None."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in unstructure(filters).items()
-    }
+def encode_query(filters: object) -> list[tuple[str, str]]:
+    """A model's fields as those of a query: camelCase, ``true`` for True, and without None.
+
+    A field with several values is repeated (contract section 7).
+    """
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, given in unstructure(filters).items()
+        for value in (given if isinstance(given, list | tuple) else [given])
+    ]
 
 
 # What could not be read.
@@ -308,17 +312,17 @@ def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
     return models.ClosedLoopOptions(type=options.pop("type"), options=options)
 
 
-def _is_adjustment(cls: Any) -> bool:
-    return bool(cls == models.Adjustment)
+def _is_variant(cls: Any) -> bool:
+    return cls in (models.Adjustment, models.RefundAdjustment, models.ItemTax)
 
 
 @cache
-def _adjustments() -> dict[str, type[Any]]:
-    return {attrs.fields(kind).type.default: kind for kind in get_args(models.Adjustment)}
+def _variants(cls: Any) -> dict[str, type[Any]]:
+    return {attrs.fields(kind).type.default: kind for kind in get_args(cls)}
 
 
-def _read_adjustment(value: Any, _: Any) -> Any:
-    return converter.structure(value, _adjustments()[value["type"]])
+def _read_variant(value: Any, cls: Any) -> Any:
+    return converter.structure(value, _variants(cls)[value["type"]])
 
 
 def _write_date_time(value: datetime) -> str:
@@ -341,7 +345,7 @@ converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
 # By a question, for the models need not be loaded yet. cattrs asks the last registered first.
 converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
-converter.register_structure_hook_func(_is_adjustment, _read_adjustment)
+converter.register_structure_hook_func(_is_variant, _read_variant)
 
 converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
 converter.register_unstructure_hook(date, date.isoformat)

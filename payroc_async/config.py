@@ -203,8 +203,9 @@ class RetryPolicy:
         initial: The longest delay before the first retry, in seconds; it doubles from there.
         maximum: The longest delay before any retry, in seconds.
         retry_after_maximum: The longest ``Retry-After`` that is honoured, in seconds.
-        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc
-            documents no such time. What the journal says was begun longer ago is never submitted
+        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc keeps
+            each for 7 days, and compares key, URI and body; the default is a day less, for two
+            clocks and a late retry. What the journal says was begun longer ago is never submitted
             again.
 
     Raises:
@@ -215,4 +216,4 @@ class RetryPolicy:
     initial: float = field(default=0.5, validator=_seconds)
     maximum: float = field(default=10.0, validator=_seconds)
     retry_after_maximum: float = field(default=60.0, validator=_seconds)
-    idempotency_window: float = field(default=86_400.0, validator=_seconds)
+    idempotency_window: float = field(default=6 * 86_400.0, validator=_seconds)

@@ -8,7 +8,7 @@ Source: contract sections 1 to 3 and 8.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -172,15 +172,19 @@ def resource_request(resource: Resource[Any], resource_id: str) -> Request:
 
 
 def action_request(
-    resource: Resource[Any], resource_id: str, action: str, body: bytes, idempotency_key: str
+    resource: Resource[Any],
+    resource_id: str,
+    action: str,
+    body: bytes | None,
+    idempotency_key: str,
 ) -> Request:
     """The POST that does something to a resource, such as ``refund`` to a payment."""
     path = f"/{resource.resources}/{_segment(resource_id)}/{action}"
     return Request("POST", path, body, idempotency_key)
 
 
-def search_request(resource: Resource[Any], filters: Mapping[str, str]) -> Request:
-    """The GET of a search's first page. The filters are named as on the wire."""
+def search_request(resource: Resource[Any], filters: Sequence[tuple[str, str]]) -> Request:
+    """The GET of a search's first page. The filters are named as on the wire, and may repeat."""
     query = f"?{urlencode(filters)}" if filters else ""
     return Request("GET", f"/{resource.resources}{query}")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -27,7 +27,7 @@ from .errors import (
 from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
 from .journal.writer import EntryWriter, JournalWriter
-from .kinds import PAYMENT
+from .kinds import PAYMENT, REFUND, Kind
 from .logs import get_logger
 from .models.shared import Model
 from .payments import Payments
@@ -44,9 +44,17 @@ RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left
 """What was done with one.
 
 ``resumed``: its status was asked on; ``canceled``: its cancellation was asked for; ``resubmitted``:
-the same bytes were sent under the same key, which tells; ``searched``: a payment was looked for by
-its order id; ``left``: nothing, for too long a time has passed.
+the same bytes were sent under the same key, which tells; ``searched``: a payment or a refund was
+looked for by its order id; ``left``: nothing, for too long a time has passed.
 """
+
+Found: TypeAlias = "models.Payment | models.Refund"
+"""What a search finds."""
+_SEARCHED: dict[str, tuple[Kind[Any, Any], Callable[[], type[Any]]]] = {
+    "payment": (PAYMENT, lambda: models.PaymentFilters),
+    "refund": (REFUND, lambda: models.RefundFilters),
+}
+"""What can be searched for by its order id, and its filters' class. A signature has no order."""
 
 RESUBMIT_WITHIN = 120.0
 """Seconds for which the customer is taken to be still there."""
@@ -174,20 +182,21 @@ class Recovery:
             raise
 
     async def _look(self, entry: Entry, record: EntryWriter) -> Recovered:
-        """End an intent that is old: the payment is looked for before anything is sent again."""
-        found = await self._search(entry) if entry.kind == "payment" else []
+        """End an intent that is old: what came of it is searched before anything is sent again."""
+        found = await self._search(entry) if entry.kind in _SEARCHED else []
         shared = self._may_be_anothers(entry, found)
         unclear = any(map(_is_unclear, found))
         if len(found) == 1 and not shared and not unclear:
-            await record.write(EntryState.COMPLETED, resource_id=found[0].payment_id)
+            await record.write(EntryState.COMPLETED, resource_id=_id_of(found[0]))
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
-        reason = "no payment is found, and the customer may have left"
+        noun, run = entry.kind, "sale" if entry.kind == "payment" else entry.kind
+        reason = f"no {noun} is found, and the customer may have left"
         if found:
-            ids = ", ".join(payment.payment_id for payment in found)
-            others = "another sale of unknown outcome" if shared else "several payments"
+            ids = ", ".join(map(_id_of, found))
+            others = f"another {run} of unknown outcome" if shared else f"several {noun}s"
             if unclear and not shared and len(found) == 1:
                 others = "one whose amount or outcome can't be read"
-            reason = f"which payment is its own can't be told, for {others} may be: {ids}"
+            reason = f"which {noun} is its own can't be told, for {others} may be: {ids}"
         if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
@@ -224,39 +233,40 @@ class Recovery:
         logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
-    async def _search(self, entry: Entry) -> list[models.Payment]:
-        """The payments that may have come of it: of its order, and of no entry that has ended.
+    async def _search(self, entry: Entry) -> list[Found]:
+        """The payments or refunds that may have come of it: of its order, and no other entry's.
 
         Raises:
-            ResponseFormatError: A payment is there that can't be read: it may be the one.
+            ResponseFormatError: One is there that can't be read: it may be the one.
         """
         wanted = _Order.of(entry)
-        filters = models.PaymentFilters(
+        kind, filters_of = _SEARCHED[entry.kind]
+        filters = filters_of()(
             processing_terminal_id=wanted.processing_terminal_id,
             order_id=wanted.order_id,
-            date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
+            date_from=entry.begun - CLOCKS_APART,
         )
-        found: list[models.Payment] = []
-        async for page in pages_of(self._payments, PAYMENT, filters):
+        found: list[Found] = []
+        async for page in pages_of(self._payments, kind, filters):
             if page.skipped:
-                raise ResponseFormatError("the search found a payment without an id")
-            found += [payment for payment in page.data if wanted.fits(payment)]
+                raise ResponseFormatError(f"the search found a {entry.kind} without an id")
+            found += [one for one in page.data if wanted.fits(one)]
         if not found:
             return []
         # Only now: the order may have been sold anew while the search was answered.
         now = await self._writer.all()
         others = {one.resource_id for one in now if one.kind == entry.kind}
-        found = [payment for payment in found if payment.payment_id not in others]
+        found = [one for one in found if _id_of(one) not in others]
         # Those whose order was known remain as they were, for that is dropped with the body.
         latest = {one.idempotency_key: one for one in now}
         latest |= {one.idempotency_key: one for one in self._known if one.body is not None}
         self._known = list(latest.values())
         if found and any(_is_under_way(one, entry) for one in self._known):
-            raise PayrocError("another sale, under way on its device, may have made the payment")
+            raise PayrocError(f"another, under way on its device, may have made the {entry.kind}")
         return found
 
-    def _may_be_anothers(self, entry: Entry, found: list[models.Payment]) -> bool:
-        """Whether a sale whose outcome is not known either may have made one of these payments."""
+    def _may_be_anothers(self, entry: Entry, found: list[Found]) -> bool:
+        """Whether another entry whose outcome is not known either may have made one of these."""
         if not found:
             return False
         wanted = _Order.of(entry)
@@ -281,55 +291,60 @@ def _is_stale(entry: Entry) -> bool:
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
 
 
-def _is_unclear(payment: models.Payment) -> bool:
-    """Whether an answer does not say what a payment is known by, or its outcome."""
-    code = payment.transaction_result.response_code
-    return None in (payment.order.amount, payment.order.currency) or not code.strip(PADDING)
+def _is_unclear(found: Found) -> bool:
+    """Whether an answer does not say what it is known by, or its outcome."""
+    code = found.transaction_result.response_code
+    return None in (found.order.amount, found.order.currency) or not code.strip(PADDING)
 
 
-def _bare(order: models.Order | models.RetrievedOrder) -> int | None:
+def _id_of(found: Found) -> str:
+    return found.payment_id if isinstance(found, models.Payment) else found.refund_id
+
+
+def _bare(order: models.RetrievedOrder) -> int | None:
     """An order's amount without what the cardholder or the gateway may add to it."""
     parts = order.breakdown
     if parts is None or order.amount is None:
         return order.amount
-    fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
+    fees = (parts.tip, parts.surcharge, parts.convenience_fee)
     added = sum(fee.amount or 0 for fee in fees if fee is not None)
     return order.amount - added - (parts.cashback_amount or 0)
 
 
 @frozen(eq=False, repr=False)
 class _Order(Model):
-    """What a payment is known by where its id is not."""
+    """What a payment or a refund is known by where its id is not."""
 
     processing_terminal_id: str
     order_id: str
     amount: int
     bare: int | None
     currency: str
-    date_time: datetime | None
 
     @property
     def name(self) -> tuple[str, str]:
         """What it is searched by."""
         return self.processing_terminal_id, self.order_id
 
-    def fits(self, payment: models.Payment) -> bool:
-        """Whether a payment that goes by its name may be its own. One that does not say may be."""
-        order = payment.order
+    def fits(self, found: Found) -> bool:
+        """Whether what goes by its name may be its own. One that does not say may be."""
+        order = found.order
+        if isinstance(found, models.Refund) and found.payment is not None:
+            return False  # it refunds a payment, which no instruction of a device does
         same = order.amount in (None, self.amount) or self.bare == _bare(order)
         return same and order.currency in (None, self.currency)
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        request = structure(decode(entry.body or b""), models.PaymentInstructionRequest)
-        order = request.order
+        # Read as an answer is: what was sent once is not checked again.
+        request: Any = decode(entry.body or b"")
+        order = structure(request["order"], models.RetrievedOrder)
         return cls(
-            request.processing_terminal_id,
-            order.order_id,
-            order.amount,
+            request["processingTerminalId"],
+            order.order_id or "",
+            order.amount or 0,
             _bare(order),
-            order.currency,
-            order.date_time,
+            order.currency or "",
         )
 
 

@@ -11,7 +11,7 @@ from . import models
 from .codec import encode, encode_query
 from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
 from .http.transport import Transport
-from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
+from .kinds import CLOSED_LOOP_READ, DEVICE, SIGNATURE, Kind, Resource
 from .logs import get_logger
 from .models.enums import InstructionStatus
 from .protocol import (
@@ -41,7 +41,6 @@ __all__ = [
     "Devices",
     "Endpoint",
     "Instructions",
-    "Refunds",
     "Signatures",
     "check_request",
     "given_or_new_key",
@@ -100,13 +99,14 @@ class Endpoint:
         name: str,
         resource_id: str,
         action: str,
-        body: object,
+        body: object | None,
         idempotency_key: str | UUID | None,
     ) -> T:
-        """A POST to a resource, under one key (P1)."""
+        """A POST to a resource, with a body or without, under one key (P1)."""
         check_identifier(name, resource_id)
         key = given_or_new_key(idempotency_key)
-        request = action_request(resource, resource_id, action, encode(body), key)
+        sent = None if body is None else encode(body)
+        request = action_request(resource, resource_id, action, sent, key)
         return await self._post(
             request, lambda answer: decipher_resource(resource, answer, request)
         )
@@ -248,55 +248,6 @@ class Instructions(Endpoint, Generic[InstructionT]):
         return instruction.status == InstructionStatus.CANCELED
 
 
-class Refunds(Endpoint):
-    """The refunds, of a payment or without one."""
-
-    async def retrieve(self, refund_id: str) -> models.Refund:
-        """The refund. Source: contract section 5.
-
-        Args:
-            refund_id: The refund's id, which is not the instruction's.
-
-        Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
-            APIError: The gateway refused; NotFoundError if it does not know the refund.
-            TransportError: No answer came.
-
-        Cancellation:
-            The request is dropped.
-        """
-        return await self._retrieve(REFUND, "refund_id", refund_id)
-
-    async def reverse(
-        self,
-        refund_id: str,
-        *,
-        operator: str | None = None,
-        idempotency_key: str | UUID | None = None,
-    ) -> models.Refund:
-        """The refund, voided while its batch is open.
-
-        Args:
-            refund_id: The refund's id.
-            operator: Who runs the reversal.
-            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
-                reverses once.
-
-        Raises:
-            ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can no longer be reversed.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
-                under the error's ``idempotency_key``.
-
-        Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
-        """
-        body = models.ReversalRequest(operator=operator)
-        return await self._act(REFUND, "refund_id", refund_id, "reverse", body, idempotency_key)
-
-
 class Signatures(Endpoint):
     """The signatures that devices took."""
 
@@ -362,7 +313,7 @@ class Devices(Endpoint):
             ksi: Only with this key serial identifier.
             model: Only of this model.
             active: Only those in use, or only those that are not.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
+            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
             before: The cursor to go back from, the nearest before it first; not beside ``after``.
             after: The cursor to begin after.
 

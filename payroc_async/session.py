@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
+from .api.refunds import Refunds
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .codec import prepare
@@ -27,7 +28,7 @@ from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, Recovery
-from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
+from .resources import ClosedLoopReads, Devices, Instructions, Signatures
 from .secret import concealed, forget_frames
 from .session_options import as_environment, check_options, environment_of, settings
 from .supervisor import Supervisor

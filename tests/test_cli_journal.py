@@ -149,6 +149,7 @@ class TestRecover:
             "amount": 4999 if answered else None,
             "currency": "USD" if answered else None,
             "outcome": "approved" if answered else None,
+            "in_effect": True if answered else None,
             "authorized_amount": 4999 if answered else None,
             "response_code": "A" if answered else None,
             "response_message": "APPROVED" if answered else None,

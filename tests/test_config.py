@@ -521,3 +521,9 @@ def test_from_env_names_what_is_missing_or_wrong(variables: dict[str, str], fiel
     """The error names the variable that is missing, unknown or contradicts another."""
     error = refused(lambda: from_env(**variables), field)
     assert "canary" not in str(error)
+
+
+def test_the_key_is_trusted_for_less_than_payroc_keeps_it() -> None:
+    """Contract section 8: 7 days. The margin covers two clocks and a retry that comes late."""
+    window, day = RetryPolicy().idempotency_window, 86_400.0
+    assert 5 * day <= window <= 6 * day

@@ -14,7 +14,7 @@ import pytest
 
 from payroc_async import errors as e
 from payroc_async.codec import structure
-from payroc_async.models import Payment
+from payroc_async.models import Payment, Refund
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -59,6 +59,7 @@ TREE = {
     "JournalError": "PayrocError",
     "LeaseLost": "JournalError",
     "PaymentDeclinedError": "PayrocError",
+    "RefundDeclinedError": "PayrocError",
     "InstructionError": "PayrocError",
     "InstructionFailedError": "InstructionError",
     "InstructionCanceledError": "InstructionError",
@@ -69,6 +70,10 @@ TREE = {
 
 def payment() -> Payment:
     return structure(json.loads((SAMPLES / "payment.json").read_bytes()), Payment)
+
+
+def refund() -> Refund:
+    return structure(json.loads((SAMPLES / "refund.json").read_bytes()), Refund)
 
 
 def api_error(error_type: type[e.APIError], status: int = 400) -> e.APIError:
@@ -100,6 +105,7 @@ def every_error() -> Iterator[e.PayrocError]:
     yield e.JournalError("disk full")
     yield e.LeaseLost("a key")
     yield e.PaymentDeclinedError(payment())
+    yield e.RefundDeclinedError(refund())
     yield e.InstructionError(**KNOWN)
     yield e.InstructionFailedError("Device error", **KNOWN)
     yield e.InstructionCanceledError(**KNOWN)

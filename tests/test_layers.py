@@ -37,7 +37,9 @@ ORDER = [
     "http",
     "journal",
     "resources",
+    "undo",
     "payments",
+    "api",
     "instructions",
     "handle_types",
     "telemetry",
@@ -72,6 +74,7 @@ PURE = {
     "links",
     "answers",
     "protocol",
+    "undo",
 }
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"http", "simulator"}

@@ -388,7 +388,7 @@ NUMBERS = {
     "processingTerminalId": (1234001.0, "1234001"),
     "operator": (7, "7"),
     "card.expiryDate": (1230, "1230"),
-    "transactionResult.authorizedAmount": ("-4999", -4999),
+    "transactionResult.authorizedAmount": ("-4999", 4999),
     "transactionResult.approvalCode": (475318, "475318"),
     "transactionResult.responseCode": ("A  ", "A"),
     "transactionResult.status": ("ready\0", "ready"),

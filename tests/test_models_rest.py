@@ -407,7 +407,6 @@ def test_a_refund_instruction_is_sent_as_the_contract_says() -> None:
             description="Cold pizza",
             amount=1000,
             currency="USD",
-            date_time="2026-06-03T12:25:00Z",
         ),
         operator="Jane",
         customer=m.Customer(
@@ -435,8 +434,8 @@ def test_adjustments_are_sent_as_the_contract_says() -> None:
         adjustments=[
             m.OrderAdjustment(
                 amount=5499,
-                breakdown=m.Breakdown(
-                    subtotal=4999, tip=m.Tip(type="fixedAmount", mode="adjusted", amount=500)
+                breakdown=m.BreakdownAdjustment(
+                    tip=m.Tip(type="fixedAmount", mode="adjusted", amount=500)
                 ),
             ),
             m.StatusAdjustment(to_status="pending"),
@@ -476,13 +475,42 @@ def test_an_adjustment_that_changes_nothing_is_refused() -> None:
                 processing_terminal_id="1234001",
                 operator="Jane",
                 amount=4999,
-                breakdown=m.Breakdown(subtotal=4999),
+                breakdown=m.ItemizedBreakdown(
+                    subtotal=4000,
+                    taxes=[m.Tax(rate=5, name="VAT"), m.TaxAmount(amount=1, name="Bag")],
+                    duty_amount=499,
+                    freight_amount=500,
+                    items=[
+                        m.LineItem(
+                            unit_price=4000,
+                            quantity=0.5,
+                            unit_of_measure="KGM",
+                            taxes=[m.TaxAmount(amount=1, name="Bag")],
+                        )
+                    ],
+                ),
             ),
             {
                 "processingTerminalId": "1234001",
                 "operator": "Jane",
                 "amount": 4999,
-                "breakdown": {"subtotal": 4999},
+                "breakdown": {
+                    "subtotal": 4000,
+                    "taxes": [
+                        {"type": "rate", "rate": 5, "name": "VAT"},
+                        {"type": "amount", "amount": 1, "name": "Bag"},
+                    ],
+                    "dutyAmount": 499,
+                    "freightAmount": 500,
+                    "items": [
+                        {
+                            "unitPrice": 4000,
+                            "quantity": 0.5,
+                            "unitOfMeasure": "KGM",
+                            "taxes": [{"type": "amount", "amount": 1, "name": "Bag"}],
+                        }
+                    ],
+                },
             },
         ),
     ],

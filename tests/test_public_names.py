@@ -15,9 +15,10 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
+from payroc_async.api.refunds import Refunds
 from payroc_async.device_instructions import DeviceInstructions
 from payroc_async.payments import Payments
-from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
+from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Signatures
 from payroc_async.testing import PayrocGateway
 
 PACKAGE = Path(__file__).parents[1] / "payroc_async"
@@ -38,6 +39,7 @@ EXPECTED = [
     "Balance",
     "BenefitCategory",
     "Breakdown",
+    "BreakdownAdjustment",
     "CancelReason",
     "CancelRequested",
     "Canceled",
@@ -65,6 +67,7 @@ EXPECTED = [
     "DeviceType",
     "DualPricing",
     "EbtDetails",
+    "EbtType",
     "EmvData",
     "EmvTag",
     "EntryMethod",
@@ -75,6 +78,7 @@ EXPECTED = [
     "ForbiddenError",
     "HealthcareExpense",
     "HealthcareExpenseType",
+    "HealthcareIndicator",
     "IdempotencyKeyInUseError",
     "Instruction",
     "InstructionCanceledError",
@@ -89,6 +93,8 @@ EXPECTED = [
     "JournalError",
     "LastTransaction",
     "LeaseLost",
+    "ItemTax",
+    "ItemizedBreakdown",
     "LineItem",
     "Link",
     "MitAgreement",
@@ -120,6 +126,8 @@ EXPECTED = [
     "Recovered",
     "RecoveryAction",
     "Refund",
+    "RefundAdjustment",
+    "RefundDeclinedError",
     "RefundHandle",
     "RefundInstruction",
     "RefundInstructionRequest",
@@ -135,6 +143,7 @@ EXPECTED = [
     "RetrievedCustomer",
     "RetrievedDualPricing",
     "RetrievedHealthcareExpense",
+    "RetrievedLineItem",
     "RetrievedOrder",
     "RetrievedShippingAddress",
     "RetrievedSurcharge",
@@ -144,6 +153,7 @@ EXPECTED = [
     "Retrying",
     "SaleHandle",
     "SecureToken",
+    "SecureTokenStatus",
     "SecurityChecks",
     "ServerError",
     "SessionClosedError",
@@ -162,6 +172,7 @@ EXPECTED = [
     "SupportedOperation",
     "Surcharge",
     "Tax",
+    "TaxAmount",
     "TaxType",
     "Tender",
     "Timeouts",
@@ -191,6 +202,8 @@ REACHABLE: list[type[Any]] = [
 ]
 ALIASES = {
     "Adjustment",
+    "ItemTax",
+    "RefundAdjustment",
     "CancelReason",
     "OnCancel",
     "OnEvent",

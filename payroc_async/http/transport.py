@@ -148,6 +148,7 @@ class Transport:
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy_authorization: Secret | None = None
         self._options: dict[str, Any] = {"allow_redirects": False}
+        self._options["skip_auto_headers"] = ("Content-Type",)  # else a POST without a body has one
         if not self._owns_http:  # chosen for every request: those of the session may be others
             self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
         if proxy is not None:

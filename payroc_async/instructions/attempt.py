@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from attrs import evolve
+
+from payroc_async.codec import structure
 from payroc_async.errors import (
     APIError,
     IdempotencyKeyInUseError,
@@ -18,6 +22,7 @@ from payroc_async.errors import (
 from payroc_async.events import Completed, Retrying, StillInProgress
 from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
+from payroc_async.models.shared import Link
 from payroc_async.protocol import (
     Answer,
     Request,
@@ -81,6 +86,7 @@ class Attempt:
         self._completed = False
         self._submission: Request | None = None
         self._resource: Request | None = None
+        self._came_first: Link | None = None  # where the 409 of a late DELETE leads
 
     @property
     def exhausted(self) -> bool:
@@ -182,12 +188,15 @@ class Attempt:
                     raise
                 live.failure = error  # it has completed all the same: ask for the link again
                 return seen
-            if not self._completed:
-                self._completed = True
-                live.emit(Completed, link=instruction.link)
+            self._note_completed(instruction.link)
         elif seen is Seen.IN_PROGRESS:
             self._note_status(instruction.status)
         return seen
+
+    def _note_completed(self, link: Link | None) -> None:
+        if not self._completed:
+            self._completed = True
+            self._live.emit(Completed, link=link)
 
     def _note_status(self, status: InstructionStatus) -> None:
         if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
@@ -199,6 +208,8 @@ class Attempt:
     def _cut(self, phase: Phase) -> tuple[Seen, float]:
         """C2: a request that was not waited for any longer is unclear, unless it never left."""
         self._pacing.cut(phase)
+        if phase is Phase.PROBE and self._came_first is not None:
+            return self._follow_what_came_first()
         if not self._sent:
             return Seen.NOT_SENT, 0.0
         self._refusals = None
@@ -216,7 +227,10 @@ class Attempt:
         seen = self._weigh(phase, error, self._now() - asked)
         if isinstance(error, APIError) and error.own:
             live.services.gateway_heard = True
-        if phase is Phase.READ and seen is Seen.REFUSED:
+        if phase is Phase.READ and self._resource is None:
+            first = self._came_first
+            self._resource = first if first is None else follow_link(live.kind, first)
+        elif phase is Phase.READ and seen is Seen.REFUSED:
             self._resource = None  # one answer is no evidence: ask for the link again
         if self._is_no_change(phase, error):
             live.emit(StillInProgress)
@@ -232,7 +246,10 @@ class Attempt:
             delay = 0.0  # the probe comes first
             if seen is Seen.REFUSED:
                 logger.info("DELETE was refused: %s", error)  # too late, perhaps
+                self._note_what_came_first(error)
                 return seen, delay
+        elif phase is Phase.PROBE and self._came_first is not None:
+            return self._follow_what_came_first()
         else:
             delay = self._pacing.delay(error, self._failures, live.state.wish)
             if phase is Phase.POLL:
@@ -240,6 +257,26 @@ class Attempt:
         logger.info("attempt %d failed, the next is in %.2f s: %s", self._failures, delay, error)
         live.emit(Retrying, error=error, attempt=self._failures, delay=delay)
         return seen, delay
+
+    def _note_what_came_first(self, error: PayrocError) -> None:
+        """The DELETE of an instruction that has completed is refused with a link to its payment."""
+        assert isinstance(error, APIError)
+        if error.problem.link is not None:
+            with suppress(ResponseFormatError):  # a link to the instruction itself, say
+                follow_link(self._live.kind, error.problem.link)
+                self._came_first = error.problem.link
+
+    def _follow_what_came_first(self) -> tuple[Seen, float]:
+        """E5: the status can't be had, but the gateway has said what the instruction led to."""
+        live, link = self._live, self._came_first
+        self._resource = follow_link(live.kind, link)
+        shown = live.instruction
+        if shown is None:
+            id_ = live.identity.instruction_id
+            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type())
+        live.instruction = evolve(shown, status=InstructionStatus.COMPLETED, link=link)
+        self._note_completed(link)
+        return Seen.COMPLETED, 0.0
 
     def _weigh(self, phase: Phase, error: PayrocError, took: float) -> Seen:
         status = error.status if isinstance(error, APIError) else 0

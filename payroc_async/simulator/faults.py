@@ -351,7 +351,8 @@ class Faults:
         Args:
             on: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
                 ``signature``, ``closed_loop_read`` (the GETs of one), ``change`` (any POST to a
-                payment or refund), ``search`` (of payments or devices), ``other`` or ``any``.
+                payment or refund), ``search`` (of payments, refunds or devices), ``other`` or
+                ``any``.
             fault: What happens, from the functions of this module.
             times: How many requests it strikes; None for all.
             skip: How many such requests to let through first.

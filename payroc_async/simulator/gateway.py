@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -14,10 +15,11 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
-from .devices import Behaviour, Device
+from .devices import Behaviour, Device, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
+from .ledger import DECLINES, OPERATIONS
 from .observations import Observed, Records
 from .pages import Pages
 from .payments import new_id
@@ -57,13 +59,17 @@ class Simulator(Settings):
             open for. What is submitted to another is answered with 404, which names the known ones.
 
     Attributes:
-        hold: As the argument; may be set at any time, as the five that follow.
+        hold: As the argument; may be set at any time, as the seven that follow.
         token_lifetime: As the argument.
         expires_in: As the argument.
         api_key: As the argument.
         strict_devices: As the argument.
         list_spelling: How searches spell a page: ``hasMore``, or ``has_more`` as the prose
             documentation does, with ``limit`` and ``count`` as strings.
+        pre_authorizations: ``as_type``: with the type ``preAuthorization``. ``as_sale``: a ``sale``
+            with the status ``pending``, as in the published samples and on a terminal that has
+            none. ``refused``: with 400 and ``capabilities-missing``, as also documented.
+        used_key_status: 409 or 400, for an idempotency key that was used with another request.
 
     Raises:
         ConfigurationError: An argument is wrong, or an attribute is set to what is wrong.
@@ -92,13 +98,18 @@ class Simulator(Settings):
         self.api_key = api_key
         self.strict_devices = strict_devices
         self.list_spelling = "hasMore"
+        self.pre_authorizations = "as_type"
+        self.used_key_status = 409
         self._faults = Faults()
         self._host = arguments.text("host", host)
         self._port = arguments.whole("port", port, 0, 65535)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         after = arguments.seconds("approves_after", approves_after)
-        self._state = State(unscripted=Behaviour(ends="completed", after=after))
+        self._state = State(
+            unscripted=Behaviour(ends="completed", after=after),
+            pre_authorizations=lambda: self.pre_authorizations,
+        )
         self._tokens = Tokens()
         self._records = Records()
         self._pages = Pages(
@@ -207,6 +218,38 @@ class Simulator(Settings):
             settlement_date = datetime.now(UTC).date()
         day = arguments.calendar_day("settlement_date", settlement_date)
         self._state.ledger.close_batch(day)
+
+    def decline_next(
+        self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
+    ) -> None:
+        """Has the processor decline the next change of a payment or refund that is possible.
+
+        The answer is 200 all the same, with the response code in it, and nothing is changed. A
+        refund of a settled payment is made, and is itself declined.
+
+        Args:
+            operation: ``capture``, ``reverse``, ``adjust``, ``refund``, ``reverse_refund`` or
+                ``adjust_refund``.
+            response_code: ``D``, ``R``, ``C``, or ``E`` for what is to be processed later.
+            response_message: The processor's words.
+
+        Raises:
+            ConfigurationError: There is no such operation, or the code is not one of these.
+        """
+        arguments.choice("operation", operation, OPERATIONS)
+        status = DECLINES[arguments.choice("response_code", response_code, [*DECLINES])]
+        message = arguments.text("response_message", response_message)
+        said = Result(response_code, status, message, authorized_amount=0)
+        self._state.ledger.declines.setdefault(operation, deque()).append(said)
+
+    @property
+    def unused_declines(self) -> list[str]:
+        """The operations that `decline_next` was called for and that nothing has asked for."""
+        return [name for name, its in self._state.ledger.declines.items() for _ in its]
+
+    def expire_pre_authorizations(self) -> None:
+        """Lets every payment that is ``pending`` expire: it can no longer be captured."""
+        self._state.ledger.expire()
 
     def add_closed_loop_read(
         self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"

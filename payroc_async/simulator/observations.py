@@ -83,7 +83,7 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
             yield f"{where} has no Idempotency-Key."
         elif not UUID4.fullmatch(key):
             yield f"{where} has an Idempotency-Key that is no UUID v4."
-        if not is_json(headers):
+        if seen.body and not is_json(headers):
             yield f"{where} has no Content-Type of application/json."
     yield from _leaks(seen, api_key)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiohttp import web
+from attrs import evolve
 
 from .answers import Answer, json_answer, problem
 from .arguments import OMIT
 from .exchange import Exchange
 from .faults import Faults
 from .gateway_settings import Settings
-from .lists import search_devices, search_payments
+from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
 from .pages import Pages
 from .routes import Route, find_route
@@ -138,10 +139,13 @@ class RequestHandler:
             if found.status == IN_PROGRESS and self._settings.hold > 0:
                 await found.wait_for_change(self._settings.hold)
             return json_answer(200, found.document())
-        if route.kind == "search" and route.collection == "payments":
-            payments = ledger.resources["payments"].values()
-            return search_payments(
-                payments, ledger.settled, seen.query, self._settings.list_spelling
+        if route.kind == "search" and route.collection in TRANSACTION_FILTERS:
+            return search_transactions(
+                route.collection,
+                ledger.resources[route.collection].values(),
+                ledger.settled,
+                seen.query,
+                self._settings.list_spelling,
             )
         if route.kind == "search":
             devices = self._state.devices.values()
@@ -153,7 +157,7 @@ class RequestHandler:
         key = seen.headers.get("idempotency-key")
         if not key:
             return problem(400, "idempotency-key-missing", "A POST needs an Idempotency-Key.")
-        if not is_json(seen.headers):
+        if seen.body and not is_json(seen.headers):
             return problem(415, "unsupported-media-type", "A POST has to be application/json.")
         kind, serial_number = route.instruction, route.serial_number or ""
         if (
@@ -176,7 +180,9 @@ class RequestHandler:
                 f"{seen.method} {seen.path} has an Idempotency-Key that was used with a different"
                 " request."
             )
-            return problem(409, "idempotency-key-in-use")
+            # Published under both, each time with 409 in the body (contract section 9).
+            used = problem(409, "idempotency-key-in-use")
+            return evolve(used, status=self._settings.used_key_status)
         if done.instruction is not None:
             seen.instruction_id = done.instruction.id
         return done.answer

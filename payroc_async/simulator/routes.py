@@ -17,7 +17,7 @@ READS = {
     "signatures": "signature",
     "closed-loop-reads": "closed_loop_read",
 }
-SEARCHES = ("payments", "devices")
+SEARCHES = ("payments", "refunds", "devices")
 REQUEST_KINDS = (
     "authorize",
     "submit",
@@ -32,7 +32,8 @@ REQUEST_KINDS = (
 
 ``submit``, ``status`` and ``cancel`` are about instructions of every kind. ``payment``, ``refund``,
 ``signature`` and ``closed_loop_read`` are the GETs of one of them. ``change`` is any POST to a
-payment or refund (refund, reverse, capture, adjust); ``search`` is a GET of payments or devices.
+payment or refund (refund, reverse, capture, adjust); ``search`` is a GET of payments, refunds or
+devices.
 """
 
 
