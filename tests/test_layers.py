@@ -37,6 +37,7 @@ ORDER = [
     "http",
     "journal",
     "resources",
+    "api",
     "payments",
     "instructions",
     "handle_types",
@@ -75,7 +76,7 @@ PURE = {
 }
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"http", "simulator"}
-FOLDERS = ("instructions", "http", "journal")
+FOLDERS = ("instructions", "http", "journal", "api")
 """Inside of these, too, imports lead one way only."""
 CORE = ("supervisor", "recovery", "cancellation", "shared_timeout", "retry")
 LONGEST = 400

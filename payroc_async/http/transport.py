@@ -295,7 +295,7 @@ class Transport:
                     _log_retry(request, error, failures, delay)
                 await asyncio.sleep(delay)
         except PayrocError as error:
-            if request.idempotency_key is not None:
+            if request.method != "GET":
                 error.idempotency_key = request.idempotency_key
                 error.may_have_taken_effect = lost
                 if isinstance(error, TransportError):

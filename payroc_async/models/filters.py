@@ -18,7 +18,7 @@ __all__ = ["DeviceFilters", "Filters", "PaymentFilters"]
 LARGEST_PAGE = 1_000_000
 
 
-def _digits(count: int) -> Check:
+def digits(count: int) -> Check:
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         word(instance, attribute, value)
         if not (len(value) == count and value.isascii() and value.isdigit()):
@@ -70,8 +70,8 @@ class PaymentFilters(Filters):
     order_id: str | None = field(default=None, validator=optional(word))
     operator: str | None = field(default=None, validator=optional(word))
     cardholder_name: str | None = field(default=None, validator=optional(word), repr=False)
-    first6: str | None = field(default=None, validator=optional(_digits(6)), repr=False)
-    last4: str | None = field(default=None, validator=optional(_digits(4)), repr=False)
+    first6: str | None = field(default=None, validator=optional(digits(6)), repr=False)
+    last4: str | None = field(default=None, validator=optional(digits(4)), repr=False)
     tender: str | None = field(default=None, validator=optional(word))
     tip_mode: str | None = field(default=None, validator=optional(word))
     type: str | None = field(default=None, validator=optional(word))

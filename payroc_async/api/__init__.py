@@ -1,0 +1,1 @@
+"""The single calls about terminals, settlement, saved cards and charges, a file for each group."""
