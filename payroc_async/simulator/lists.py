@@ -16,7 +16,15 @@ from .answers import Answer, json_answer, link_to, problem
 from .devices import Device, device_document
 from .validation import Errors, fault
 
-__all__ = ["ListSpelling", "search_devices", "search_payments"]
+__all__ = [
+    "Filter",
+    "ListSpelling",
+    "Test",
+    "filter_by",
+    "page_of",
+    "search_devices",
+    "search_payments",
+]
 
 Json = dict[str, Any]
 Test = Callable[[Json], bool]
@@ -155,7 +163,7 @@ def _page(
         fault(errors, "", "must name each filter once")
     tests = _tests(given, filters, errors)
     limit = _limit(given, errors)
-    cursor = _cursor(given, [one[id_field] for one in items], errors)
+    cursor = _cursor(given, [str(one[id_field]) for one in items], errors)
     if errors:
         return problem(400, "bad-request", "The query is not valid.", errors=errors)
     found = [at for at, one in enumerate(items) if all(test(one) for test in tests)]
@@ -223,3 +231,6 @@ def _document(
     if spelling == "has_more":
         return {"limit": str(limit), "count": str(len(page)), "has_more": more, **rest}
     return {"limit": limit, "count": len(page), "hasMore": more, **rest}
+
+
+filter_by, page_of = _is, _page  # for the lists that other modules have

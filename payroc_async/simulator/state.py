@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from .answers import Answer, json_answer, link_to, problem
+from .back_office import BackOffice
 from .devices import Behaviour, Device, Script
 from .kinds import InstructionKind
 from .ledger import Ledger
@@ -169,12 +170,16 @@ class State:
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
     ledger: Ledger = field(factory=Ledger)
+    office: BackOffice = field(init=False)
     devices: dict[str, Device] = field(factory=dict)
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
     unscripted: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
     misuses: list[str] = field(factory=list)
     note: Callable[[SimInstruction | Device], None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.office = BackOffice(self.ledger)
 
     def device(self, serial_number: str) -> Device:
         """The device with this serial number, made on first use."""
@@ -265,6 +270,7 @@ class State:
             document = kind.make(made, instruction.body, instruction.behaviour.result)
             self._check_part(instruction, document)
             self.ledger.resources[kind.resource][made] = document
+            self.office.vault.keep(document, instruction.body)
             self.owners[made] = instruction
             instruction.resource_id = made
             if kind.resource != "signatures":
@@ -324,6 +330,7 @@ class State:
         self.instructions.update(live)
         self.owners.clear()
         self.ledger.forget()
+        self.office.forget()
         for device in self.devices.values():
             if device.hand is not None:
                 device.hand.last = None
