@@ -78,7 +78,8 @@ class Close:
         if isinstance(self.error, ConfigurationError):
             return USAGE
         refused = isinstance(self.error, APIError) and not (
-            self.error.may_have_taken_effect
+            not self.error.own  # a proxy's word proves nothing about the gateway
+            or self.error.may_have_taken_effect
             or worth_retrying(self.error)
             or isinstance(self.error, IdempotencyKeyInUseError)
         )

@@ -40,8 +40,9 @@ def doctor(journal: str | None, devices: int | None, terminal: str | None, as_js
     """Check what a sale needs, and say what to do about what is wrong.
 
     The variables, the proxy's too; the way to the gateway, its certificates, the API key, the
-    clock; with --terminal what that terminal can do; the limit of open files; the journal. Asked are the identity service and the API that the
-    variables name, and the journal, nothing else; nothing is sold, and the key is never shown.
+    clock; with --terminal, what that terminal can do; the limit of open files; the journal. Asked
+    are the identity service and the API that the variables name, and the journal, nothing else;
+    nothing is sold, and the key is never shown.
     """
     from .doctor import run_doctor
 
