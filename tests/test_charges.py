@@ -5,6 +5,7 @@ The answers are bytes, written from contract sections 5, 8 and 12.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
@@ -82,7 +83,7 @@ def charge(**more: Any) -> PaymentRequest:
         order_id="OrderRef6543", amount=4999, currency="USD"
     )
     return PaymentRequest(
-        channel="web",  # type: ignore[arg-type]
+        channel="web",
         processing_terminal_id="1234001",
         order=order,
         payment_method=SecureTokenPayload(token=TOKEN),
@@ -95,7 +96,7 @@ def agreed(standing: StandingInstructionsRequest, model: str = "recurring") -> P
     order = PaymentOrderRequest(
         order_id="Sub-2", amount=999, currency="USD", standing_instructions=standing
     )
-    file = CredentialOnFile(mit_agreement=model)  # type: ignore[arg-type]
+    file = CredentialOnFile(mit_agreement=model)
     return charge(order=order, credential_on_file=file)
 
 
@@ -158,7 +159,7 @@ async def test_a_series_that_the_merchant_starts() -> None:
     gateway = ByteGateway({PAYMENTS: [(201, answer())]})
     async with till_with(gateway) as till:
         begun = await till.payments.create(
-            agreed(StandingInstructionsRequest(sequence="first", processing_model="recurring"))  # type: ignore[arg-type]
+            agreed(StandingInstructionsRequest(sequence="first", processing_model="recurring"))
         )
         again = StandingInstructionsRequest.subsequent_to(begun, ProcessingModel.RECURRING)
         await till.payments.create(agreed(again))
@@ -187,8 +188,8 @@ async def test_a_series_does_not_begin_with_a_decline() -> None:
 # What is refused before anything is sent ----------
 
 
-FIRST = StandingInstructionsRequest(sequence="first", processing_model="recurring")  # type: ignore[arg-type]
-ORDER = {"order_id": "A1", "amount": 1, "currency": "USD"}
+FIRST = StandingInstructionsRequest(sequence="first", processing_model="recurring")
+ORDER: dict[str, Any] = {"order_id": "A1", "amount": 1, "currency": "USD"}
 
 
 @pytest.mark.parametrize(
@@ -209,22 +210,22 @@ ORDER = {"order_id": "A1", "amount": 1, "currency": "USD"}
         ("custom_fields", lambda: charge(custom_fields=[{"name": "a"}])),
         ("name", lambda: CustomFieldRequest(name="A" * 57, value="b")),
         ("order", lambda: charge(order=sale().order)),
-        ("order", lambda: charge(credential_on_file=CredentialOnFile(mit_agreement="recurring"))),  # type: ignore[arg-type]
+        ("order", lambda: charge(credential_on_file=CredentialOnFile(mit_agreement="recurring"))),
         ("credential_on_file", lambda: charge(order=agreed(FIRST).order)),
         ("credential_on_file", lambda: agreed(FIRST, "installment")),
         (
             "reference_data_of_first_txn",
             lambda: StandingInstructionsRequest(
-                sequence="subsequent",  # type: ignore[arg-type]
-                processing_model="recurring",  # type: ignore[arg-type]
+                sequence="subsequent",
+                processing_model="recurring",
                 reference_data_of_first_txn=FirstTransactionReference(),
             ),
         ),
         (
             "reference_data_of_first_txn",
             lambda: StandingInstructionsRequest(
-                sequence="subsequent",  # type: ignore[arg-type]
-                processing_model="recurring",  # type: ignore[arg-type]
+                sequence="subsequent",
+                processing_model="recurring",
                 reference_data_of_first_txn=FirstTransactionReference(payment_id=7),  # type: ignore[arg-type]
             ),
         ),
@@ -393,8 +394,6 @@ async def test_a_canceled_charge_is_told(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """P5: that a canceled charge may take effect is logged, with its key, and the key tells."""
-    import asyncio
-
     token = await saved(session)
     gateway.faults.add("charge", hang_after())
     charging = asyncio.create_task(session.payments.create(of(token), idempotency_key=KEY))
@@ -406,5 +405,5 @@ async def test_a_canceled_charge_is_told(
     assert KEY in caplog.text
     assert token not in caplog.text
     payment = await session.payments.create(of(token), idempotency_key=KEY)
-    assert len([one for one in gateway.payments if one == payment.payment_id]) == 1
-    assert len(gateway.payments) == 2
+    assert payment.payment_id in gateway.payments
+    assert len(gateway.payments) == 2  # the sale that saved the card, and one charge
