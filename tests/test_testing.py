@@ -449,3 +449,4 @@ def test_a_script_that_no_charge_has_used(running: PayrocGateway) -> None:
     running.next_charge("D")
     with pytest.raises(AssertionError, match=r"No charge used next_charge\('D'\)"):
         running.check()
+    running._state.office.charges.scripts.clear()

@@ -78,8 +78,7 @@ class Close:
         if isinstance(self.error, ConfigurationError):
             return USAGE
         refused = isinstance(self.error, APIError) and not (
-            not self.error.own  # a proxy's word proves nothing about the gateway
-            or self.error.may_have_taken_effect
+            self.error.may_have_taken_effect
             or worth_retrying(self.error)
             or isinstance(self.error, IdempotencyKeyInUseError)
         )
