@@ -341,6 +341,10 @@ async def test_a_saved_card_is_found_and_deleted(client: Client) -> None:
     ):
         _, page = await client.ask("GET", f"{TERMINAL}/secure-tokens{query}")
         assert page["count"] == count, query
+    _, page = await client.ask("GET", "/processing-terminals/7654321/secure-tokens")
+    assert page["data"] == []
+    elsewhere = charge(record["token"], processingTerminalId="7654321")
+    assert (await client.ask("POST", "/payments", elsewhere))[0] == 400
     other = path.replace("1234001", "7654321")
     assert (await client.ask("GET", other))[0] == 404
     assert (await client.ask("DELETE", other))[0] == 404
