@@ -15,7 +15,7 @@ __all__ = ["backoff_delay", "may_have_taken_effect", "worth_retrying"]
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PROXY_REFUSES = frozenset({403, 407})
 """A proxy that knows neither the user nor the host: the next attempt is refused as well."""
-_NEVER_BEGUN = frozenset({401, 425, 429, 501, 505})
+_NEVER_BEGUN = frozenset({401, 407, 425, 429, 501, 505})
 
 
 def worth_retrying(error: BaseException) -> bool:

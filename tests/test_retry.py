@@ -39,7 +39,7 @@ def test_p8_statuses_that_pass_are_retried_and_no_other(status: int) -> None:
     assert worth_retrying(answered(status)) is (status in RETRIED)
 
 
-NEVER_BEGUN = (401, 425, 429, 501, 505)
+NEVER_BEGUN = (401, 407, 425, 429, 501, 505)
 
 
 @pytest.mark.parametrize("status", range(400, 600))
