@@ -7,10 +7,10 @@ from datetime import date, datetime
 from uuid import UUID
 
 from . import models
+from .api.charges import Charges
 from .errors import ConfigurationError
 from .kinds import PAYMENT
 from .models.enums import SupportedOperation
-from .resources import Endpoint
 from .undo import (
     UNDOING,
     amount_to_undo,
@@ -24,7 +24,7 @@ from .wording import a_type
 __all__ = ["Payments"]
 
 
-class Payments(Endpoint):
+class Payments(Charges):
     """The payments: where an approval or a decline is found, and what can be done about one."""
 
     async def retrieve(self, payment_id: str) -> models.Payment:

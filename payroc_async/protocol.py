@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 from uuid import UUID, uuid4
 
 from attrs import define, evolve, field, frozen
@@ -307,9 +307,9 @@ def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Re
     result = found.transaction_result if isinstance(found, models.Payment | models.Refund) else None
     if result is not None and not result.response_code.strip(PADDING):
         raise ResponseFormatError(f"the {resource.noun}'s responseCode is empty")
-    # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it.
-    asked = request.path.split("/")[2]
-    if shown is not None and _segment(shown) != asked:
+    # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it; or "/payments" alone.
+    asked = request.path.removeprefix(f"/{resource.resources}").split("/")[1:2]
+    if shown is not None and asked and asked != [_segment(shown)]:
         raise ResponseFormatError(f"the answer shows another {resource.noun} than was asked for")
     return found
 
@@ -353,6 +353,7 @@ def _page_request(resource: Resource[Any], link: Link | None) -> Request | None:
     if link is None:
         return None
     target = link_target(link.href, resource.resources)
-    if target.path[-2:] != ("v1", resource.resources) or not target.query:
+    wanted = ("v1", *map(unquote, resource.resources.split("/")))
+    if target.path[-len(wanted) :] != wanted or not target.query:
         raise ResponseFormatError("the link to another page does not lead to one")
     return Request("GET", f"/{resource.resources}?{target.query}")

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
+from .api.authorizations import Authorizations
+from .api.batches import Batches
 from .api.refunds import Refunds
+from .api.secure_tokens import SecureTokens
+from .api.terminals import Terminals
+from .api.transactions import Transactions
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .codec import prepare
@@ -84,7 +89,7 @@ class PayrocSession(DeviceInstructions):
     signature_instructions: Instructions[models.SignatureInstruction]
     """The signature instructions, a call at a time."""
     payments: Payments
-    """The payments: searched, refunded, reversed, undone, captured, adjusted."""
+    """The payments: charged, searched, refunded, reversed, undone, captured, adjusted."""
     refunds: Refunds
     """The refunds, a call at a time."""
     signatures: Signatures
@@ -93,6 +98,16 @@ class PayrocSession(DeviceInstructions):
     """What devices read from closed-loop cards."""
     devices: Devices
     """The merchant's devices."""
+    terminals: Terminals
+    """The processing terminals: read, and their batches closed."""
+    batches: Batches
+    """The batches that were submitted to the processor."""
+    transactions: Transactions
+    """The transactions in those batches."""
+    authorizations: Authorizations
+    """The authorizations of those transactions."""
+    secure_tokens: SecureTokens
+    """The saved cards."""
 
     def __init__(
         self,
@@ -155,6 +170,11 @@ class PayrocSession(DeviceInstructions):
         self.signatures = Signatures(self._channel)
         self.closed_loop_reads = ClosedLoopReads(self._channel)
         self.devices = Devices(self._channel)
+        self.terminals = Terminals(self._channel)
+        self.batches = Batches(self._channel)
+        self.transactions = Transactions(self._channel)
+        self.authorizations = Authorizations(self._channel)
+        self.secure_tokens = SecureTokens(self._channel)
 
     @classmethod
     def from_env(

@@ -296,6 +296,10 @@ class PayrocGateway(Simulator):
                 for one in self.unused_declines
             ),
             *self._unused(),
+            *(
+                f"No charge used next_charge({one.response_code!r})."
+                for one in list(self._state.office.charges.scripts)
+            ),
             *self._excused_strangers(),
         ]
         return "\n".join([*wrong, self.report()]) if wrong else None

@@ -38,8 +38,8 @@ ORDER = [
     "journal",
     "resources",
     "undo",
-    "payments",
     "api",
+    "payments",
     "instructions",
     "handle_types",
     "telemetry",
@@ -78,7 +78,7 @@ PURE = {
 }
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"http", "simulator"}
-FOLDERS = ("instructions", "http", "journal")
+FOLDERS = ("instructions", "http", "journal", "api")
 """Inside of these, too, imports lead one way only."""
 CORE = ("supervisor", "recovery", "cancellation", "shared_timeout", "retry")
 LONGEST = 400

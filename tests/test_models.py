@@ -65,6 +65,24 @@ CONTRACT: dict[type[m.OpenEnum], str] = {
     m.TransactionStatus: "ready pending declined complete referral pickup reversal admin expired "
     "accepted returned",
     m.ResponseCode: "A D E P R C",
+    # Contract sections 10 to 12.
+    m.TerminalStatus: "active inactive",
+    m.BatchCloseType: "automatic manual",
+    m.EbtFeatureType: "foodStamp cash both",
+    m.TransactionDataLevel: "level2 level3",
+    m.AddressMode: "fullAddress postalCode",
+    m.CommunicationType: "bluetooth cellular ethernet wifi",
+    m.SettlementType: "capture return",
+    m.SettlementStatus: "fullSuspense heldAudited heldReleasedAudited holdForSettlement30Days "
+    "holdForSettlementDuplicate holdLongTerm paid paidByThirdParty partialRelease pull release "
+    "new held unknown",
+    m.SettlementEntryMethod: "barcodeRead smartChipRead swipedOriginUnknown contactlessChip "
+    "ecommerce manuallyEntered manuallyEnteredFallback swiped swipedFallback swipedError "
+    "scannedCheckReader credentialOnFile unknown",
+    m.SettlementCardType: "visa masterCard discover debit ebt wrightExpress voyager amex "
+    "privateLabel storedValue discoverRetained jcbNonSettled dinersClub amexOptBlue fuelman "
+    "unknown",
+    m.Channel: "pos web moto",
 }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from payroc_async.resources import Endpoint
 from payroc_async.simulator import Simulator
 
 from .conftest import EAGER, QUICK, SERIAL, sale, variables
+from .test_charges import charge
 
 # The guard alone ----------
 
@@ -254,6 +256,14 @@ def arguments(name: str, payment: Payment) -> tuple[tuple[Any, ...], dict[str, A
         elif "signature" in name:
             request = signature()
         return ("1850010869", request), {}
+    if name == "payments.create":
+        return (charge(),), {}
+    if name in ("batches.search", "transactions.search", "authorizations.search"):
+        return (), {"date": date(2026, 5, 1)}
+    if name.partition(".")[0] in ("batches", "transactions", "authorizations"):
+        return (65,), {}
+    if name.startswith("secure_tokens."):
+        return ("1234001",) if name.endswith(".search") else ("1234001", ID), {}
     if name.endswith(".search") or name in ("recover", "unfinished", "aclose", "open"):
         return (), {}
     return (ID,), {}

@@ -694,7 +694,9 @@ async def test_p1_a_refusal_does_not_undo_a_lost_attempt(
     wire: Wire, transport: Transport, first: bytes, lost: bool
 ) -> None:
     """The error of a POST says whether any attempt may have taken effect, and under which key."""
-    wire.replies = [first, b"HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n"]
+    own = b'{"type": "https://docs.payroc.com/api/errors#bad-request", "status": 400}'
+    refusal = b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n%b" % (len(own), own)
+    wire.replies = [first, refusal]
     with pytest.raises(e.BadRequestError) as caught:
         await transport.call(POST, decipher_success)
     assert caught.value.may_have_taken_effect is lost

@@ -148,7 +148,8 @@ class Transport:
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy_authorization: Secret | None = None
         self._options: dict[str, Any] = {"allow_redirects": False}
-        self._options["skip_auto_headers"] = ("Content-Type",)  # else a POST without a body has one
+        # aiohttp's own for a POST without a body is application/octet-stream.
+        self._options["skip_auto_headers"] = ("Content-Type",)
         if not self._owns_http:  # chosen for every request: those of the session may be others
             self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
         if proxy is not None:
@@ -296,7 +297,7 @@ class Transport:
                     _log_retry(request, error, failures, delay)
                 await asyncio.sleep(delay)
         except PayrocError as error:
-            if request.idempotency_key is not None:
+            if request.method != "GET":
                 error.idempotency_key = request.idempotency_key
                 error.may_have_taken_effect = lost
                 if isinstance(error, TransportError):

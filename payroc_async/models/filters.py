@@ -18,7 +18,7 @@ __all__ = ["DeviceFilters", "Filters", "PaymentFilters", "RefundFilters", "Trans
 LARGEST_PAGE = 100
 
 
-def _digits(count: int) -> Check:
+def digits(count: int) -> Check:
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         word(instance, attribute, value)
         if not (len(value) == count and value.isascii() and value.isdigit()):
@@ -92,8 +92,8 @@ class TransactionFilters(Filters):
     order_id: str | None = field(default=None, validator=optional(text(1, 24)))
     operator: str | None = field(default=None, validator=optional(text(1, 50)))
     cardholder_name: str | None = field(default=None, validator=optional(text(1, 50)), repr=False)
-    first6: str | None = field(default=None, validator=optional(_digits(6)), repr=False)
-    last4: str | None = field(default=None, validator=optional(_digits(4)), repr=False)
+    first6: str | None = field(default=None, validator=optional(digits(6)), repr=False)
+    last4: str | None = field(default=None, validator=optional(digits(4)), repr=False)
     tender: str | None = field(default=None, validator=optional(word))
     status: tuple[str, ...] = field(default=(), converter=_words, validator=_each_word)
     date_from: date | datetime | None = field(default=None, validator=optional(_day_or_moment))

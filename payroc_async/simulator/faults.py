@@ -310,7 +310,10 @@ class Fault:
         return True
 
 
-NO_DEVICE = ("authorize", "closed_loop_read", "search", "other")
+NO_DEVICE = (
+    *("authorize", "closed_loop_read", "search", "other", "charge", "close_batch", "terminal"),
+    *("batch", "transaction", "authorization", "secure_token", "delete_secure_token"),
+)
 """Requests that are about no device."""
 NO_INSTRUCTION = (*NO_DEVICE, "submit")
 """Requests that are about no instruction that is known before they take effect."""

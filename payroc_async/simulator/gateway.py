@@ -15,6 +15,7 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
+from .charges import STATUSES
 from .devices import Behaviour, Device, Result
 from .exchange import drop
 from .faults import Faults
@@ -26,6 +27,7 @@ from .payments import new_id
 from .request_handler import RequestHandler
 from .routes import REQUEST_KINDS
 from .state import IN_PROGRESS, SimInstruction, State
+from .terminals import TIMEZONES, terminal_document
 from .tokens import Tokens
 
 __all__ = ["Simulator"]
@@ -217,7 +219,68 @@ class Simulator(Settings):
         if settlement_date is None:
             settlement_date = datetime.now(UTC).date()
         day = arguments.calendar_day("settlement_date", settlement_date)
-        self._state.ledger.close_batch(day)
+        self._state.office.close(day)
+
+    @property
+    def close_batch_after(self) -> float:
+        """How long after a request to close a batch it is closed, in seconds; 0 from the start.
+
+        The next request that comes once it is due finds it closed.
+        """
+        return self._state.office.close_after
+
+    @close_batch_after.setter
+    def close_batch_after(self, seconds: float) -> None:
+        self._state.office.close_after = arguments.seconds("close_batch_after", seconds)
+
+    def set_terminal(
+        self, processing_terminal_id: str, changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Makes a processing terminal known, or makes it another one.
+
+        Terminal 1234001 is known from the start. Sales run on others too, but those are not found:
+        Payroc knows only terminals that were ordered by its API.
+
+        Args:
+            processing_terminal_id: Its id, 4 to 50 characters.
+            changes: What is other than usual, spelled as on the wire (contract section 10), such
+                as ``{"features": {"preAuthorizations": False}}``.
+
+        Raises:
+            ConfigurationError: It is no id, or the changes are none that JSON can hold.
+        """
+        made = arguments.text("processing_terminal_id", processing_terminal_id)
+        document = terminal_document(made, arguments.json_mapping("changes", changes or {}))
+        arguments.choice("timezone", document["timezone"], [*TIMEZONES])
+        self._state.office.terminals[made] = document
+
+    def next_charge(
+        self,
+        response_code: str,
+        *,
+        status: str | None = None,
+        response_message: str | None = None,
+        authorized_amount: int | None = None,
+    ) -> None:
+        """Says what the processor answers to the next charge of a saved card that has no script.
+
+        Without one it approves. A decline comes with HTTP 201, as Payroc's does.
+
+        Args:
+            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or a word nobody knows. With
+                ``P``, what does not accept a part is declined.
+            status: The transaction's status; the one that goes with the code if None.
+            response_message: The processor's message; one that goes with the code if None.
+            authorized_amount: What is authorized, in the smallest unit; all, or nothing after a
+                decline, if None.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+        """
+        known = STATUSES.get(response_code, "ready") if status is None else status
+        amount = arguments.optional(arguments.whole)("authorized_amount", authorized_amount)
+        result = Result(response_code, known, response_message, amount)
+        self._state.office.charges.scripts.append(result)
 
     def decline_next(
         self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
@@ -297,6 +360,11 @@ class Simulator(Settings):
     def signatures(self) -> dict[str, dict[str, Any]]:
         """Every signature as it is served, by its id."""
         return self._state.ledger.resources["signatures"]
+
+    @property
+    def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
+        return self._state.office.vault.records
 
     @property
     def requests(self) -> list[Observed]:

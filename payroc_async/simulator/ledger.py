@@ -118,15 +118,26 @@ class Ledger:
                 changed["transactionResult"]["status"] = "expired"
                 self._keep("payments", id_, changed)
 
-    def close_batch(self, day: date) -> None:
-        """Settles every payment and refund that is ``ready``."""
+    def close_batch(self, day: date, terminal: str | None = None) -> list[Json]:
+        """Settles every payment and refund that is ``ready``, of one terminal or of all.
+
+        Returns:
+            Those, and the payments that were processed as sales and are reported with them.
+        """
+        settled: list[Json] = []
         for collection in ("refunds", "payments"):
             for id_, one in list(self.resources[collection].items()):
-                if one["transactionResult"]["status"] == "ready":
-                    changed = deepcopy(one)
-                    changed["transactionResult"]["status"] = "complete"
-                    self._keep(collection, id_, changed)
+                status = one["transactionResult"]["status"]
+                if terminal not in (None, one["processingTerminalId"]) or id_ in self.settled:
+                    continue
+                if status == "ready":
+                    one = deepcopy(one)
+                    one["transactionResult"]["status"] = "complete"
+                    self._keep(collection, id_, one)
+                if status in ("ready", "complete"):
                     self.settled[id_] = day
+                    settled.append(one)
+        return settled
 
     def forget(self) -> None:
         """Forgets everything."""

@@ -16,7 +16,16 @@ from .answers import Answer, json_answer, link_to, problem
 from .devices import Device, device_document
 from .validation import Errors, fault
 
-__all__ = ["TRANSACTION_FILTERS", "ListSpelling", "search_devices", "search_transactions"]
+__all__ = [
+    "TRANSACTION_FILTERS",
+    "Filter",
+    "ListSpelling",
+    "Test",
+    "filter_by",
+    "page_of",
+    "search_devices",
+    "search_transactions",
+]
 
 Json = dict[str, Any]
 Test = Callable[[Json], bool]
@@ -182,7 +191,7 @@ def _page(
             fault(errors, name, "must be given once")
     tests = _tests(pairs, filters, errors)
     limit = _limit(given, errors)
-    cursor = _cursor(given, [one[id_field] for one in items], errors)
+    cursor = _cursor(given, [str(one[id_field]) for one in items], errors)
     if errors:
         return problem(400, "bad-request", "The query is not valid.", errors=errors)
     found = [at for at, one in enumerate(items) if all(test(one) for test in tests)]
@@ -257,3 +266,6 @@ def _document(
     if spelling == "has_more":
         return {"limit": str(limit), "count": str(len(page)), "has_more": more, **rest}
     return {"limit": limit, "count": len(page), "hasMore": more, **rest}
+
+
+filter_by, page_of = _is, _page  # for the lists that other modules have

@@ -31,7 +31,8 @@ class Observed:
 
     Attributes:
         kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
-            ``signature``, ``closed_loop_read``, ``change``, ``search`` or ``other``.
+            ``signature``, ``closed_loop_read``, ``change``, ``search``, ``other``, or another of
+            those that ``docs/simulator.md`` lists.
         method: The HTTP method.
         path: The path, decoded, without the query.
         query: The query as sent, without the question mark.

@@ -16,10 +16,13 @@ from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
 from .pages import Pages
 from .routes import Route, find_route
+from .settlement import REPORTS
 from .state import IN_PROGRESS, Done, SimInstruction, State
 from .tokens import Tokens
 
 __all__ = ["RequestHandler"]
+
+POSTS = ("submit", "change", "charge", "close_batch")
 
 
 class RequestHandler:
@@ -127,9 +130,12 @@ class RequestHandler:
         return json_answer(200, {**document, "scope": "service_a", "token_type": "Bearer"})
 
     async def _operate(self, route: Route, seen: Observed) -> Answer:
-        ledger = self._state.ledger
-        if route.kind in ("submit", "change"):
+        ledger, office = self._state.ledger, self._state.office
+        office.catch_up()
+        if route.kind in POSTS:
             return self._post(route, seen)
+        if route.kind in ("secure_token", "delete_secure_token"):
+            return self._secure_token(route)
         if route.kind in ("status", "cancel"):
             found = self._about(route)
             if found is None or found.kind is not route.instruction:
@@ -147,11 +153,27 @@ class RequestHandler:
                 seen.query,
                 self._settings.list_spelling,
             )
+        if route.kind == "search" and route.collection == "secure-tokens":
+            return office.search_tokens(route.terminal, seen.query, self._settings.list_spelling)
+        if route.kind == "search" and route.collection in REPORTS:
+            return office.search_reports(route.collection, seen.query, self._settings.list_spelling)
         if route.kind == "search":
             devices = self._state.devices.values()
             return search_devices(devices, seen.query, self._settings.list_spelling)
-        document = ledger.resources.get(route.collection, {}).get(route.resource_id or "")
+        id_ = route.resource_id or ""
+        document = ledger.resources.get(route.collection, {}).get(id_)
+        document = document or office.document(route.collection, id_)
         return _not_found(route) if document is None else json_answer(200, document)
+
+    def _secure_token(self, route: Route) -> Answer:
+        records = self._state.office.vault.records
+        found = records.get((route.terminal, route.resource_id or ""))
+        if found is None:
+            return _not_found(route)
+        if route.kind == "secure_token":
+            return json_answer(200, found)
+        del records[route.terminal, found["secureTokenId"]]
+        return Answer(204)
 
     def _post(self, route: Route, seen: Observed) -> Answer:
         key = seen.headers.get("idempotency-key")
@@ -170,6 +192,10 @@ class RequestHandler:
         def act() -> Done:
             if kind is not None:
                 return self._state.submit(kind, serial_number, key, seen.body)
+            if route.kind == "close_batch":
+                return self._state.office.request_close(route.terminal), None
+            if route.kind == "charge":
+                return self._state.office.charges.charge(seen.body), None
             id_ = route.resource_id or ""
             changed = self._state.ledger.change(route.collection, id_, route.action, seen.body)
             return changed, self._about(route)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from attrs import define, field, frozen
 
 from .answers import Answer, json_answer, link_to, problem
+from .back_office import BackOffice
 from .devices import Behaviour, Device, Script
 from .kinds import InstructionKind
 from .ledger import Ledger
@@ -172,6 +173,7 @@ class State:
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
     ledger: Ledger = field(factory=Ledger)
+    office: BackOffice = field(init=False)
     devices: dict[str, Device] = field(factory=dict)
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
@@ -179,6 +181,9 @@ class State:
     pre_authorizations: Callable[[], PreAuthorizations] = lambda: "as_type"
     misuses: list[str] = field(factory=list)
     note: Callable[[SimInstruction | Device], None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.office = BackOffice(self.ledger)
 
     def device(self, serial_number: str) -> Device:
         """The device with this serial number, made on first use."""
@@ -275,6 +280,7 @@ class State:
             if self.pre_authorizations() == "as_sale":
                 show_as_sale(document)
             self.ledger.resources[kind.resource][made] = document
+            self.office.vault.keep(document, instruction.body)
             self.owners[made] = instruction
             instruction.resource_id = made
             if kind.resource != "signatures":
@@ -342,6 +348,7 @@ class State:
         self.instructions.update(live)
         self.owners.clear()
         self.ledger.forget()
+        self.office.forget()
         for device in self.devices.values():
             if device.hand is not None:
                 device.hand.last = None

@@ -71,7 +71,9 @@ class Gateway:
         chance, loop = self._chance, asyncio.get_running_loop()
         await asyncio.sleep(chance.uniform(0.01, 0.2))
         if request.method == "GET":
-            await sender.alive()  # the connection of a killed one is closed: no status is held on it
+            await (
+                sender.alive()
+            )  # the connection of a killed one is closed: no status is held on it
         if loop.time() >= self._relents or chance.random() >= self._rate:
             return await self._take_effect(request)
         fault = chance.randrange(7)
