@@ -13,7 +13,7 @@ from collections.abc import Mapping
 __all__ = ["is_own_origin", "is_program_host", "is_user_host", "refused_api_call"]
 
 OWN_SITES = ("same-origin", "none")
-"""What ``Sec-Fetch-Site`` says of this server's own pages, and of an address that a person typed."""
+"""What ``Sec-Fetch-Site`` says of its own pages, and of an address that a person has typed."""
 
 
 def is_user_host(host: str, name: str) -> bool:
