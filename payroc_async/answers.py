@@ -107,16 +107,26 @@ def _error_type(status: int, problem: Problem) -> type[APIError]:
 def without_secret(answer: Answer, secret: str) -> Answer:
     """The answer; an error's without the secret that it may echo, for errors get printed (P7).
 
-    In each encoding that ``decode`` finds by itself: what can be read can be printed.
+    In each encoding that ``decode`` finds by itself, and in JSON's escapes: what can be read can be
+    printed.
     """
     if answer.status < 400:
         return answer
-    body = answer.body
+    body = _ESCAPE.sub(_unescaped, answer.body)
     wide = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be") if b"\0" in body else ()
     for encoding in ("utf-8", *wide):
         body = body.replace(secret.encode(encoding), "***".encode(encoding))
     headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
     return Answer(answer.status, headers, body, answer.host)
+
+
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|(/)|.)", re.DOTALL)
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """The same in JSON without the escape, where it needs none: encoders escape ``/`` and ``+``."""
+    plain = escape[2] or (bytes.fromhex(escape[1].decode()) if escape[1] else b"")
+    return escape[0] if plain in (b"", b'"', b"\\", b"\x7f") else plain
 
 
 def decoded(answer: Answer) -> object:

@@ -8,7 +8,6 @@ they are asked for. No error and no log line holds a value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -21,6 +20,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from . import models
+from .answer_ids import ID_FIELDS, id_in
 from .errors import ResponseFormatError
 from .json_text import decode
 from .logs import get_logger
@@ -32,7 +32,6 @@ __all__ = [
     "decode",
     "encode",
     "encode_query",
-    "id_in",
     "order_id_in",
     "prepare",
     "structure",
@@ -113,25 +112,6 @@ def encode_query(filters: object) -> list[tuple[str, str]]:
 
 # What could not be read.
 
-_IDS = (
-    "paymentId",
-    "refundId",
-    "signatureId",
-    "closedLoopReadId",
-    "paymentInstructionId",
-    "refundInstructionId",
-    "signatureInstructionId",
-    "serialNumber",
-)
-_plain_id = re.compile(r"[\w-]{1,64}", re.ASCII).fullmatch
-
-
-def id_in(data: object) -> str:
-    """The id by which a log line can name an answer; empty where it has none."""
-    if not isinstance(data, Mapping):
-        return ""
-    return next((id_ for id_ in map(data.get, _IDS) if type(id_) is str and _plain_id(id_)), "")
-
 
 @lru_cache(maxsize=4096)
 def warn_once(about: str, what: str) -> None:
@@ -164,12 +144,15 @@ def _model_reader(cls: type[Any]) -> Hook:
     Most fields are optional, most of those are not there, and most that are there are plain.
     """
     fields: list[tuple[str, str, Any, Hook, Any]] = []
+    ids: list[str] = []
     details: list[tuple[str, str]] = []
     on_demand = issubclass(cls, ReadOnDemand)
     for field in attrs.fields(attrs.resolve_types(cls)):
         if not field.init:
             continue  # the word that says which of several variants it is
         key, wanted = _camel_case(field.name), _without_none(field.type)
+        if key in ID_FIELDS:
+            ids.append(field.name)
         read = _as_is if field.name == "raw" else converter.get_structure_hook(wanted)
         if on_demand and _is_detail(field):
             details.append((key, field.name))
@@ -188,6 +171,9 @@ def _model_reader(cls: type[Any]) -> Hook:
             found = get(key)
             if found is not None:
                 given[name] = found if type(found) is plain else read(found, wanted)
+        for name in ids:
+            if name in given:
+                given[name] = given[name].strip(PADDING)
         if has_raw:
             given["raw"] = value
         model = cls(**given)  # a required one that is missing is missed here
@@ -380,6 +366,8 @@ def _read_model(value: Any, cls: type[Any], path: str, about: str = "") -> Any:
                 read[field.name] = _read_value(value[key], field.type, f"{path}.{key}", about)
             except _Unreadable as unreadable:
                 _warn(about, unreadable)
+        if key in ID_FIELDS and field.name in read:
+            read[field.name] = read[field.name].strip(PADDING)
     return cls(**read)
 
 

@@ -25,7 +25,7 @@ from .links import link_target
 from .models.page import Page
 from .models.shared import Link, Model
 from .pages import structure_page
-from .scalars import PADDING
+from .scalars import PADDING, read_text
 from .wording import a_type, show
 
 __all__ = [
@@ -259,7 +259,7 @@ def _instruction_in(kind: Kind[InstructionT, Any], data: object) -> InstructionT
 def _id_at(href: str, collection: str) -> str | None:
     """The id of the collection's item that a link leads to; None if it leads elsewhere."""
     *_, version, found, id_ = ("", "", "", *link_target(href).path)
-    id_ = id_.strip()
+    id_ = id_.strip(PADDING)
     return id_ if (version, found) == ("v1", collection) and _is_identifier(id_) else None
 
 
@@ -267,9 +267,9 @@ def find_instruction_id(kind: Kind[Any, Any], answer: Answer) -> str | None:
     """The id of the instruction that any answer to a submission holds, whatever its status."""
     try:
         data = decoded(answer)
-        value = data.get(f"{kind.noun}InstructionId") if isinstance(data, dict) else None
-        return check_identifier("instruction id", value) if value else None
-    except (ResponseFormatError, ConfigurationError):
+        value = data[f"{kind.noun}InstructionId"] if isinstance(data, dict) else None
+        return check_identifier("instruction id", read_text(value).strip(PADDING))
+    except (ResponseFormatError, ConfigurationError, KeyError, TypeError):
         return None
 
 

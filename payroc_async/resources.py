@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFo
 from .http.transport import Transport
 from .kinds import CLOSED_LOOP_READ, DEVICE, SIGNATURE, Kind, Resource
 from .logs import get_logger
+from .loop_guard import GuardedGenerator
 from .models.enums import InstructionStatus
 from .protocol import (
     Answer,
@@ -127,9 +128,11 @@ class Endpoint:
     def _search(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
         """Every item of every page. That the session is closed is said at once."""
         self._channel()
-        return self._items(resource, filters)
+        return GuardedGenerator(self._items(resource, filters))
 
-    async def _items(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
+    async def _items(
+        self, resource: Resource[T], filters: models.Filters
+    ) -> AsyncGenerator[T, None]:
         async for page in self._pages(resource, filters):
             for item in page.data if filters.before is None else reversed(page.data):
                 yield item

@@ -30,7 +30,7 @@ from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
 from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
-from .loop_guard import LoopGuard
+from .loop_guard import GuardedGenerator, LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, Recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Signatures
@@ -258,6 +258,7 @@ class PayrocSession(DeviceInstructions):
         Cancellation:
             The session is not opened.
         """
+        self._check_new()
         # What is loaded when it is asked for must not be in the midst of a sale: it takes files.
         from . import handle_types  # noqa: F401 - and with it the models
 
@@ -269,10 +270,7 @@ class PayrocSession(DeviceInstructions):
         # would delay, and break where the process can open no more files.
         with anyio.CancelScope():
             await asyncio.sleep(0)
-        if self._state != "new":
-            raise SessionClosedError(
-                f"the session is {self._state}: a session is opened once, build another one"
-            )
+        self._check_new()
         self._state = "open"
         self._loop_guard.open()
         await self._transport.open()
@@ -283,6 +281,14 @@ class PayrocSession(DeviceInstructions):
             await self.aclose()
             raise
         return self
+
+    def _check_new(self) -> None:
+        if self._state in ("open", "closing"):
+            self._loop_guard.check()
+        if self._state != "new":
+            raise SessionClosedError(
+                f"the session is {self._state}: a session is opened once, build another one"
+            )
 
     async def aclose(self) -> tuple[OutcomeUnknownError, ...]:
         """Close the session: safe to call twice, and from any task of its loop.
@@ -399,7 +405,7 @@ class PayrocSession(DeviceInstructions):
         if not isinstance(resubmit, bool):
             raise ConfigurationError("resubmit", f"must be True or False, not {show(resubmit)}")
         check_callback("on_event", on_event)
-        return Recovery(
+        recovery = Recovery(
             self._journaled(),
             partial(self._supervisor.take_over, on_event=on_event),
             self.payments,
@@ -408,7 +414,8 @@ class PayrocSession(DeviceInstructions):
             resubmit=resubmit,
             grace=self._timeouts.cancel_grace,
             running=self._recoveries,
-        ).run()
+        )
+        return GuardedGenerator(recovery.run())
 
     async def unfinished(self) -> list[Entry]:
         """What the journal has unfinished at this gateway, the oldest first.

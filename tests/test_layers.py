@@ -23,6 +23,7 @@ ORDER = [
     "events",
     "json_text",
     "scalars",
+    "answer_ids",
     "codec",
     "pages",
     "retry",

@@ -770,7 +770,7 @@ def test_a_link_without_rel_and_method_is_followed() -> None:
         "https://api.payroc.com/v1/payments/a%5Cb",
         "https://api.payroc.com/v1/payments/a\\b",
         "https://api.payroc.com/v1/payments/a b",
-        "https://api.payroc.com/v1/payments/a\x00",
+        "https://api.payroc.com/v1/payments/a\x00b",
         "https://api.payroc.com/?/v1/payments/M2MJOG6O2Y",
         "https://api.payroc.com/#/v1/payments/M2MJOG6O2Y",
         "https://[::1/v1/payments/M2MJOG6O2Y",

@@ -118,7 +118,8 @@ class Simulator(Settings):
             self._state, self._records, self.faults, name=host, api_key=lambda: self.api_key
         )
         self._handler = RequestHandler(
-            self, self._state, self._tokens, self._records, self._faults, self._pages
+            *(self, self._state, self._tokens, self._records, self._faults, self._pages),
+            name=host,
         )
 
     @property

@@ -14,6 +14,7 @@ from .faults import Faults
 from .gateway_settings import Settings
 from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
+from .origins import refused_api_call
 from .pages import Pages
 from .routes import Route, find_route
 from .settlement import REPORTS
@@ -35,6 +36,7 @@ class RequestHandler:
         records: What it has seen.
         faults: The faults to come.
         pages: The pages of devices and of the overview.
+        name: The host that the simulator was given.
     """
 
     def __init__(
@@ -45,7 +47,10 @@ class RequestHandler:
         records: Records,
         faults: Faults,
         pages: Pages,
+        *,
+        name: str,
     ) -> None:
+        self._name = name
         self._settings = settings
         self._state = state
         self._tokens = tokens
@@ -79,6 +84,9 @@ class RequestHandler:
     async def _respond(
         self, request: web.BaseRequest, route: Route, seen: Observed, headers: dict[str, str]
     ) -> Answer | web.StreamResponse:
+        refused = refused_api_call(request.headers, self._name)
+        if refused is not None:
+            return problem(403, "forbidden", refused)
         try:
             if request.can_read_body:
                 seen.body = await request.read()
