@@ -48,7 +48,6 @@ class JournalWriter(JournalReader):
         gateway: str,
         timeouts: Timeouts,
         retries: RetryPolicy,
-        *,
         scope: str = "",
     ) -> None:
         super().__init__(journal, gateway, scope)
@@ -78,7 +77,6 @@ class JournalWriter(JournalReader):
         try:
             await self.flush()
         except JournalError as error:
-            # Another session of the process tries them again, if there is one.
             self._failed(f"the session is closed with deferred writes that failed: {error}")
         finally:
             if self._shared.leave(self):
@@ -178,9 +176,7 @@ class JournalWriter(JournalReader):
     async def _adopt(self, kind: EntryKind, instruction_id: str) -> Entry | None:
         # Whether another session of this process drives it, its journal does not know: they share
         # the owner.
-        found = await self._journal.entries(
-            states=OPEN, gateway=self._gateway, scope=self._scope, instruction_id=instruction_id
-        )
+        found = await self._journal.find(self._query(states=OPEN, instruction_id=instruction_id))
         keys = [entry.idempotency_key for entry in found if entry.kind == kind]
         begun = [key for key in keys if self._shared.begin(self, key)]
         try:
