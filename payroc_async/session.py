@@ -27,7 +27,7 @@ from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import LoopGuard
 from .payments import Payments
-from .recovery import OnFound, Recovered, RecoveryRun, check_recovery
+from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
 from .session_options import as_environment, check_journaling, check_options, environment_of
 from .supervisor import Supervisor
@@ -395,34 +395,8 @@ class PayrocSession(DeviceInstructions):
         """
         check_recovery(on_found, resubmit, timeout)
         check_callback("on_event", on_event)
-        return self._recovery_run(on_found, resubmit, timeout, on_event).run()
-
-    def _recovery_run(
-        self,
-        on_found: OnFound,
-        resubmit: bool,
-        timeout: float | None,
-        on_event: OnEvent | None = None,
-        every: float | None = None,
-    ) -> RecoveryRun:
-        return RecoveryRun(
-            self._journaled(),
-            partial(self._supervisor.take_over, timeout=timeout, on_event=on_event),
-            self.payments,
-            self._channel,
-            on_found=on_found,
-            resubmit=resubmit,
-            grace=self._timeouts.cancel_grace,
-            running=self._recoveries,
-            every=every,
-        )
-
-    def _start_recovery(self, options: Recovery) -> None:
-        run = self._recovery_run(
-            options.on_found, options.resubmit, options.timeout, every=options.interval
-        )
-        self._automatic = AutomaticRecovery(options, run, self._journaled().purge)
-        self._automatic.start()
+        take_up = partial(self._supervisor.take_over, timeout=timeout, on_event=on_event)
+        return self._recovery_run(take_up, on_found, resubmit).run()
 
     async def unfinished(self) -> list[Entry]:
         """What the journal has unfinished at this gateway, the oldest first.
@@ -438,6 +412,31 @@ class PayrocSession(DeviceInstructions):
             Nothing is changed in any case.
         """
         return await self._journaled().unfinished()
+
+    def _recovery_run(
+        self,
+        take_up: TakeUp,
+        on_found: OnFound,
+        resubmit: bool,
+        every: float | None = None,
+    ) -> RecoveryRun:
+        return RecoveryRun(
+            self._journaled(),
+            take_up,
+            self.payments,
+            self._channel,
+            on_found=on_found,
+            resubmit=resubmit,
+            grace=self._timeouts.cancel_grace,
+            running=self._recoveries,
+            every=every,
+        )
+
+    def _start_recovery(self, options: Recovery) -> None:
+        take_up = partial(self._supervisor.take_over, timeout=options.timeout)
+        run = self._recovery_run(take_up, options.on_found, options.resubmit, options.interval)
+        self._automatic = AutomaticRecovery(options, run, self._journaled().purge)
+        self._automatic.start()
 
     def _journaled(self) -> JournalWriter:
         self._channel()

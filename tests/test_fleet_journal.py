@@ -354,14 +354,14 @@ async def test_p11_one_device_one_instruction_in_all_sessions(
         first = asyncio.create_task(one.run_sale(SERIAL, sale()))
         if not together:
             await until(lambda: gateway.requests_of("submit"))
-        second = {
+        second: Any = {
             "sale": lambda: two.run_sale(SERIAL, sale()),
             "refund": lambda: two.run_refund(SERIAL, REFUND),
             "signature": lambda: two.capture_signature(
                 SERIAL, SignatureInstructionRequest(processing_terminal_id="1234001")
             ),
-        }[kind]()
-        ends = await asyncio.gather(first, second, return_exceptions=True)
+        }[kind]
+        ends = await asyncio.gather(first, second(), return_exceptions=True)
     assert [type(end) for end in ends].count(DeviceBusyError) == 1
     assert len(gateway.requests_of("submit")) == 1
 
@@ -396,7 +396,7 @@ async def test_a_journal_serves_any_number_of_sessions(
 
 async def test_a_journal_that_its_user_opens_stays_open(gateway: Simulator, store: Store) -> None:
     """Sessions come and go; it is closed where its user closes it, and can be opened again."""
-    journal = journal_of(store.place)
+    journal: Any = journal_of(store.place)
     for _ in range(2):
         async with journal:
             for _ in range(2):
@@ -408,13 +408,15 @@ async def test_a_journal_that_its_user_opens_stays_open(gateway: Simulator, stor
 
 
 async def listed(store: Store) -> list[Any]:
-    async with journal_of(store.place) as journal:
-        return await journal.entries()
+    journal: Any = journal_of(store.place)
+    async with journal:
+        found: list[Any] = await journal.entries()
+        return found
 
 
 async def test_a_journal_is_opened_and_closed_at_once_by_many(store: Store) -> None:
     """However the openings, closings and cancellations fall, who has it open can use it."""
-    journal = journal_of(store.place)
+    journal: Any = journal_of(store.place)
 
     async def use(number: int) -> None:
         async with journal:

@@ -104,6 +104,7 @@ async def leave(
     request: Any = None,
     kind: Any = "payment",
     age: float = 0.0,
+    serial_number: str = SERIAL,
 ) -> str:
     """Leave an entry behind, as a process does that dies; returns its key."""
     journal, key = SQLiteJournal(path), str(uuid4())
@@ -125,7 +126,7 @@ async def leave(
         # Of one device there may be several, as versions before 2 have left them.
         db.execute(
             "UPDATE entries SET begun = begun - ?, serial_number = ? WHERE idempotency_key = ?",
-            (age, SERIAL, key),
+            (age, serial_number, key),
         )
     return key
 
