@@ -360,12 +360,10 @@ class PayrocSession(DeviceInstructions):
     ) -> AsyncGenerator[Recovered, None]:
         """Every unfinished sale, refund and signature that no process drives, each as it ends.
 
-        ``async for found in session.recover():``, for scripts; a server lets
-        ``PayrocSession(recovery=Recovery())`` do it. What the journal has unfinished at this
-        gateway and in this session's scope, and whose process has died or released it, is claimed
-        by exactly one caller, however many race, and driven to its end, all at once. It looks again
-        every two seconds while something is driven, so that a sale which does not end holds up
-        nothing that is left later.
+        For scripts; a server has ``recovery=Recovery()`` do it. What the journal has unfinished in
+        the session's scope, and whose process has died or released it, is claimed by exactly one
+        caller, however many race, and driven to its end, all at once. Every two seconds it looks
+        again, so that a sale which does not end holds up nothing that is left later.
 
         An instruction whose id is known is polled, or canceled if it was being canceled. One that
         may or may not have been submitted is submitted again within two minutes, with the same
@@ -414,11 +412,7 @@ class PayrocSession(DeviceInstructions):
         return await self._journaled().unfinished()
 
     def _recovery_run(
-        self,
-        take_up: TakeUp,
-        on_found: OnFound,
-        resubmit: bool,
-        every: float | None = None,
+        self, take_up: TakeUp, on_found: OnFound, resubmit: bool, every: float | None = None
     ) -> RecoveryRun:
         return RecoveryRun(
             self._journaled(),

@@ -24,7 +24,6 @@ class SharedWrites:
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.sessions = 0
         self.deferred: dict[str, Write] = {}
         self.withdrawing: set[str] = set()  # keys whose withdrawal is deferred
         self.flushing: dict[str, asyncio.Future[None]] = {}  # deferred writes in flight, by key
@@ -36,18 +35,16 @@ class SharedWrites:
         """A session begins to use the journal."""
         loop = asyncio.get_running_loop()
         if self.loop is not loop:  # what an earlier loop has left in flight never ends
-            self.__init__()  # type: ignore[misc]
             self.loop = loop
-        self.sessions += 1
+            for left in (self.flushing, self._driven, self._claimed, self._release_if_failed):
+                left.clear()
 
-    def leave(self, session: object) -> bool:
-        """A session has ended; whether it was the last."""
-        self.sessions -= 1
+    def leave(self, session: object) -> None:
+        """A session has ended."""
         self._claimed = {key: by for key, by in self._claimed.items() if by is not session}
         for key in [key for key, by in self._driven.items() if session in by]:
             while session in self._driven.get(key, ()):
                 self.ended(session, key)
-        return self.sessions <= 0
 
     def expect(self, session: object, key: str) -> None:
         """A session is about to drive a key: from here on no recovery of this process does."""

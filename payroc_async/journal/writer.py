@@ -79,9 +79,7 @@ class JournalWriter(JournalReader):
         except JournalError as error:
             self._failed(f"the session is closed with deferred writes that failed: {error}")
         finally:
-            if self._shared.leave(self):
-                self._shared.deferred.clear()
-                self._shared.withdrawing.clear()
+            self._shared.leave(self)  # who uses the journal next tries them again
             await self._journal.aclose()
 
     async def begin(
