@@ -165,6 +165,7 @@ async def sell(session: PayrocSession, seconds: float, busy: Callable[[], bool])
     end = time.monotonic() + seconds
 
     async def till(n: int) -> None:
+        await asyncio.sleep(n * 0.02)  # customers do not come all at once
         while time.monotonic() < end or busy():
             started = time.perf_counter()
             await session.run_sale(f"till-{n}", request(str(uuid4())))
