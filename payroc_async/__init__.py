@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from .automatic_recovery import (
+    Recovery,
+)
 from .callbacks import (
     OnEvent,
 )
@@ -191,6 +194,7 @@ __all__ = [
     "ReceiptNotifications",
     "ReceiptSum",
     "Recovered",
+    "Recovery",
     "RecoveryAction",
     "Refund",
     "RefundAdjustment",

@@ -153,6 +153,7 @@ EXPECTED = [
     "ReceiptNotifications",
     "ReceiptSum",
     "Recovered",
+    "Recovery",
     "RecoveryAction",
     "Refund",
     "RefundAdjustment",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from payroc_async.errors import (
+    ConfigurationError,
+    DeviceBusyError,
+    JournalError,
+    LeaseLost,
+)
 from payroc_async.wording import show
 
-from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
+from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent, Query
 
 __all__ = [
+    "check_device",
     "check_older_than",
     "check_outcome",
     "check_same_request",
     "check_window",
+    "conditions",
+    "entry_of",
     "forgets_body",
     "listed",
     "to_be_resolved",
@@ -22,10 +34,10 @@ def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None
     """Refuse a key that was used for something else.
 
     Raises:
-        ConfigurationError: The kind, gateway, device or body is another.
+        ConfigurationError: The kind, gateway, scope, device or body is another.
     """
-    same = (known.kind, known.gateway, known.serial_number) == (
-        *(intent.kind, intent.gateway, intent.serial_number),
+    same = (known.kind, known.gateway, known.scope, known.serial_number) == (
+        *(intent.kind, intent.gateway, intent.scope, intent.serial_number),
     )
     if not (same and same_body):
         raise ConfigurationError(
@@ -33,6 +45,26 @@ def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None
             "was used for another request before, as the journal shows: a new request needs a new "
             "key",
         )
+
+
+def check_device(unfinished: Sequence[Entry], idempotency_key: str) -> None:
+    """Refuse a device on which another instruction is unfinished: it would be a second prompt.
+
+    Args:
+        unfinished: The unfinished entries of the device.
+        idempotency_key: The one that is about to be submitted.
+
+    Raises:
+        DeviceBusyError: One of them is another.
+    """
+    for entry in unfinished:
+        if entry.idempotency_key != idempotency_key:
+            raise DeviceBusyError(
+                entry.serial_number,
+                idempotency_key=entry.idempotency_key,
+                since=entry.begun,
+                running=entry.running,
+            )
 
 
 def check_window(known: Entry, window: float) -> None:
@@ -104,14 +136,62 @@ def to_be_resolved(
     """
     if (known.state, known.resource_id) == (state, resource_id):
         return False
-    if known.state is not EntryState.UNKNOWN:
+    if known.state not in OPEN:
         raise JournalError(
-            f"the entry {known.idempotency_key} is {known.state.value}: only one whose outcome is "
-            "unknown can be closed by hand"
+            f"the entry {known.idempotency_key} is {known.state.value}: only one that has no "
+            "outcome can be closed by hand"
         )
     if driven:
         raise LeaseLost(known.idempotency_key)
     return True
+
+
+def conditions(query: Query) -> tuple[list[str], list[Any]]:
+    """What a query asks for, in SQL with question marks, and its values.
+
+    ``resource_ids`` and ``after`` are left to the engine.
+    """
+    equal = {
+        "gateway": query.gateway,
+        "scope": query.scope,
+        "serial_number": query.serial_number,
+        "instruction_id": query.instruction_id,
+    }
+    found = [f"{name} = ?" for name, value in equal.items() if value is not None]
+    values: list[Any] = [value for value in equal.values() if value is not None]
+    if query.states is not None:
+        wanted = frozenset(query.states)
+        found.append(f"state IN ({listed(wanted)})" if wanted else "1 = 0")
+        if wanted <= OPEN:
+            found.append(IN_OPEN)  # as the indexes have it
+    if query.with_body:
+        found.append("body IS NOT NULL")
+    if query.resource_ids is not None:
+        found.append("resource_id IS NOT NULL")
+    return found or ["1 = 1"], values
+
+
+def entry_of(
+    stored: Sequence[Any], age: float, owner: str, fence: int, scope: str, *, running: bool
+) -> Entry:
+    """The entry that a row holds; its times are seconds since 1970."""
+    return Entry(
+        idempotency_key=stored[0],
+        kind=stored[1],
+        gateway=stored[2],
+        serial_number=stored[3],
+        body=stored[4],
+        instruction_id=stored[5],
+        state=EntryState(stored[6]),
+        resource_id=stored[7],
+        begun=datetime.fromtimestamp(stored[8], UTC),
+        changed=datetime.fromtimestamp(stored[9], UTC),
+        age=age,
+        owner=owner,
+        fence=fence,
+        running=running,
+        scope=scope,
+    )
 
 
 def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
@@ -119,6 +199,7 @@ def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
+# The indexes are on exactly these words: SQLite compares them one by one.
 IN_OPEN = f"state IN ({listed(OPEN)})"
 IN_UNFINISHED = f"{IN_OPEN} AND state IN ({listed(UNFINISHED)})"  # the index is on the first
 IN_ENDED = f"state NOT IN ({listed(OPEN)})"

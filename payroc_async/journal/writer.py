@@ -7,51 +7,58 @@ on, an error is logged, and the write is deferred until it succeeds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from payroc_async.codec import order_id_in
 from payroc_async.config import RetryPolicy, Timeouts
-from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.errors import ConfigurationError, DeviceBusyError, JournalError, LeaseLost
 from payroc_async.logs import get_logger
 from payroc_async.shared_timeout import SharedTimeout
 
-from .entries import UNFINISHED, Entry, EntryKind, EntryState, Intent, Journal
+from .entries import OPEN, Entry, EntryKind, EntryState, Intent, Journal
+from .null_writer import NO_ENTRY, NullEntry, NullWriter
+from .reader import JournalReader
+from .shared_writes import shared_writes
 
 __all__ = ["NO_ENTRY", "EntryWriter", "JournalWriter", "NullEntry", "NullWriter"]
 
 logger = get_logger(__name__)
 
-_DEFINITE = (LeaseLost, ConfigurationError)
+_DEFINITE = (LeaseLost, ConfigurationError, DeviceBusyError)
 """What a journal raises when a write had no effect and never will."""
 
 
-class JournalWriter:
+class JournalWriter(JournalReader):
     """A session's use of its journal.
 
     Args:
-        journal: The journal; opened and closed here.
+        journal: The journal; opened and closed here, and shared with other sessions.
         gateway: The API's base URL: what others have begun elsewhere is not this session's.
         timeouts: ``timeouts.journal`` bounds each write.
         retries: ``retries.idempotency_window`` bounds how old a key may be.
+        scope: The merchant: what belongs to others is not this session's either.
     """
 
     journaled = True
 
     def __init__(
-        self, journal: Journal, gateway: str, timeouts: Timeouts, retries: RetryPolicy
+        self,
+        journal: Journal,
+        gateway: str,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        scope: str = "",
     ) -> None:
-        self._journal = journal
-        self._gateway = gateway
+        super().__init__(journal, gateway, scope)
         self._limit = SharedTimeout(timeouts.journal)
         # A journal that does not answer must not use up the grace of a cancellation.
         self._short_limit = SharedTimeout(min(timeouts.journal, timeouts.cancel_grace / 4))
         self.window = retries.idempotency_window
-        self._deferred: dict[str, Callable[[], Awaitable[None]]] = {}
-        self._withdrawing: set[str] = set()  # keys whose withdrawal is deferred
-        self._flushing: dict[str, asyncio.Future[None]] = {}  # deferred writes in flight, by key
+        self._shared = shared_writes(journal)
         self.on_failure: Callable[[str], object] | None = None
         """Called with the text of each logged error."""
+        self._is_open = False
 
     async def open(self) -> None:
         """Open the journal."""
@@ -59,14 +66,20 @@ class JournalWriter:
         self._limit = SharedTimeout(self._limit.seconds)
         self._short_limit = SharedTimeout(self._short_limit.seconds)
         await self._journal.open()
+        self._shared.enter()
+        self._is_open = True
 
     async def close(self) -> None:
         """Try the deferred writes once more, and close the journal."""
+        if not self._is_open:
+            return
+        self._is_open = False
         try:
             await self.flush()
         except JournalError as error:
-            self._failed(f"the journal is closed with deferred writes that failed: {error}")
+            self._failed(f"the session is closed with deferred writes that failed: {error}")
         finally:
+            self._shared.leave(self)  # who uses the journal next tries them again
             await self._journal.aclose()
 
     async def begin(
@@ -76,32 +89,42 @@ class JournalWriter:
 
         Raises:
             JournalError: The intent could not be committed: do not submit. LeaseLost if another
-                process runs the instruction.
+                process or session runs the instruction.
+            DeviceBusyError: Another instruction is unfinished on the device.
             ConfigurationError: The key can't be used for this request.
         """
         intent = Intent(
             idempotency_key=idempotency_key,
             kind=kind,
             gateway=self._gateway,
+            scope=self._scope,
             serial_number=serial_number,
             body=body,
         )
-        if underway := self._flushing.get(idempotency_key):
-            await asyncio.wait((underway,))  # or a withdrawal would overtake this intent
+        self._shared.check(self, idempotency_key)
+        entry = await self._begin(intent)
+        self._shared.begun(idempotency_key)
+        return EntryWriter(self, entry)
+
+    async def _begin(self, intent: Intent) -> Entry:
+        shared, key = self._shared, intent.idempotency_key
+        if shared.flushing:
+            # Or a withdrawal would overtake this intent, and an end that is being written would
+            # leave the device busy.
+            await asyncio.wait(list(shared.flushing.values()))
         withdrawal = None
-        if idempotency_key in self._withdrawing:  # the instruction is wanted again
-            withdrawal = self._deferred.get(idempotency_key)
-            self._drop_deferred(idempotency_key)
+        if key in shared.withdrawing:  # the instruction is wanted again
+            withdrawal = shared.deferred.get(key)
+            shared.drop(key)
         try:
-            if self._deferred:
+            if shared.deferred:
                 await self.flush()
-            entry = await self._enter(intent)
+            return await self._enter(intent)
         except BaseException:
             if withdrawal is not None:  # nothing was entered anew: the old intent goes all the same
-                self._deferred[idempotency_key] = withdrawal
-                self._withdrawing.add(idempotency_key)
+                shared.defer(key, withdrawal)
+                shared.withdrawing.add(key)
             raise
-        return EntryWriter(self, entry)
 
     async def _enter(self, intent: Intent) -> Entry:
         try:
@@ -119,12 +142,13 @@ class JournalWriter:
 
     async def is_withdrawn(self, idempotency_key: str) -> bool:
         """Whether no intent can be left of a ``begin`` that failed; the withdrawal is tried now."""
-        if idempotency_key in self._withdrawing:
+        withdrawing = self._shared.withdrawing
+        if idempotency_key in withdrawing:
             try:
                 await self.flush()
             except JournalError:
                 return False
-        return idempotency_key not in self._withdrawing
+        return idempotency_key not in withdrawing
 
     async def adopt(self, kind: EntryKind, instruction_id: str) -> EntryWriter | NullEntry:
         """The entry of an instruction that is resumed by its id, if there is one.
@@ -134,7 +158,7 @@ class JournalWriter:
         """
         try:
             with self._limit:
-                entry = await self._journal.adopt(kind, self._gateway, instruction_id)
+                entry = await self._adopt(kind, instruction_id)
         except LeaseLost:
             raise
         except (JournalError, TimeoutError) as error:
@@ -142,8 +166,43 @@ class JournalWriter:
             return NO_ENTRY
         return NO_ENTRY if entry is None else EntryWriter(self, entry)
 
-    async def claim(self) -> list[Entry]:
-        """Every unfinished entry whose owner is dead, now this session's.
+    async def _adopt(self, kind: EntryKind, instruction_id: str) -> Entry | None:
+        # Sessions of one process share an owner: the journal lets any of them have it.
+        found = await self._journal.find(self._query(states=OPEN, instruction_id=instruction_id))
+        keys = [entry.idempotency_key for entry in found if entry.kind == kind]
+        entry = None
+        for key in keys:
+            self._shared.check(self, key)
+        for key in keys:
+            self._shared.expect(self, key)
+        try:
+            entry = await self._journal.adopt(
+                kind, self._gateway, instruction_id, scope=self._scope
+            )
+        finally:
+            for key in keys:
+                if entry is None or key != entry.idempotency_key:
+                    self._shared.ended(self, key)
+        if entry is not None:
+            self._shared.begun(entry.idempotency_key)
+        return entry
+
+    def expect(self, idempotency_key: str) -> None:
+        """The session is about to drive that entry: its recovery leaves it alone."""
+        self._shared.expect(self, idempotency_key)
+
+    def ended(self, idempotency_key: str, *, claimed: bool) -> None:
+        """The session drives that entry no more, whatever was written."""
+        if claimed:
+            self._shared.unclaimed(idempotency_key)
+        else:
+            self._shared.ended(self, idempotency_key)
+
+    async def claim(self, but: Collection[str] = ()) -> list[Entry]:
+        """Every unfinished entry of the scope whose owner is dead, now this session's.
+
+        Args:
+            but: Keys of entries that are left where they are.
 
         Raises:
             JournalError: The journal could not be read; nothing stays claimed.
@@ -151,21 +210,17 @@ class JournalWriter:
         await self.flush()
         claimed: list[Entry] = []
         try:
-            while batch := await self._journal.claim(self._gateway):
-                claimed += batch
+            while batch := await self._journal.claim(self._gateway, scope=self._scope, but=but):
+                claimed += [entry for entry in batch if self._may_drive(entry)]
         except BaseException:
             for entry in claimed:
-                EntryWriter(self, entry).defer_release()
+                self.defer_release(entry)
             raise
         return claimed
 
-    async def unfinished(self) -> list[Entry]:
-        """The unfinished entries of this gateway."""
-        return await self._journal.entries(states=UNFINISHED, gateway=self._gateway)
-
-    async def all(self) -> list[Entry]:
-        """Every entry of this gateway."""
-        return await self._journal.entries(gateway=self._gateway)
+    def _may_drive(self, entry: Entry) -> bool:
+        release = partial(self._journal.write, entry, entry.state, release=True)
+        return self._shared.claimed(self, entry.idempotency_key, release)
 
     async def flush(self) -> None:
         """Try the deferred writes again.
@@ -173,10 +228,11 @@ class JournalWriter:
         Raises:
             JournalError: One of them failed again.
         """
-        for key, write in list(self._deferred.items()):
-            if key in self._flushing or self._deferred.get(key) is not write:
+        shared = self._shared
+        for key, write in list(shared.deferred.items()):
+            if key in shared.flushing or shared.deferred.get(key) is not write:
                 continue
-            underway = self._flushing[key] = asyncio.get_running_loop().create_future()
+            underway = shared.flushing[key] = asyncio.get_running_loop().create_future()
             try:
                 with self._limit:
                     await write()
@@ -190,10 +246,10 @@ class JournalWriter:
             except Exception as error:
                 raise JournalError(f"the journal failed: {error!r}") from error
             finally:
-                del self._flushing[key]
+                del shared.flushing[key]
                 underway.set_result(None)
-            if self._deferred.get(key) is write:
-                self._drop_deferred(key)
+            if shared.deferred.get(key) is write:
+                shared.drop(key)
 
     async def write(
         self,
@@ -220,7 +276,7 @@ class JournalWriter:
                     release=release,
                 )
         except LeaseLost:
-            self._drop_deferred(entry.idempotency_key)
+            self._shared.drop(entry.idempotency_key)
             raise
         except Exception as error:  # whatever a journal of the caller's own may raise
             self.defer(entry, state, instruction_id, resource_id, release=release)
@@ -234,8 +290,8 @@ class JournalWriter:
                 order_id=order_id_in(entry.body),
             )
             return False
-        if self._deferred:
-            self._drop_deferred(entry.idempotency_key)
+        if self._shared.deferred:
+            self._shared.drop(entry.idempotency_key)
         return True
 
     def defer(
@@ -248,7 +304,7 @@ class JournalWriter:
         release: bool,
     ) -> None:
         """Write with the next intent that is begun, or when the session closes."""
-        self._deferred[entry.idempotency_key] = partial(
+        write = partial(
             self._journal.write,
             entry,
             state,
@@ -256,6 +312,12 @@ class JournalWriter:
             resource_id=resource_id,
             release=release,
         )
+        self._shared.defer(entry.idempotency_key, write)
+
+    def defer_release(self, entry: Entry) -> None:
+        """Release a claimed entry as it was found, where there is no time to wait for that."""
+        self._shared.unclaimed(entry.idempotency_key)
+        self.defer(entry, entry.state, entry.instruction_id, release=True)
 
     def _defer_withdrawal(self, intent: Intent) -> None:
         """The intent may be on disk all the same: recovery must not find and submit it."""
@@ -270,12 +332,8 @@ class JournalWriter:
             else:  # an earlier call may have submitted it
                 await self._journal.write(entry, EntryState.CANCELING, release=True)
 
-        self._deferred[intent.idempotency_key] = withdraw
-        self._withdrawing.add(intent.idempotency_key)
-
-    def _drop_deferred(self, key: str) -> None:
-        self._deferred.pop(key, None)
-        self._withdrawing.discard(key)
+        self._shared.defer(intent.idempotency_key, withdraw)
+        self._shared.withdrawing.add(intent.idempotency_key)
 
     def _failed(self, text: str, **fields: str | None) -> None:
         logger.error("%s", text, extra=fields)
@@ -340,45 +398,3 @@ class EntryWriter:
             "instruction_id": self._instruction_id,
             "order_id": order_id_in(self.entry.body),
         }
-
-
-class NullEntry:
-    """The entry of an instruction that no journal keeps."""
-
-    state = EntryState.INTENT
-    instruction_id = serial_number = idempotency_key = None
-    inherited = False
-
-    async def write(self, *_: object, **__: object) -> bool:
-        """Nothing has to be written, so that it always is."""
-        return True
-
-    def defer_release(self) -> None:
-        """Nobody else can claim it."""
-
-
-NO_ENTRY = NullEntry()
-
-
-class NullWriter:
-    """How a session without a journal writes: not at all."""
-
-    journaled = False
-
-    async def open(self) -> None:
-        """Nothing has to be opened."""
-
-    async def close(self) -> None:
-        """Nothing has to be closed."""
-
-    async def begin(self, *_: object) -> NullEntry:
-        """No entry."""
-        return NO_ENTRY
-
-    async def adopt(self, *_: object) -> NullEntry:
-        """No entry."""
-        return NO_ENTRY
-
-    async def is_withdrawn(self, _: str) -> bool:
-        """Nothing was written."""
-        return True
