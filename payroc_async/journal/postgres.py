@@ -59,8 +59,8 @@ class PostgresJournal:
 
     Everything is on disk when a call returns (``synchronous_commit=on``), and on a synchronous
     standby if there is one. The owner's lock is a session's: behind PgBouncer this needs its
-    session mode, for in transaction mode a lock belongs to nobody. PostgreSQL 12 or newer. On
-    Windows, psycopg needs asyncio's selector event loop.
+    session mode, and ``open`` refuses the others. PostgreSQL 12 or newer. On Windows, psycopg needs
+    asyncio's selector event loop.
 
     The tables are made when they are missing; ``docs/postgres.md`` has the SQL for a user who may
     not.
@@ -110,8 +110,9 @@ class PostgresJournal:
         """Connect, bring the tables about, and take the owner's lock.
 
         Raises:
-            JournalError: It is open already, the server can't be reached or refuses the user, or
-                the tables can't be made or are of a newer version.
+            JournalError: It is open already, the server can't be reached or refuses the user, a
+                pooler keeps no session for it, or the tables can't be made or are of a newer
+                version.
 
         Cancellation:
             What was opened is closed again.
