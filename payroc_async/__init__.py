@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from .automatic_recovery import (
+    Recovery,
+)
 from .callbacks import (
     OnEvent,
 )
@@ -162,6 +165,7 @@ __all__ = [
     "ReceiptConversion",
     "ReceiptSum",
     "Recovered",
+    "Recovery",
     "RecoveryAction",
     "Refund",
     "RefundHandle",

@@ -71,19 +71,21 @@ def check_async_callback(name: str, value: object) -> None:
 
 
 class Listener:
-    """An ``on_event`` function. Nothing that it does ends the sale that it hears of.
+    """A caller's function. Nothing that it does ends the sale that it hears of.
 
     Args:
         callback: The function, checked before.
+        name: What the caller calls it.
     """
 
-    __slots__ = ("_callback", "_warned")
+    __slots__ = ("_callback", "_name", "_warned")
 
-    def __init__(self, callback: OnEvent) -> None:
+    def __init__(self, callback: Callable[[Any], object], name: str = "on_event") -> None:
         self._callback = callback
+        self._name = name
         self._warned = False
 
-    def deliver(self, event: Event, extra: Callable[[], Mapping[str, object]]) -> None:
+    def deliver(self, event: object, extra: Callable[[], Mapping[str, object]]) -> None:
         """Call the function. What it raises is logged, ``SystemExit`` and its like included.
 
         Args:
@@ -95,7 +97,7 @@ class Listener:
             if returned is not None:
                 self._discard(returned, extra)
         except BaseException:
-            logger.exception("on_event failed", extra=extra())
+            logger.exception("%s failed", self._name, extra=extra())
 
     def _discard(self, returned: object, extra: Callable[[], Mapping[str, object]]) -> None:
         """Close what would need to be awaited or iterated, and log that once."""
@@ -108,8 +110,9 @@ class Listener:
         if not self._warned:
             self._warned = True
             logger.error(
-                "on_event returned %s, which nothing awaits: events are lost; give a plain "
+                "%s returned %s, which nothing awaits: what it would do is lost; give a plain "
                 "function that starts a task",
+                self._name,
                 a_type(returned),
                 extra=extra(),
             )

@@ -16,7 +16,7 @@
     │   │   └─ IdempotencyKeyInUseError
     │   ├─ RateLimitedError 429
     │   └─ ServerError 5xx
-    ├─ DeviceBusyError                          this session already uses that device
+    ├─ DeviceBusyError                          another instruction is unfinished on that device
     ├─ JournalError                             the journal can't be read or written
     │   └─ LeaseLost                            another process runs that instruction
     ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -313,20 +314,49 @@ class ServerError(APIError):
 
 
 class DeviceBusyError(PayrocError):
-    """This session already runs an instruction on that device; nothing was sent.
+    """Another instruction runs on that device, or is unfinished there; nothing was sent.
 
     Attributes:
         serial_number: The device's serial number.
+        idempotency_key: The key of the instruction that the device is busy with, where known.
+        since: When the journal entered that instruction; None if this session runs it.
+        running: Whether a living process drives it. False: its process has died or released it, and
+            recovery ends it; a person who knows how it ended can, with
+            ``payroc-async journal close KEY``.
     """
 
-    def __init__(self, serial_number: str) -> None:
+    def __init__(
+        self,
+        serial_number: str,
+        *,
+        idempotency_key: str | None = None,
+        since: datetime | None = None,
+        running: bool = True,
+    ) -> None:
         super().__init__(serial_number)
         self.serial_number = serial_number
+        self.idempotency_key = idempotency_key
+        self.since = since
+        self.running = running
 
     def __str__(self) -> str:
+        busy = f"device {self.serial_number} is busy: "
+        if self.since is None:
+            return (
+                f"{busy}this session already runs an instruction on it; await its end or cancel it "
+                "first"
+            )
+        begun = f"{self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        found = f"{busy}the instruction under key {self.idempotency_key}, begun {begun}, "
+        if self.running:
+            return (
+                f"{found}is unfinished, and a living process drives it; await its end or cancel it "
+                "there"
+            )
         return (
-            f"device {self.serial_number} is busy: this session already runs an instruction on "
-            "it; await its end or cancel it first"
+            f"{found}is unfinished, and no living process drives it: recover it "
+            "(PayrocSession(recovery=Recovery()), session.recover() or payroc-async recover), or, "
+            f"if you know how it ended, run payroc-async journal close {self.idempotency_key}"
         )
 
 

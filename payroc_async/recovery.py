@@ -7,34 +7,36 @@ after a while a repeated one would start a prompt before a customer who has left
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from attrs import frozen
 
 from . import models
 from .cancellation import wait_all
-from .codec import decode, structure
+from .config import check_seconds
 from .errors import (
+    ConfigurationError,
     JournalError,
     LeaseLost,
     OutcomeUnknownError,
     PayrocError,
-    ResponseFormatError,
+    SessionClosedError,
 )
 from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
+from .journal.entries import UNFINISHED
 from .journal.writer import EntryWriter, JournalWriter
-from .kinds import PAYMENT
 from .logs import get_logger
 from .models.shared import Model
+from .payment_search import PaymentSearch, is_unclear
 from .payments import Payments
-from .resources import pages_of
-from .scalars import PADDING
+from .wording import show
 
-__all__ = ["OnFound", "Recovered", "Recovery", "RecoveryAction"]
+__all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "check_recovery"]
 
 logger = get_logger(__name__)
 
@@ -50,8 +52,26 @@ its order id; ``left``: nothing, for too long a time has passed.
 
 RESUBMIT_WITHIN = 120.0
 """Seconds for which the customer is taken to be still there."""
-CLOCKS_APART = timedelta(minutes=10)
-"""How far the journal's clock and the gateway's may be apart, where payments are searched."""
+LOOK_AGAIN = 2.0
+"""Seconds after which a recovery looks into the journal again while it drives something."""
+OTHERS_END = 10.0
+"""Seconds within which what was claimed together ends, unless a cardholder takes long."""
+LEFT_FOR = 60.0
+"""Seconds for which what was left as it is, is not looked at again."""
+
+
+def check_recovery(on_found: object, resubmit: object, timeout: object) -> None:
+    """Refuse what a recovery can't be asked for.
+
+    Raises:
+        ConfigurationError: An argument is wrong; it is named.
+    """
+    if on_found not in ("finish", "cancel"):
+        raise ConfigurationError("on_found", f'must be "finish" or "cancel", not {show(on_found)}')
+    if not isinstance(resubmit, bool):
+        raise ConfigurationError("resubmit", f"must be True or False, not {show(resubmit)}")
+    if timeout is not None:
+        check_seconds("timeout", timeout)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -74,18 +94,20 @@ class Recovered(Model):
     error: Exception | None = None
 
 
-class Recovery:
+class RecoveryRun:
     """Ends unfinished instructions, each in a task of its own.
 
     Args:
         writer: The session's use of its journal.
-        take_up: Runs the instruction of a record; as keyword ``cancel`` if it is to be cancelled.
+        take_up: Runs the instruction of a record; as keyword ``cancel`` if it is to be canceled.
         payments: Where to search.
         check_open: Raises SessionClosedError when the session is closed.
         on_found: What to do with each.
         resubmit: Whether to submit also what is older than two minutes.
         grace: Seconds to wait for what is under way when the caller has had enough.
         running: Where it is found while it runs, to be stopped when the session closes.
+        every: Seconds between two looks into the journal, without an end; None ends with what is
+            driven.
     """
 
     def __init__(
@@ -98,58 +120,111 @@ class Recovery:
         on_found: OnFound,
         resubmit: bool,
         grace: float,
-        running: set[Recovery],
+        running: set[RecoveryRun],
+        every: float | None = None,
     ) -> None:
         self._writer = writer
         self._take_up = take_up
-        self._payments = payments
+        self._search = PaymentSearch(writer, payments)
         self._check_open = check_open
         self._cancel = on_found == "cancel"
         self._resubmit = resubmit
         self._grace = grace
         self._running = running
+        self._every = every
         self._tasks: set[asyncio.Task[Recovered]] = set()
-        self._waiting: list[Entry] = []
+        self._waiting: dict[str, tuple[float, Entry]] = {}
+        """What is older than two minutes, by key, and when it was claimed."""
+        self._left: dict[str, float] = {}
+        """When it is looked at again what was left as it is, by key."""
+        self._driven: set[str] = set()
+        self._next_look = 0.0
 
     async def run(self) -> AsyncGenerator[Recovered, None]:
-        """Everything that was found, as each comes to its end."""
+        """Everything that was found, as each comes to its end.
+
+        What is left behind later is claimed beside what is driven: nothing waits for a sale that
+        does not end.
+        """
         self._check_open()  # it may have been made earlier, or in another loop
+        loop = asyncio.get_running_loop()
         self._running.add(self)
         try:
-            found = await self._writer.claim()
-            self._waiting = [entry for entry in found if _is_stale(entry)]
-            self._start(self._drive, [entry for entry in found if not _is_stale(entry)])
-            while self._tasks or self._waiting:
-                if not self._tasks:
-                    self._check_open()
-                    # Last, when the others' outcomes are known: a payment is of one sale alone.
-                    self._known = await self._writer.all()
-                    self._start(self._look, self._waiting)
-                    self._waiting = []
-                done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-                self._tasks -= done
-                for task in done:
-                    if not task.cancelled():
-                        yield task.result()
+            await self._claim(loop.time())
+            while self._tasks or self._waiting or self._every is not None:
+                await self._start_looking(loop.time())
+                wait = max(self._next_look - loop.time(), 0.0)
+                if self._tasks:
+                    done, self._tasks = await asyncio.wait(
+                        self._tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for task in done:
+                        if not task.cancelled():
+                            yield task.result()
+                else:
+                    await asyncio.sleep(wait)
+                if loop.time() >= self._next_look:
+                    await self._claim(loop.time())
         finally:
             self._running.discard(self)
             await self.stop()
         self._check_open()
 
+    async def _claim(self, now: float) -> None:
+        """Take what no living process drives, but for what was left as it is just now."""
+        self._check_open()
+        every = LOOK_AGAIN if self._every is None else self._every
+        # Sessions that were opened together must not ask together for ever.
+        self._next_look = now + every * random.uniform(0.9, 1.1)
+        self._left = {key: until for key, until in self._left.items() if until > now}
+        try:
+            found = await self._writer.claim(self._left)
+        except JournalError as error:
+            if not (self._tasks or self._waiting):
+                raise
+            logger.error("the journal can't be read, what is driven goes on: %s", error)
+            return
+        try:
+            self._check_open()  # it may be closing since
+        except SessionClosedError:
+            for entry in found:
+                self._writer.defer_release(entry)
+            raise
+        for entry in found:
+            if _is_stale(entry):
+                self._waiting[entry.idempotency_key] = now, entry
+            else:
+                self._start(self._drive, entry)
+
+    async def _start_looking(self, now: float) -> None:
+        """Look for the payments of what is old, once the others' outcomes are known.
+
+        A payment is of one sale alone. What has not ended in a while has none.
+        """
+        old = [entry for since, entry in self._waiting.values() if now - since >= OTHERS_END]
+        ready = old if self._tasks else [entry for _, entry in self._waiting.values()]
+        if not ready:
+            if self._waiting:
+                latest = min(since for since, _ in self._waiting.values()) + OTHERS_END
+                self._next_look = min(self._next_look, max(latest, now))
+            return
+        await self._search.read_rivals()
+        for entry in ready:
+            self._waiting.pop(entry.idempotency_key, None)
+            self._start(self._look, entry)
+
     def _start(
-        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entries: list[Entry]
+        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry
     ) -> None:
-        loop = asyncio.get_running_loop()
-        self._tasks = {
-            loop.create_task(self._end(end, entry), name=f"payroc recovery {entry.idempotency_key}")
-            for entry in entries
-        }
+        name = f"payroc recovery {entry.idempotency_key}"
+        task = asyncio.get_running_loop().create_task(self._end(end, entry), name=name)
+        self._tasks.add(task)
 
     async def stop(self) -> None:
-        """Let go of what has not ended: it stays in the journal for the next recovery."""
-        for entry in self._waiting:
-            EntryWriter(self._writer, entry).defer_release()
-        self._waiting = []
+        """Release what has not ended: it stays in the journal for the next recovery."""
+        for _, entry in self._waiting.values():
+            self._writer.defer_release(entry)
+        self._waiting = {}
         for task in self._tasks:
             task.cancel()
         try:
@@ -163,21 +238,33 @@ class Recovery:
     ) -> Recovered:
         record = EntryWriter(self._writer, entry)
         try:
-            return await end(entry, record)
+            found = await end(entry, record)
         except PayrocError as error:
             # Such as a search that the gateway did not answer.
             with suppress(LeaseLost):
                 await record.release()
-            return Recovered(entry=entry, action="left", state=record.state, error=error)
+            found = Recovered(entry=entry, action="left", state=record.state, error=error)
         except asyncio.CancelledError:
             record.defer_release()
             raise
+        finally:
+            if entry.idempotency_key not in self._driven:  # what is driven ends by itself
+                self._writer.ended(entry.idempotency_key)
+            self._driven.discard(entry.idempotency_key)
+        if found.state in UNFINISHED:
+            self._left[entry.idempotency_key] = self._again()
+        return found
+
+    def _again(self) -> float:
+        """When to look again at what was left as it is: it costs a search, and helps seldom."""
+        never = self._every is None
+        return math.inf if never else asyncio.get_running_loop().time() + LEFT_FOR
 
     async def _look(self, entry: Entry, record: EntryWriter) -> Recovered:
         """End an intent that is old: the payment is looked for before anything is sent again."""
-        found = await self._search(entry) if entry.kind == "payment" else []
-        shared = self._may_be_anothers(entry, found)
-        unclear = any(map(_is_unclear, found))
+        found = await self._search.find(entry) if entry.kind == "payment" else []
+        shared = self._search.may_be_anothers(entry, found)
+        unclear = any(map(is_unclear, found))
         if len(found) == 1 and not shared and not unclear:
             await record.write(EntryState.COMPLETED, resource_id=found[0].payment_id)
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
@@ -204,6 +291,7 @@ class Recovery:
         """Go on where the process that died has ended."""
         cancel = self._cancel or entry.state is EntryState.CANCELING
         handle = self._take_up(record, cancel=cancel)
+        self._driven.add(entry.idempotency_key)
         resource, error = None, None
         try:
             resource = await handle.result()
@@ -224,113 +312,10 @@ class Recovery:
         logger.error("%s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="searched", state=record.state, error=error)
 
-    async def _search(self, entry: Entry) -> list[models.Payment]:
-        """The payments that may have come of it: of its order, and of no entry that has ended.
-
-        Raises:
-            ResponseFormatError: A payment is there that can't be read: it may be the one.
-        """
-        wanted = _Order.of(entry)
-        filters = models.PaymentFilters(
-            processing_terminal_id=wanted.processing_terminal_id,
-            order_id=wanted.order_id,
-            date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
-        )
-        found: list[models.Payment] = []
-        async for page in pages_of(self._payments, PAYMENT, filters):
-            if page.skipped:
-                raise ResponseFormatError("the search found a payment without an id")
-            found += [payment for payment in page.data if wanted.fits(payment)]
-        if not found:
-            return []
-        # Only now: the order may have been sold anew while the search was answered.
-        now = await self._writer.all()
-        others = {one.resource_id for one in now if one.kind == entry.kind}
-        found = [payment for payment in found if payment.payment_id not in others]
-        # Those whose order was known remain as they were, for that is dropped with the body.
-        latest = {one.idempotency_key: one for one in now}
-        latest |= {one.idempotency_key: one for one in self._known if one.body is not None}
-        self._known = list(latest.values())
-        if found and any(_is_under_way(one, entry) for one in self._known):
-            raise PayrocError("another sale, under way on its device, may have made the payment")
-        return found
-
-    def _may_be_anothers(self, entry: Entry, found: list[models.Payment]) -> bool:
-        """Whether a sale whose outcome is not known either may have made one of these payments."""
-        if not found:
-            return False
-        wanted = _Order.of(entry)
-        rivals = [
-            _Order.of(one)
-            for one in self._known
-            if one.kind == entry.kind
-            and one.body is not None
-            and one.idempotency_key != entry.idempotency_key
-        ]
-        return any(rival.name == wanted.name and any(map(rival.fits, found)) for rival in rivals)
-
-
-def _is_under_way(one: Entry, entry: Entry) -> bool:
-    """Whether it is another sale on the device, whose order is no longer known, nor its payment."""
-    same = (one.kind, one.serial_number) == (entry.kind, entry.serial_number)
-    return same and one.unfinished and one.instruction_id is not None
-
 
 def _is_stale(entry: Entry) -> bool:
     """Whether its customer may have left. A clock that was set back says nothing of that."""
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
-
-
-def _is_unclear(payment: models.Payment) -> bool:
-    """Whether an answer does not say what a payment is known by, or its outcome."""
-    code = payment.transaction_result.response_code
-    return None in (payment.order.amount, payment.order.currency) or not code.strip(PADDING)
-
-
-def _bare(order: models.Order | models.RetrievedOrder) -> int | None:
-    """An order's amount without what the cardholder or the gateway may add to it."""
-    parts = order.breakdown
-    if parts is None or order.amount is None:
-        return order.amount
-    fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
-    added = sum(fee.amount or 0 for fee in fees if fee is not None)
-    return order.amount - added - (parts.cashback_amount or 0)
-
-
-@frozen(eq=False, repr=False)
-class _Order(Model):
-    """What a payment is known by where its id is not."""
-
-    processing_terminal_id: str
-    order_id: str
-    amount: int
-    bare: int | None
-    currency: str
-    date_time: datetime | None
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """What it is searched by."""
-        return self.processing_terminal_id, self.order_id
-
-    def fits(self, payment: models.Payment) -> bool:
-        """Whether a payment that goes by its name may be its own. One that does not say may be."""
-        order = payment.order
-        same = order.amount in (None, self.amount) or self.bare == _bare(order)
-        return same and order.currency in (None, self.currency)
-
-    @classmethod
-    def of(cls, entry: Entry) -> _Order:
-        request = structure(decode(entry.body or b""), models.PaymentInstructionRequest)
-        order = request.order
-        return cls(
-            request.processing_terminal_id,
-            order.order_id,
-            order.amount,
-            _bare(order),
-            order.currency,
-            order.date_time,
-        )
 
 
 def _unknown(entry: Entry, reason: str) -> OutcomeUnknownError:

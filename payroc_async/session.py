@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
+from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .codec import prepare
@@ -26,12 +27,11 @@ from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import LoopGuard
 from .payments import Payments
-from .recovery import OnFound, Recovered, Recovery
+from .recovery import OnFound, Recovered, RecoveryRun, check_recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .session_options import as_environment, check_options, environment_of
+from .session_options import as_environment, check_journaling, check_options, environment_of
 from .supervisor import Supervisor
 from .telemetry import Telemetry
-from .wording import show
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -60,8 +60,12 @@ class PayrocSession(DeviceInstructions):
         timeouts: How long to wait for what.
         retries: How failed requests are repeated.
         journal: Where to keep what is started and how it ends, so that ``recover`` can go on with
-            it after the process has died. It is opened and closed with the session, and is the
-            session's own.
+            it after the process has died. Any number of sessions of one event loop may be given the
+            same one: the first opens it, the last closes it.
+        scope: The merchant that the session's entries in the journal belong to: a name of the
+            caller's, never the key. The session sees, recovers and purges those of its scope alone.
+        recovery: ``Recovery()`` to have the session recover what crashed processes have left
+            behind, by itself, for as long as it is open. Needs a journal.
         max_connections: The most connections at once; 0 is no limit. Every sale that waits for its
             cardholder holds one.
         http_session: An aiohttp session of the caller's to send through. It is not closed here, and
@@ -100,6 +104,8 @@ class PayrocSession(DeviceInstructions):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         journal: Journal | None = None,
+        scope: str = "",
+        recovery: Recovery | None = None,
         max_connections: int = 0,
         http_session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -112,12 +118,17 @@ class PayrocSession(DeviceInstructions):
             check_api_key(api_key)
         environment = as_environment(environment)
         check_options(timeouts, retries, journal, telemetry, max_connections, proxy)
+        check_journaling(journal, scope, recovery, retries)
         self._environment = environment
         self._timeouts = timeouts
         self._writer: JournalWriter | NullWriter = NullWriter()
         if journal is not None:
-            self._writer = JournalWriter(journal, environment.api_url, timeouts, retries)
-        self._recoveries: set[Recovery] = set()
+            self._writer = JournalWriter(
+                journal, environment.api_url, timeouts, retries, scope=scope
+            )
+        self._recovery = recovery
+        self._automatic: AutomaticRecovery | None = None
+        self._recoveries: set[RecoveryRun] = set()
         self._transport = (Transport if telemetry is None else telemetry.transport)(
             environment,
             timeouts=timeouts,
@@ -160,6 +171,8 @@ class PayrocSession(DeviceInstructions):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         journal: Journal | EllipsisType | None = ...,
+        scope: str | None = None,
+        recovery: Recovery | None = None,
         max_connections: int = 0,
         http_session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -170,13 +183,16 @@ class PayrocSession(DeviceInstructions):
 
         ``PAYROC_API_KEY``, and either ``PAYROC_ENVIRONMENT`` (``uat`` or ``production``) or
         ``PAYROC_API_URL`` with ``PAYROC_IDENTITY_URL``. ``PAYROC_JOURNAL``, if set, is the journal:
-        the path of an SQLite file, or a ``postgresql://`` URL.
+        the path of an SQLite file, or a ``postgresql://`` URL. ``PAYROC_SCOPE``, if set, is the
+        scope of the session's entries in it.
 
         Args:
             environ: The variables; the process's own by default.
             timeouts: As for ``PayrocSession``, like all the others.
             retries: How failed requests are repeated.
             journal: In place of the one that ``PAYROC_JOURNAL`` names; None for no journal.
+            scope: In place of the one that ``PAYROC_SCOPE`` names, if any.
+            recovery: ``Recovery()`` to recover by itself.
             max_connections: The most connections at once; 0 is no limit.
             http_session: An aiohttp session of the caller's to send through.
             ssl: A TLS context in place of the default one.
@@ -201,6 +217,8 @@ class PayrocSession(DeviceInstructions):
             timeouts=timeouts,
             retries=retries,
             journal=journal,
+            scope=variables.get("PAYROC_SCOPE", "") if scope is None else scope,
+            recovery=recovery,
             max_connections=max_connections,
             http_session=http_session,
             ssl=ssl,
@@ -253,6 +271,8 @@ class PayrocSession(DeviceInstructions):
         except BaseException:
             await self.aclose()
             raise
+        if self._recovery is not None:
+            self._start_recovery(self._recovery)
         return self
 
     async def aclose(self) -> tuple[OutcomeUnknownError, ...]:
@@ -305,6 +325,8 @@ class PayrocSession(DeviceInstructions):
 
     async def _close_rest(self) -> None:
         try:
+            if self._automatic is not None:
+                await self._automatic.stop()
             for recovery in list(self._recoveries):
                 await recovery.stop()
             await self._token_manager.stop()
@@ -333,22 +355,30 @@ class PayrocSession(DeviceInstructions):
         on_found: OnFound = "finish",
         *,
         resubmit: bool = False,
+        timeout: float | None = None,
         on_event: OnEvent | None = None,
     ) -> AsyncGenerator[Recovered, None]:
-        """Every unfinished sale, refund and signature that nobody drives, each as it ends.
+        """Every unfinished sale, refund and signature that no process drives, each as it ends.
 
-        ``async for found in session.recover():``. What the journal has unfinished at this gateway,
-        and whose process has died or let go of it, is claimed by exactly one caller, however many
-        race, and driven to its end, all at once. An instruction whose id is known is asked for, or
-        cancelled if it was being cancelled. One that may or may not have been submitted is
-        submitted again within two minutes, with the same bytes under the same key, which tells.
-        Later on its payment is searched for by the order's id first; and past
-        ``RetryPolicy.idempotency_window`` it is never submitted again.
+        ``async for found in session.recover():``, for scripts; a server lets
+        ``PayrocSession(recovery=Recovery())`` do it. What the journal has unfinished at this
+        gateway and in this session's scope, and whose process has died or released it, is claimed
+        by exactly one caller, however many race, and driven to its end, all at once. It looks again
+        every two seconds while something is driven, so that a sale which does not end holds up
+        nothing that is left later.
+
+        An instruction whose id is known is polled, or canceled if it was being canceled. One that
+        may or may not have been submitted is submitted again within two minutes, with the same
+        bytes under the same key, which shows the outcome. Later on its payment is searched for by
+        the order's id first; and past ``RetryPolicy.idempotency_window`` it is never submitted
+        again.
 
         Args:
             on_found: ``"cancel"`` cancels what is found, in place of seeing it to its end.
             resubmit: Submit again also what is older than two minutes and of which no payment is
                 found. That may start a prompt before a customer who has left.
+            timeout: Seconds that each instruction may take; then it is canceled. None: as long as
+                the cardholder takes.
             on_event: Called with each event, of all of them.
 
         Yields:
@@ -360,26 +390,39 @@ class PayrocSession(DeviceInstructions):
             JournalError: The journal can't be read.
 
         Cancellation:
-            What has not ended is let go of, and stays in the journal for another recovery; so it is
-            where the caller leaves the loop. With ``"cancel"`` it is cancelled all the same.
+            What has not ended is released, and stays in the journal for another recovery; so it is
+            where the caller leaves the loop. With ``"cancel"`` it is canceled all the same.
         """
-        if on_found not in ("finish", "cancel"):
-            raise ConfigurationError(
-                "on_found", f'must be "finish" or "cancel", not {show(on_found)}'
-            )
-        if not isinstance(resubmit, bool):
-            raise ConfigurationError("resubmit", f"must be True or False, not {show(resubmit)}")
+        check_recovery(on_found, resubmit, timeout)
         check_callback("on_event", on_event)
-        return Recovery(
+        return self._recovery_run(on_found, resubmit, timeout, on_event).run()
+
+    def _recovery_run(
+        self,
+        on_found: OnFound,
+        resubmit: bool,
+        timeout: float | None,
+        on_event: OnEvent | None = None,
+        every: float | None = None,
+    ) -> RecoveryRun:
+        return RecoveryRun(
             self._journaled(),
-            partial(self._supervisor.take_over, on_event=on_event),
+            partial(self._supervisor.take_over, timeout=timeout, on_event=on_event),
             self.payments,
             self._channel,
             on_found=on_found,
             resubmit=resubmit,
             grace=self._timeouts.cancel_grace,
             running=self._recoveries,
-        ).run()
+            every=every,
+        )
+
+    def _start_recovery(self, options: Recovery) -> None:
+        run = self._recovery_run(
+            options.on_found, options.resubmit, options.timeout, every=options.interval
+        )
+        self._automatic = AutomaticRecovery(options, run, self._journaled().purge)
+        self._automatic.start()
 
     async def unfinished(self) -> list[Entry]:
         """What the journal has unfinished at this gateway, the oldest first.

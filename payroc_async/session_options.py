@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .automatic_recovery import Recovery
 from .config import Environment, RetryPolicy, Timeouts, is_http_url
 from .errors import ConfigurationError
 from .journal import Journal
 from .telemetry import Telemetry
 from .wording import a_type, show, with_article
 
-__all__ = ["as_environment", "check_options", "environment_of"]
+__all__ = ["as_environment", "check_journaling", "check_options", "environment_of"]
+
+LONGEST_SCOPE = 200
 
 
 def check_options(
@@ -35,6 +38,34 @@ def check_options(
     _check_telemetry(telemetry)
     _check_max_connections(max_connections)
     _check_proxy(proxy)
+
+
+def check_journaling(
+    journal: Journal | None, scope: object, recovery: object, retries: RetryPolicy
+) -> None:
+    """Refuse a scope or a recovery that can't be.
+
+    Raises:
+        ConfigurationError: One is wrong, or is given without a journal; it is named.
+    """
+    if not isinstance(scope, str):
+        raise ConfigurationError("scope", f"must be a string, not {a_type(scope)}")
+    if len(scope) > LONGEST_SCOPE or not scope.isprintable() or scope != scope.strip():
+        # It may be an API key by mistake: it is not shown.
+        raise ConfigurationError(
+            "scope",
+            f"must be a printable name of at most {LONGEST_SCOPE} characters, without blanks "
+            "around it, such as the merchant's number; never the API key",
+        )
+    if recovery is None:
+        return
+    _check_type("recovery", recovery, Recovery)
+    if journal is None:
+        raise ConfigurationError(
+            "recovery", "needs a journal: give the session one, as journal=SQLiteJournal(...)"
+        )
+    assert isinstance(recovery, Recovery)
+    recovery.check_retention(retries.idempotency_window)
 
 
 def _check_type(name: str, value: object, expected: type) -> None:

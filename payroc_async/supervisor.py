@@ -76,7 +76,9 @@ class Supervisor:
         for runner in self._by_device.get(serial_number, ()):
             if runner.live.identity.idempotency_key == key and runner.live.kind is kind:
                 return self._join(runner, body, options)
-            raise DeviceBusyError(serial_number)
+            raise DeviceBusyError(
+                serial_number, idempotency_key=runner.live.identity.idempotency_key
+            )
         identity = Identity(kind.noun, serial_number, key, request=request, body=body)
         state = begin(
             journaled=self._services.writer.journaled,
@@ -102,7 +104,12 @@ class Supervisor:
         return self._start(kind, identity, state, options)
 
     def take_over(
-        self, entry: EntryWriter, *, cancel: bool, on_event: OnEvent | None
+        self,
+        entry: EntryWriter,
+        *,
+        cancel: bool,
+        timeout: float | None = None,
+        on_event: OnEvent | None = None,
     ) -> InstructionHandle[Any, Any]:
         """A handle on an instruction that a dead process has left, to finish or to cancel it."""
         found = entry.entry
@@ -118,7 +125,7 @@ class Supervisor:
             found.instruction_id,
             body=found.body or b"",
         )
-        options = Options(on_cancel="cancel" if cancel else "detach", on_event=on_event)
+        options = Options(timeout, "cancel" if cancel else "detach", on_event)
         return self._start(kind, identity, state, options, entry)
 
     def _start(

@@ -25,13 +25,21 @@ ROOT = Path(__file__).parents[1]
 GATEWAY = "https://gateway.example/v1"
 
 
-def intent(key: str, *, body: str = "body of {}", gateway: str = GATEWAY) -> Intent:
-    """What is about to be submitted under a key."""
+def intent(
+    key: str,
+    *,
+    body: str = "body of {}",
+    gateway: str = GATEWAY,
+    scope: str = "",
+    serial_number: str | None = None,
+) -> Intent:
+    """What is about to be submitted under a key, each on a device of its own."""
     return Intent(
         idempotency_key=key,
         kind="payment",
         gateway=gateway,
-        serial_number="1850010868",
+        scope=scope,
+        serial_number=f"device of {key}" if serial_number is None else serial_number,
         body=body.format(key).encode(),
     )
 

@@ -11,7 +11,7 @@ from .postgres import PostgresServer
 @pytest.mark.timeout(240)
 async def test_a_fleet_loses_doubles_and_leaves_nothing(postgres: PostgresServer) -> None:
     """Processes killed, stopped, replaced, and the server restarted, while tills sell."""
-    plan = Plan(seconds=12, seed=7, devices=30, pace=1.5, pause=4, rivals=0)
+    plan = Plan(seconds=12, seed=7, devices=30, pace=1.5, pause=4)
     with postgres.schema() as schema:
         report = await run_fleet(plan, postgres, schema)
     assert report.good(), str(report)

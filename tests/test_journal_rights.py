@@ -12,7 +12,7 @@ from attrs import define
 
 from payroc_async import JournalError
 from payroc_async.journal import EntryState, PostgresJournal
-from payroc_async.journal.pg_schema import SCHEMA
+from payroc_async.journal.pg_schema import MIGRATIONS
 
 from .journal_process import GATEWAY, intent
 from .postgres import PostgresServer
@@ -57,7 +57,7 @@ def guarded(postgres: PostgresServer) -> Iterator[Guarded]:
     postgres.execute(f"CREATE DATABASE {found.name}")
     found.execute(
         f"REVOKE ALL ON DATABASE {found.name} FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC;"
-        f"CREATE SCHEMA payroc; SET search_path = payroc; {SCHEMA}"
+        f"CREATE SCHEMA payroc; SET search_path = payroc; {''.join(MIGRATIONS)}"
     )
     yield found
     postgres.execute(f"DROP DATABASE {found.name} WITH (FORCE)")

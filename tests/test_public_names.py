@@ -118,6 +118,7 @@ EXPECTED = [
     "ReceiptConversion",
     "ReceiptSum",
     "Recovered",
+    "Recovery",
     "RecoveryAction",
     "Refund",
     "RefundHandle",

@@ -26,14 +26,14 @@ from payroc_async import (
     ConfigurationError,
     DeviceBusyError,
     InstructionError,
-    JournalError,
     Order,
     OutcomeUnknownError,
     Payment,
     PaymentInstructionRequest,
     PayrocError,
     PayrocSession,
-    SessionClosedError,
+    Recovered,
+    Recovery,
 )
 from payroc_async.journal import EntryState, Journal, journal_at
 
@@ -100,38 +100,26 @@ class Backend:
             return JSONResponse({"outcome": "none", "reason": entry.state.value})
         return JSONResponse({"outcome": None}, 202)
 
-    async def recover(self) -> None:
-        """Go on with what dead backends have left, again and again."""
-        rounds: set[asyncio.Task[None]] = set()
-        while True:
-            task = asyncio.create_task(self._recover_once())  # a stuck sale holds up no other
-            rounds.add(task)
-            task.add_done_callback(rounds.discard)
-            await asyncio.sleep(RECOVER_EVERY)
-
-    async def _recover_once(self) -> None:
-        try:
-            async for found in self.session.recover():
-                what = f"{found.entry.kind} on {found.entry.serial_number}"
-                logger.info("%s a %s: it is %s", found.action, what, found.state)
-        except (JournalError, SessionClosedError) as error:
-            logger.error("nothing is recovered: %s", error)
-
 
 def known(payment: Payment) -> JSONResponse:
     """What a till is given of a payment."""
     return JSONResponse({"outcome": payment.outcome.value, "payment": payment.payment_id})
 
 
+def log_recovered(found: Recovered) -> None:
+    """Say what became of a sale that a dead backend has left."""
+    what = f"{found.entry.kind} on {found.entry.serial_number}"
+    logger.info("%s a %s: it is %s", found.action, what, found.state)
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The session lives as long as the server."""
     journal = journal_at(os.environ["PAYROC_JOURNAL"])
-    async with PayrocSession.from_env(journal=journal) as session:
+    recovery = Recovery(interval=RECOVER_EVERY, on_recovered=log_recovered)
+    async with PayrocSession.from_env(journal=journal, recovery=recovery) as session:
         app.state.backend = Backend(session, journal)
-        recovering = asyncio.create_task(app.state.backend.recover())
         yield
-        recovering.cancel()
 
 
 def the_backend(request: Request) -> Backend:

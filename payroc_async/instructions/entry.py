@@ -166,3 +166,9 @@ class InstructionEntry:
         """Let another process claim the entry, where there is no time to write that."""
         if self._entry is not None:
             self._entry.defer_release()
+
+    def ended(self) -> None:
+        """This session drives the entry no more: the process's other sessions may."""
+        key = self._live.identity.idempotency_key
+        if key is not None:
+            self._writer.ended(key)

@@ -315,5 +315,6 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
             self.feed(Seen.ABORT)
             self._entry.defer_release()
             self._finish()
+        self._entry.ended()
         self._is_over = True
         del self._attempt, self._entry  # or only the garbage collector would free all of this

@@ -62,6 +62,7 @@ class Intent(Model):
         gateway: The API's base URL.
         serial_number: The device's serial number.
         body: The exact bytes.
+        scope: The merchant that it belongs to, as the caller names it.
     """
 
     idempotency_key: str
@@ -69,6 +70,7 @@ class Intent(Model):
     gateway: str
     serial_number: str
     body: bytes = field(repr=False)
+    scope: str = ""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -91,6 +93,7 @@ class Entry(Model):
         owner: Who drives it, or did. Empty where it was let go.
         fence: How often it has changed hands.
         running: Whether its owner lives. Always false for what has ended.
+        scope: The merchant that it belongs to, as the caller names it.
     """
 
     idempotency_key: str
@@ -107,6 +110,7 @@ class Entry(Model):
     owner: str
     fence: int
     running: bool = False
+    scope: str = ""
 
     @property
     def unfinished(self) -> bool:
@@ -118,9 +122,11 @@ class Entry(Model):
 class Journal(Protocol):
     """What a session asks of a journal: ``SQLiteJournal`` and ``PostgresJournal`` are two.
 
-    A journal is opened once and belongs to one session at a time. Each method either has its effect
-    on disk when it returns, or raises. All may be called again after a failure or a cancellation:
-    the effect is the same as of one call.
+    A journal object serves any number of sessions of one event loop, each of which opens and closes
+    it: the first ``open`` opens it, the last ``aclose`` closes it.
+
+    Each method either has its effect on disk when it returns, or raises. All may be called again
+    after a failure or a cancellation: the effect is the same as of one call.
 
     Every method raises ``JournalError`` if the journal can't be read or written.
     """
@@ -130,7 +136,7 @@ class Journal(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of the lock and close. Safe to call twice."""
+        """Release the lock and close, with the last that has it open."""
         ...
 
     async def begin(self, intent: Intent, *, window: float) -> Entry:
@@ -139,19 +145,25 @@ class Journal(Protocol):
         A key that was entered before is taken over, unless somebody alive drives it. Its id is
         kept, so that it need not be submitted again; without one its state is ``intent``.
 
+        A device runs one instruction: where another entry of the gateway and scope is unfinished on
+        it, nothing is entered. That is decided in the transaction that enters the intent.
+
         Args:
             intent: What is to be submitted.
             window: Seconds for which the gateway is trusted to know a key.
 
         Raises:
             LeaseLost: Somebody alive drives it.
+            DeviceBusyError: Another entry is unfinished on its device.
             ConfigurationError: The key was used for another request; or there is no id to ask for
                 instead, and it was used longer than ``window`` ago, or at a time that is yet to
                 come, since a clock was set back.
         """
         ...
 
-    async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
+    async def adopt(
+        self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""
+    ) -> Entry | None:
         """The entry without an outcome that has this id, taken over; None if there is none.
 
         Raises:
@@ -182,11 +194,19 @@ class Journal(Protocol):
         """
         ...
 
-    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+    async def claim(
+        self, gateway: str, *, scope: str = "", but: Collection[str] = (), limit: int = 100
+    ) -> list[Entry]:
         """Unfinished entries whose owner is dead, the oldest first, now owned by this journal.
 
         Each is given to exactly one caller, however many race. They are as they were found, but for
         ``owner`` and ``fence``.
+
+        Args:
+            gateway: The API's base URL.
+            scope: The merchant that they belong to.
+            but: Keys of entries that are left as they are.
+            limit: How many at most.
         """
         ...
 
@@ -195,14 +215,41 @@ class Journal(Protocol):
         ...
 
     async def entries(
-        self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        scope: str | None = None,
+        serial_number: str | None = None,
+        instruction_id: str | None = None,
+        resource_ids: Collection[str] | None = None,
+        with_body: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> list[Entry]:
-        """The entries in any of these states, the oldest first; all by default."""
+        """The entries that are asked for, the oldest first; all by default.
+
+        Args:
+            states: In any of these states.
+            gateway: Of this API's base URL.
+            scope: Of this merchant.
+            serial_number: On this device.
+            instruction_id: Of the instruction with this id.
+            resource_ids: That led to one of these.
+            with_body: Whose body is kept.
+            after: With ``limit``, for portions: whose key comes after this one, ordered by the key.
+            limit: How many at most.
+        """
         ...
 
-    async def purge(self, older_than: float) -> int:
+    async def purge(self, older_than: float, *, scope: str | None = None) -> int:
         """How many entries were deleted that ended more than ``older_than`` seconds ago.
 
-        What has no outcome stays, however old: unfinished and unknown ones.
+        In portions, so that sales go on beside it. What has no outcome stays, however old:
+        unfinished and unknown ones.
+
+        Args:
+            older_than: Seconds.
+            scope: Of this merchant alone; by default of all.
         """
         ...

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from .rules import IN_ENDED, IN_OPEN, IN_UNFINISHED
+from .entries import UNFINISHED
+from .rules import IN_ENDED, IN_OPEN, IN_UNFINISHED, listed
 
 __all__ = [
     "ADOPTED",
     "ALIVE",
     "CLAIM",
     "END_SESSION",
-    "FOREIGN_OWNERS",
     "INSERT",
     "KNOWN",
     "LOCK",
     "LOCK_WORK",
+    "MIGRATIONS",
     "NEXT_OWNER",
+    "ON_DEVICE",
+    "OTHER_OWNERS",
     "PURGE",
     "RESOLVE",
-    "SCHEMA",
     "SELECT",
     "STILL_OWN",
     "TAKE",
@@ -26,9 +28,10 @@ __all__ = [
     "WRITE",
 ]
 
-VERSION = 1
+VERSION = 2
+IN_UNFINISHED_ALONE = f"state IN ({listed(UNFINISHED)})"
 
-SCHEMA = """
+FIRST = """
 CREATE TABLE payroc_journal (
     idempotency_key text PRIMARY KEY,
     kind text NOT NULL,
@@ -44,17 +47,37 @@ CREATE TABLE payroc_journal (
     owner bigint NOT NULL,
     fence bigint NOT NULL
 );
-CREATE INDEX payroc_journal_open ON payroc_journal (owner)
-    WHERE state IN ('intent', 'submitted', 'canceling', 'unknown');
 CREATE SEQUENCE payroc_journal_owner MAXVALUE 2147483647;
 CREATE TABLE payroc_journal_version (version integer NOT NULL);
 INSERT INTO payroc_journal_version VALUES (1);
 """
+# A process of the last version that lives goes on: it names the columns that it knows. What it
+# enters, and what is there already, does not hold its device: two may be unfinished on one.
+SECOND = f"""
+ALTER TABLE payroc_journal ADD COLUMN scope text NOT NULL DEFAULT '';
+ALTER TABLE payroc_journal ADD COLUMN holds_device boolean NOT NULL DEFAULT false;
+DROP INDEX IF EXISTS payroc_journal_open;
+CREATE INDEX payroc_journal_owners ON payroc_journal (gateway, scope, owner)
+    WHERE {IN_OPEN};
+CREATE INDEX payroc_journal_devices ON payroc_journal (gateway, scope, serial_number)
+    WHERE {IN_OPEN};
+CREATE UNIQUE INDEX payroc_journal_busy ON payroc_journal (gateway, scope, serial_number)
+    WHERE holds_device AND {IN_UNFINISHED_ALONE};
+CREATE INDEX payroc_journal_instructions ON payroc_journal (instruction_id)
+    WHERE {IN_OPEN};
+CREATE INDEX payroc_journal_resources ON payroc_journal (resource_id)
+    WHERE resource_id IS NOT NULL;
+CREATE INDEX payroc_journal_ended ON payroc_journal (changed)
+    WHERE {IN_ENDED};
+UPDATE payroc_journal_version SET version = 2;
+"""
+MIGRATIONS = (FIRST, SECOND)
+"""What leads from each version to the next."""
 COLUMNS = """
     idempotency_key, kind, gateway, serial_number, body, instruction_id, state, resource_id,
     extract(epoch FROM begun)::float8 AS begun_at,
     extract(epoch FROM changed)::float8 AS changed_at,
-    extract(epoch FROM clock_timestamp() - begun)::float8 AS age, owner, fence
+    extract(epoch FROM clock_timestamp() - begun)::float8 AS age, owner, fence, scope
 """
 # The table is part of the key, for several journals in one database do not know each other.
 LOCK_OF = "('payroc_journal'::regclass::oid::bigint << 32) | {}::bigint"
@@ -78,31 +101,46 @@ ALIVE = (
     f"WHERE NOT pg_try_advisory_xact_lock_shared({LOCK_OF.format('o')})"
 ).encode()
 
+# Two that begin at once on one device both see it free: the unique index lets one of them in.
 INSERT = f"""
-INSERT INTO payroc_journal (idempotency_key, kind, gateway, serial_number, body, digest, state,
-    begun, changed, owner, fence)
-SELECT %s, %s, %s, %s, %s, %s, 'intent', now, now, %s, 1 FROM clock_timestamp() AS now
-ON CONFLICT (idempotency_key) DO NOTHING RETURNING {COLUMNS}
+INSERT INTO payroc_journal (idempotency_key, kind, gateway, scope, serial_number, body, digest,
+    state, begun, changed, owner, fence, holds_device)
+SELECT key, kind, gateway, scope, device, body, digest, 'intent', now, now, owner, 1, true
+FROM (SELECT %s::text AS key, %s::text AS kind, %s::text AS gateway, %s::text AS scope,
+    %s::text AS device, %s::bytea AS body, %s::bytea AS digest, %s::bigint AS owner,
+    clock_timestamp() AS now) AS intent
+WHERE NOT EXISTS (
+    SELECT 1 FROM payroc_journal AS other
+    WHERE {IN_UNFINISHED} AND other.gateway = intent.gateway AND other.scope = intent.scope
+        AND other.serial_number = intent.device
+)
+ON CONFLICT DO NOTHING RETURNING {COLUMNS}
 """.encode()
-SELECT = f"SELECT {COLUMNS} FROM payroc_journal WHERE {{}} ORDER BY begun, idempotency_key"
+SELECT = f"SELECT {COLUMNS} FROM payroc_journal WHERE {{}}"
 KNOWN = (
     f"SELECT {COLUMNS}, digest FROM payroc_journal WHERE idempotency_key = %s FOR UPDATE"
 ).encode()
+ON_DEVICE = f"""
+SELECT {COLUMNS} FROM payroc_journal
+WHERE {IN_UNFINISHED} AND gateway = %s AND scope = %s AND serial_number = %s
+ORDER BY begun
+""".encode()
 ADOPTED = f"""
 SELECT {COLUMNS} FROM payroc_journal
-WHERE {IN_OPEN} AND kind = %s AND gateway = %s AND instruction_id = %s
+WHERE {IN_OPEN} AND kind = %s AND gateway = %s AND scope = %s AND instruction_id = %s
 ORDER BY begun, idempotency_key LIMIT 1 FOR UPDATE
 """.encode()
 TAKE = f"""
 UPDATE payroc_journal SET owner = %s, fence = fence + 1, changed = clock_timestamp(),
-    state = coalesce(%s, state), body = coalesce(%s, body)
+    state = coalesce(%s, state), body = coalesce(%s, body),
+    holds_device = holds_device OR %s
 WHERE idempotency_key = %s RETURNING {COLUMNS}
 """.encode()
 # A release that is asked for again finds nobody's entry, under the same fence.
 WRITE = b"""
 UPDATE payroc_journal SET state = %s, instruction_id = coalesce(%s, instruction_id),
     resource_id = coalesce(%s, resource_id), body = CASE WHEN %s THEN NULL ELSE body END,
-    owner = %s, changed = clock_timestamp()
+    owner = %s, changed = clock_timestamp(), holds_device = holds_device AND %s
 WHERE idempotency_key = %s AND fence = %s AND owner IN (%s, 0) RETURNING 1
 """
 RESOLVE = f"""
@@ -110,14 +148,15 @@ UPDATE payroc_journal SET state = %s, resource_id = %s, body = NULL, owner = 0, 
     changed = clock_timestamp()
 WHERE idempotency_key = %s RETURNING {COLUMNS}
 """.encode()
-FOREIGN_OWNERS = f"""
+OTHER_OWNERS = f"""
 SELECT DISTINCT owner FROM payroc_journal
-WHERE {IN_UNFINISHED} AND gateway = %s AND owner NOT IN (%s, 0)
+WHERE {IN_UNFINISHED} AND gateway = %s AND scope = %s AND owner <> %s
 """.encode()
 CLAIM = f"""
 WITH found AS MATERIALIZED (
     SELECT {COLUMNS} FROM payroc_journal
-    WHERE {IN_UNFINISHED} AND gateway = %s AND owner = ANY (%s)
+    WHERE {IN_UNFINISHED} AND gateway = %s AND scope = %s AND owner = ANY (%s)
+        AND idempotency_key <> ALL (%s)
     ORDER BY begun, idempotency_key LIMIT %s FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE payroc_journal AS journal
@@ -134,6 +173,7 @@ STILL_OWN = (
 PURGE = f"""
 DELETE FROM payroc_journal WHERE idempotency_key IN (
     SELECT idempotency_key FROM payroc_journal
-    WHERE {IN_ENDED} AND extract(epoch FROM clock_timestamp() - changed)::float8 > %s LIMIT %s
+    WHERE {IN_ENDED} AND changed < statement_timestamp() - make_interval(secs => %s)
+        AND (%s::text IS NULL OR scope = %s) ORDER BY changed LIMIT %s
 ) RETURNING 1
 """.encode()

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from payroc_async.errors import ConfigurationError, JournalError
 
-from .pg_schema import SCHEMA, VERSION
+from .pg_schema import MIGRATIONS, VERSION
 
 __all__ = ["Connection", "Row", "Server", "bring_about", "close_and_wait", "cut", "is_lost"]
 
@@ -174,7 +174,7 @@ async def close_and_wait(connection: Connection, seconds: float) -> None:
 
 
 async def bring_about(connection: Connection, schema: str | None) -> None:
-    """Make the tables where they are missing; processes that do it at once do it once.
+    """Make the tables or bring them up to date; processes that do it at once do it once.
 
     Raises:
         JournalError: They can't be made, or are of a newer version.
@@ -185,27 +185,47 @@ async def bring_about(connection: Connection, schema: str | None) -> None:
         )
         if not await found.fetchone():
             raise JournalError(f"there is no schema {schema!r}, or it is not for this user")
-    if not await _have_tables(connection):
-        try:
-            async with connection.transaction():
-                # In the space of two numbers; the owners' locks are in that of one.
-                await connection.execute(b"SELECT pg_advisory_xact_lock(1348565356, 1)")
-                if not await _have_tables(connection):
-                    for statement in filter(str.strip, SCHEMA.split(";")):
-                        await connection.execute(statement.encode())
-        except (errors.InsufficientPrivilege, errors.InvalidSchemaName) as error:
-            raise JournalError(
-                "the journal's tables are missing and this user may not make them "
-                f"({error.diag.message_primary}): docs/postgres.md has the SQL"
-            ) from error
-    cursor = await connection.execute(b"SELECT max(version) FROM payroc_journal_version")
-    row = await cursor.fetchone()
-    version = row[0] if row else None
-    if version is None or version > VERSION:
+    version = await _version(connection)
+    if version < VERSION:
+        await _migrate(connection)
+    elif version > VERSION:
         raise JournalError(
             f"the journal is of version {version}, made by a newer payroc_async; this one knows "
             f"version {VERSION}"
         )
+
+
+async def _migrate(connection: Connection) -> None:
+    """Make the tables, or bring them up to date: all of it, or nothing."""
+    version = 0
+    try:
+        async with connection.transaction():
+            # In the space of two numbers; the owners' locks are in that of one.
+            await connection.execute(b"SELECT pg_advisory_xact_lock(1348565356, 1)")
+            # An index over a long history takes its time.
+            await connection.execute(b"SET LOCAL statement_timeout = 0")
+            version = await _version(connection)
+            for migration in MIGRATIONS[version:]:
+                for statement in filter(str.strip, migration.split(";")):
+                    await connection.execute(statement.encode())
+    except (errors.InsufficientPrivilege, errors.InvalidSchemaName) as error:
+        missing = "are missing" if version == 0 else f"are of version {version}"
+        raise JournalError(
+            f"the journal's tables {missing} and this user may not "
+            f"{'make' if version == 0 else 'migrate'} them "
+            f"({error.diag.message_primary}): docs/postgres.md has the SQL"
+        ) from error
+
+
+async def _version(connection: Connection) -> int:
+    """Of which version the tables are; 0 if there are none."""
+    if not await _have_tables(connection):
+        return 0
+    cursor = await connection.execute(b"SELECT max(version) FROM payroc_journal_version")
+    row = await cursor.fetchone()
+    if row is None or row[0] is None:
+        raise JournalError("the table payroc_journal_version is empty: make the tables anew")
+    return int(row[0])
 
 
 async def _have_tables(connection: Connection) -> bool:

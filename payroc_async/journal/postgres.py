@@ -25,9 +25,10 @@ from .pg_schema import (
     ADOPTED,
     ALIVE,
     CLAIM,
-    FOREIGN_OWNERS,
     INSERT,
     KNOWN,
+    ON_DEVICE,
+    OTHER_OWNERS,
     PURGE,
     RESOLVE,
     SELECT,
@@ -36,14 +37,16 @@ from .pg_schema import (
     WRITE,
 )
 from .rules import (
+    check_device,
     check_older_than,
     check_outcome,
     check_same_request,
     check_window,
+    conditions,
     forgets_body,
-    listed,
     to_be_resolved,
 )
+from .sharing import SharedJournal
 
 if TYPE_CHECKING:
     from .pg_server import Connection, Row
@@ -51,10 +54,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresJournal"]
 
-PURGED_AT_ONCE = 5000
+PURGED_AT_ONCE = 500
+"""Entries in one transaction at most: the sales wait behind each."""
+LONGEST_AGE = 1e11
+"""Seconds: beyond it the server has no dates."""
 
 
-class PostgresJournal:
+class PostgresJournal(SharedJournal):
     """A journal in a PostgreSQL database, for the processes of any number of machines.
 
     Everything is on disk when a call returns (``synchronous_commit=on``), and on a synchronous
@@ -98,69 +104,48 @@ class PostgresJournal:
         if refused is not None:
             del dsn  # it may be a secret, and trackers of errors show the variables of every frame
             raise refused
+        super().__init__()
         self._schema = schema
         self._lock: OwnerLock | None = None
         self._worker: Worker | None = None
-        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._server}>"
 
-    async def open(self) -> None:
-        """Connect, bring the tables about, and take the owner's lock.
-
-        Raises:
-            JournalError: It is open already, the server can't be reached or refuses the user, a
-                pooler keeps no session for it, or the tables can't be made or are of a newer
-                version.
-
-        Cancellation:
-            What was opened is closed again.
-        """
+    async def _start(self) -> None:
         from .pg_work import OwnerLock, Worker
 
-        if self._worker is not None:
-            raise JournalError(f"journal in PostgreSQL ({self._server}): it is open already")
         self._lock = OwnerLock(self._server)
         self._worker = Worker(self._server, self._lock)
         try:
             await self._lock.open(self._schema)
             await self._worker.open()
         except BaseException as error:
-            await self.aclose()
+            await asyncio.shield(asyncio.create_task(self._stop(), name="payroc journal close"))
             if isinstance(error, Exception):
                 raise self._server.told(error) from error
             raise
 
-    async def aclose(self) -> None:
-        """Finish what was asked for, let go of the lock, and disconnect. Safe to call twice.
-
-        Cancellation:
-            It is closed all the same.
-        """
-        if self._worker is None:
-            return
-        if self._closing is None:
-            self._worker.refuse()
-            self._closing = asyncio.create_task(self._close(), name="payroc journal close")
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
+    async def _stop(self) -> None:
+        """Finish what was asked for, release the lock, and disconnect."""
         assert self._worker is not None
         assert self._lock is not None
+        self._worker.refuse()
         try:
             await self._worker.aclose()
         finally:
             await self._lock.aclose()
-            self._worker = self._lock = self._closing = None
+            self._worker = self._lock = None
 
     async def begin(self, intent: Intent, *, window: float) -> Entry:
         """As ``Journal.begin``."""
+        from psycopg import errors
+
         lock, worker = await self._owning()
         digest = sha256(intent.body).digest()
         values = (
-            *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
-            *(intent.body, digest, lock.owner),
+            *(intent.idempotency_key, intent.kind, intent.gateway, intent.scope),
+            *(intent.serial_number, intent.body, digest, lock.owner),
         )
 
         def judge(rows: list[Row]) -> Entry | None:
@@ -168,7 +153,8 @@ class PostgresJournal:
 
         async def take(connection: Connection) -> Entry:
             while not (rows := await _rows(connection, KNOWN, intent.idempotency_key)):
-                if rows := await _rows(connection, INSERT, *values):  # it was purged just now
+                await self._check_device(connection, intent)
+                if rows := await _rows(connection, INSERT, *values):  # it has ended just now
                     return _entry(rows[0], alive=True)
             (known,) = await self._read(connection, rows)
             check_same_request(known, intent, same_body=rows[0][-1] == digest)
@@ -177,16 +163,26 @@ class PostgresJournal:
             new = known.instruction_id is None
             if new and known.state is EntryState.INTENT and known.owner == str(lock.owner):
                 return known  # asked for again
-            return await self._take(connection, known, intent.body if new else None)
+            if not new:
+                return await self._take(connection, known, None)
+            await self._check_device(connection, intent)
+            try:
+                async with connection.transaction():  # a savepoint
+                    return await self._take(connection, known, intent.body)
+            except errors.UniqueViolation:
+                await self._check_device(connection, intent)  # another was quicker
+                raise
 
         return await worker.do(Job(statement=INSERT, values=values, judge=judge, work=take))
 
-    async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
+    async def adopt(
+        self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""
+    ) -> Entry | None:
         """As ``Journal.adopt``."""
         _, worker = await self._owning()
 
         async def take(connection: Connection) -> Entry | None:
-            rows = await _rows(connection, ADOPTED, kind, gateway, instruction_id)
+            rows = await _rows(connection, ADOPTED, kind, gateway, scope, instruction_id)
             for found in await self._read(connection, rows):
                 self._check_free(found)
                 return await self._take(connection, found, None)
@@ -226,11 +222,16 @@ class PostgresJournal:
 
         return await worker.do(Job(work=close))
 
-    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+    async def claim(
+        self, gateway: str, *, scope: str = "", but: Collection[str] = (), limit: int = 100
+    ) -> list[Entry]:
         """As ``Journal.claim``."""
         lock, worker = await self._owning()
         own = lock.owner
         taken: list[Entry] = []
+
+        def judge(rows: list[Row]) -> list[Entry] | None:
+            return None if rows else []  # mostly there is nothing, and no other work waits for it
 
         async def take(connection: Connection) -> list[Entry]:
             nonlocal taken
@@ -239,9 +240,13 @@ class PostgresJournal:
                 held = set(await _rows(connection, STILL_OWN, own, keys))
                 if kept := [_ for _ in taken if (_.idempotency_key, _.fence) in held]:
                     return kept
-            owners = {owner for (owner,) in await _rows(connection, FOREIGN_OWNERS, gateway, own)}
-            dead = owners - await _alive(connection, owners)
-            rows = await _rows(connection, CLAIM, gateway, [*dead, 0], limit, own)
+            others = await _rows(connection, OTHER_OWNERS, gateway, scope, own)
+            owners = {owner for (owner,) in others}
+            dead = owners - await _alive(connection, owners - {0})
+            if not dead:
+                return []
+            values = (gateway, scope, list(dead), list(but), limit, own)
+            rows = await _rows(connection, CLAIM, *values)
             taken = [
                 evolve(entry, owner=str(own), fence=entry.fence + 1)
                 for entry in (_entry(row, alive=True) for row in rows)
@@ -251,7 +256,14 @@ class PostgresJournal:
         def let_go(entries: list[Entry]) -> list[Job[Any]]:
             return [_write(entry, entry.state, release=True) for entry in entries]
 
-        return await worker.do(Job(work=take, forsaken=let_go))
+        job = Job(
+            statement=OTHER_OWNERS,
+            values=(gateway, scope, own),
+            judge=judge,
+            work=take,
+            forsaken=let_go,
+        )
+        return await worker.do(job)
 
     async def get(self, idempotency_key: str) -> Entry | None:
         """As ``Journal.get``."""
@@ -259,25 +271,50 @@ class PostgresJournal:
         return found[0] if found else None
 
     async def entries(
-        self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        scope: str | None = None,
+        serial_number: str | None = None,
+        instruction_id: str | None = None,
+        resource_ids: Collection[str] | None = None,
+        with_body: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> list[Entry]:
         """As ``Journal.entries``."""
-        wanted = "true" if states is None else f"state IN ({listed(frozenset(states))})"
-        if states is not None and not states:
-            wanted = "false"
-        return await self._select(f"{wanted} AND gateway = coalesce(%s, gateway)", gateway)
+        found, values = conditions(
+            states=states,
+            gateway=gateway,
+            scope=scope,
+            serial_number=serial_number,
+            instruction_id=instruction_id,
+            resource_ids=resource_ids,
+            with_body=with_body,
+        )
+        if resource_ids is not None:
+            found.append("resource_id = ANY (?)")
+            values.append(list(resource_ids))
+        order = "begun, idempotency_key"
+        if after is not None:
+            order = 'idempotency_key COLLATE "C"'  # not by the index of all keys
+            found.append(f"{order} > ?")
+            values.append(after)
+        where = f"{' AND '.join(found)} ORDER BY {order} LIMIT ?".replace("?", "%s")
+        return await self._select(where, *values, limit)
 
-    async def purge(self, older_than: float) -> int:
+    async def purge(self, older_than: float, *, scope: str | None = None) -> int:
         """As ``Journal.purge``."""
         check_older_than(older_than)
         worker = self._open_worker()
+        values = (min(float(older_than), LONGEST_AGE), scope, scope, PURGED_AT_ONCE)
 
         async def delete(connection: Connection) -> int:
-            return len(await _rows(connection, PURGE, float(older_than), PURGED_AT_ONCE))
+            return len(await _rows(connection, PURGE, *values))
 
-        gone = last = await worker.do(Job(work=delete))
-        while last == PURGED_AT_ONCE:
-            last = await worker.do(Job(work=delete))
+        gone = 0
+        while last := await worker.do(Job(work=delete)):
             gone += last
         return gone
 
@@ -315,10 +352,17 @@ class PostgresJournal:
         if entry.running and not own:
             raise LeaseLost(entry.idempotency_key)
 
+    async def _check_device(self, connection: Connection, intent: Intent) -> None:
+        device = (intent.gateway, intent.scope, intent.serial_number)
+        unfinished = await self._read(connection, await _rows(connection, ON_DEVICE, *device))
+        check_device(unfinished, intent.idempotency_key)
+
     async def _take(self, connection: Connection, known: Entry, body: bytes | None) -> Entry:
         assert self._lock is not None
-        state = None if body is None else EntryState.INTENT.value
-        (row,) = await _rows(connection, TAKE, self._lock.owner, state, body, known.idempotency_key)
+        new = body is not None
+        state = EntryState.INTENT.value if new else None
+        values = (self._lock.owner, state, body, new, known.idempotency_key)
+        (row,) = await _rows(connection, TAKE, *values)
         (entry,) = await self._read(connection, [row])
         return entry
 
@@ -348,6 +392,7 @@ def _write(
     values = (
         *(state.value, instruction_id, resource_id),
         *(forgets_body(entry, state, instruction_id), 0 if release else owner),
+        state in UNFINISHED,
         *(entry.idempotency_key, entry.fence, owner),
     )
     return Job(statement=WRITE, values=values, judge=judge)
@@ -369,4 +414,5 @@ def _entry(row: Row, *, alive: bool) -> Entry:
         owner=str(row[11] or NOBODY),
         fence=row[12],
         running=alive,
+        scope=row[13],
     )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from payroc_async.errors import (
+    ConfigurationError,
+    DeviceBusyError,
+    JournalError,
+    LeaseLost,
+)
 from payroc_async.wording import show
 
 from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
 
 __all__ = [
+    "check_device",
     "check_older_than",
     "check_outcome",
     "check_same_request",
     "check_window",
+    "conditions",
     "forgets_body",
     "listed",
     "to_be_resolved",
@@ -22,10 +32,10 @@ def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None
     """Refuse a key that was used for something else.
 
     Raises:
-        ConfigurationError: The kind, gateway, device or body is another.
+        ConfigurationError: The kind, gateway, scope, device or body is another.
     """
-    same = (known.kind, known.gateway, known.serial_number) == (
-        *(intent.kind, intent.gateway, intent.serial_number),
+    same = (known.kind, known.gateway, known.scope, known.serial_number) == (
+        *(intent.kind, intent.gateway, intent.scope, intent.serial_number),
     )
     if not (same and same_body):
         raise ConfigurationError(
@@ -33,6 +43,26 @@ def check_same_request(known: Entry, intent: Intent, *, same_body: bool) -> None
             "was used for another request before, as the journal shows: a new request needs a new "
             "key",
         )
+
+
+def check_device(unfinished: Sequence[Entry], idempotency_key: str) -> None:
+    """Refuse a device on which another instruction is unfinished: it would be a second prompt.
+
+    Args:
+        unfinished: The unfinished entries of the device.
+        idempotency_key: The one that is about to be submitted.
+
+    Raises:
+        DeviceBusyError: One of them is another.
+    """
+    for entry in unfinished:
+        if entry.idempotency_key != idempotency_key:
+            raise DeviceBusyError(
+                entry.serial_number,
+                idempotency_key=entry.idempotency_key,
+                since=entry.begun,
+                running=entry.running,
+            )
 
 
 def check_window(known: Entry, window: float) -> None:
@@ -104,14 +134,48 @@ def to_be_resolved(
     """
     if (known.state, known.resource_id) == (state, resource_id):
         return False
-    if known.state is not EntryState.UNKNOWN:
+    if known.state not in OPEN:
         raise JournalError(
-            f"the entry {known.idempotency_key} is {known.state.value}: only one whose outcome is "
-            "unknown can be closed by hand"
+            f"the entry {known.idempotency_key} is {known.state.value}: only one that has no "
+            "outcome can be closed by hand"
         )
     if driven:
         raise LeaseLost(known.idempotency_key)
     return True
+
+
+def conditions(
+    *,
+    states: Collection[EntryState] | None,
+    gateway: str | None,
+    scope: str | None,
+    serial_number: str | None,
+    instruction_id: str | None,
+    resource_ids: Collection[str] | None,
+    with_body: bool,
+) -> tuple[list[str], list[Any]]:
+    """What ``Journal.entries`` is asked for, in SQL with question marks, and its values.
+
+    ``resource_ids`` are left to the engine: how a list is given differs.
+    """
+    equal = {
+        "gateway": gateway,
+        "scope": scope,
+        "serial_number": serial_number,
+        "instruction_id": instruction_id,
+    }
+    found = [f"{name} = ?" for name, value in equal.items() if value is not None]
+    values: list[Any] = [value for value in equal.values() if value is not None]
+    if states is not None:
+        wanted = frozenset(states)
+        found.append(f"state IN ({listed(wanted)})" if wanted else "1 = 0")
+        if wanted <= OPEN:
+            found.append(IN_OPEN)  # as the indexes have it
+    if with_body:
+        found.append("body IS NOT NULL")
+    if resource_ids is not None:
+        found.append("resource_id IS NOT NULL")
+    return found or ["1 = 1"], values
 
 
 def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
@@ -119,6 +183,7 @@ def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
+# The indexes are on exactly these words: SQLite compares them one by one.
 IN_OPEN = f"state IN ({listed(OPEN)})"
 IN_UNFINISHED = f"{IN_OPEN} AND state IN ({listed(UNFINISHED)})"  # the index is on the first
 IN_ENDED = f"state NOT IN ({listed(OPEN)})"

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import orjson
 from attrs import evolve
 
 from payroc_async.config import check_seconds
@@ -22,24 +23,38 @@ from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
 from .location import check_file, refused_path
 from .locks import OwnerLock, forget_dead_owners, is_alive
 from .rules import (
-    IN_ENDED,
     IN_OPEN,
     IN_UNFINISHED,
+    check_device,
     check_older_than,
     check_outcome,
     check_same_request,
     check_window,
+    conditions,
     forgets_body,
-    listed,
     to_be_resolved,
 )
-from .sqlite_schema import COLUMNS, INSERT, INSERT_ALL, WRITE, WRITE_ALL, bring_about
+from .sharing import SharedJournal
+from .sqlite_schema import (
+    COLUMNS,
+    INSERT,
+    INSERT_ALL,
+    LEFT,
+    OTHER_OWNERS,
+    PURGE,
+    WRITE,
+    WRITE_ALL,
+    bring_about,
+)
 from .sqlite_work import TURN, Job, Worker
 
 __all__ = ["SQLiteJournal"]
 
+PURGED_AT_ONCE = 500
+"""Entries in one transaction at most: the sales wait behind each."""
 
-class SQLiteJournal:
+
+class SQLiteJournal(SharedJournal):
     """A journal in an SQLite file, for all processes of one machine.
 
     Everything is on disk when a call returns (``synchronous=FULL``). The file is made with access
@@ -62,6 +77,7 @@ class SQLiteJournal:
             del path  # it may be a secret, and trackers of errors show the variables of every frame
             raise refused
         check_seconds("busy_timeout", busy_timeout)
+        super().__init__()
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._worker: Worker | None = None
@@ -69,31 +85,16 @@ class SQLiteJournal:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path}>"
 
-    async def open(self) -> None:
-        """Open the file, bring its tables about, and lock the owner's own file.
-
-        Raises:
-            JournalError: It is open already, can't be opened, is another program's, or was made by
-                a newer version.
-
-        Cancellation:
-            What was opened is closed again.
-        """
-        if self._worker is not None:
-            raise JournalError(f"{self._path}: this journal is open already")
+    async def _start(self) -> None:
         self._worker = Worker(self._path, self._busy_timeout)
         try:
             await self._worker.open(partial(self._connect, self._worker))
         except BaseException:
-            await self.aclose()
+            await self._stop()
             raise
 
-    async def aclose(self) -> None:
-        """Finish what was asked for, let go of the lock, and close. Safe to call twice.
-
-        Cancellation:
-            It is closed all the same.
-        """
+    async def _stop(self) -> None:
+        """Finish what was asked for, release the lock, and close."""
         if self._worker is not None:
             await self._worker.aclose()
             self._worker = None
@@ -104,21 +105,26 @@ class SQLiteJournal:
         now, digest = time.time(), sha256(intent.body).hexdigest()
         values = (
             *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
-            *(intent.body.decode(errors="surrogateescape"), now, self._owner, digest),
+            *(intent.body.decode(errors="surrogateescape"), now, self._owner),
+            *(intent.scope, digest),
         )
         work = partial(self._begin, intent, values, window)
-        known = await worker.do(Job(work, INSERT_ALL, intent.idempotency_key, values))
+        device = (intent.gateway, intent.scope, intent.serial_number)
+        job = Job(work, INSERT_ALL, intent.idempotency_key, device, values)
+        known = await worker.do(job)
         return known or _entry(_row(intent, now, self._owner), now, alive=True)
 
-    async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
+    async def adopt(
+        self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""
+    ) -> Entry | None:
         """As ``Journal.adopt``."""
 
         def work(db: sqlite3.Connection) -> Entry | None:
             now = time.time()
             found = self._select(
                 db,
-                f"{IN_OPEN} AND kind = ? AND gateway = ? AND instruction_id = ?",
-                (kind, gateway, instruction_id),
+                f"{IN_OPEN} AND kind = ? AND gateway = ? AND scope = ? AND instruction_id = ?",
+                (kind, gateway, scope, instruction_id),
                 now,
             )
             if not found:
@@ -147,13 +153,13 @@ class SQLiteJournal:
             *(entry.idempotency_key, entry.fence, entry.owner),
         )
         await self._open_worker().do(
-            Job(partial(_write, values), WRITE_ALL, entry.idempotency_key, values)
+            Job(partial(_write, values), WRITE_ALL, entry.idempotency_key, values=values)
         )
 
     async def resolve(
         self, idempotency_key: str, state: EntryState, *, resource_id: str | None = None
     ) -> Entry:
-        """The entry whose outcome was unknown, with the one that a person has found out.
+        """The entry that had no outcome, with the one that a person has found out.
 
         Whoever drove it last is fenced off. Doing it again changes nothing.
 
@@ -164,8 +170,8 @@ class SQLiteJournal:
 
         Raises:
             ConfigurationError: The state is no outcome, or the id does not go with it.
-            JournalError: There is no such entry, or it is not unknown. LeaseLost if a process that
-                lives has taken it up again.
+            JournalError: There is no such entry, or it has another outcome. LeaseLost if a living
+                process drives it.
 
         Cancellation:
             It may be written or not.
@@ -177,9 +183,7 @@ class SQLiteJournal:
             known = self._find(db, idempotency_key, now)
             if known is None:
                 raise JournalError(f"there is no entry {idempotency_key}")
-            driven = known.owner != NOBODY and (
-                known.owner == self._owner or is_alive(self._owners, known.owner)
-            )
+            driven = self._is_alive(known.owner)
             if to_be_resolved(known, state, resource_id, driven=driven):
                 db.execute(
                     "UPDATE entries SET state = ?, resource_id = ?, body = NULL, owner = '', "
@@ -190,18 +194,22 @@ class SQLiteJournal:
 
         return await self._open_worker().do(Job(work))
 
-    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+    async def claim(
+        self, gateway: str, *, scope: str = "", but: Collection[str] = (), limit: int = 100
+    ) -> list[Entry]:
         """As ``Journal.claim``."""
+        left_alone = orjson.dumps(list(but)).decode()
 
         def work(db: sqlite3.Connection) -> list[Entry]:
             now = time.time()
-            found = self._select(db, f"{IN_UNFINISHED} AND gateway = ?", (gateway,), now)
-            dead = [entry for entry in found if not entry.running][:limit]
-            self._take(db, dead, now)
-            return [
-                evolve(entry, owner=self._owner, fence=entry.fence + 1, running=True)
-                for entry in dead
-            ]
+            others = db.execute(OTHER_OWNERS, (gateway, scope, self._owner)).fetchall()
+            dead = [owner for (owner,) in others if not self._is_alive(owner)]
+            if not dead:
+                return []
+            values = (gateway, scope, orjson.dumps(dead).decode(), left_alone, limit)
+            found = [_entry(row, now, alive=True) for row in db.execute(LEFT, values).fetchall()]
+            self._take(db, found, now)
+            return [evolve(entry, owner=self._owner, fence=entry.fence + 1) for entry in found]
 
         def let_go(entries: list[Entry]) -> Callable[[sqlite3.Connection], object]:
             return lambda db: db.executemany(
@@ -218,28 +226,61 @@ class SQLiteJournal:
         )
 
     async def entries(
-        self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        scope: str | None = None,
+        serial_number: str | None = None,
+        instruction_id: str | None = None,
+        resource_ids: Collection[str] | None = None,
+        with_body: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> list[Entry]:
         """As ``Journal.entries``."""
-        wanted = "1" if states is None else f"state IN ({listed(frozenset(states))})"
-        where = f"{wanted} AND (? IS NULL OR gateway = ?)"
+        found, values = conditions(
+            states=states,
+            gateway=gateway,
+            scope=scope,
+            serial_number=serial_number,
+            instruction_id=instruction_id,
+            resource_ids=resource_ids,
+            with_body=with_body,
+        )
+        if resource_ids is not None:
+            found.append("resource_id IN (SELECT value FROM json_each(?))")
+            values.append(orjson.dumps(list(resource_ids)).decode())
+        if after is not None:
+            found.append("+idempotency_key > ?")  # not by the index of all keys
+            values.append(after)
+        order = "begun, idempotency_key" if after is None else "+idempotency_key"
+        where, last = " AND ".join(found), -1 if limit is None else limit
         return await self._open_worker().do(
-            Job(lambda db: self._select(db, where, (gateway, gateway), time.time()))
+            Job(
+                lambda db: self._select(
+                    db, f"{where} ORDER BY {order} LIMIT ?", (*values, last), time.time(), order=""
+                )
+            )
         )
 
-    async def purge(self, older_than: float) -> int:
+    async def purge(self, older_than: float, *, scope: str | None = None) -> int:
         """As ``Journal.purge``. The lock files of dead owners go with them."""
         check_older_than(older_than)
 
-        def work(db: sqlite3.Connection) -> int:
-            gone = db.execute(
-                f"DELETE FROM entries WHERE {IN_ENDED} AND changed < ?", (time.time() - older_than,)
-            ).rowcount
+        def delete(db: sqlite3.Connection) -> int:
+            values = (time.time() - older_than, scope, scope, PURGED_AT_ONCE)
+            return db.execute(PURGE, values).rowcount
+
+        def tidy_up(db: sqlite3.Connection) -> None:
             owning = db.execute(f"SELECT DISTINCT owner FROM entries WHERE {IN_UNFINISHED}")
             forget_dead_owners(self._owners, {owner for (owner,) in owning})
-            return gone
 
-        return await self._open_worker().do(Job(work))
+        gone = 0
+        while last := await self._open_worker().do(Job(delete)):
+            gone += last
+        await self._open_worker().do(Job(tidy_up))
+        return gone
 
     def _open_worker(self) -> Worker:
         if self._worker is None:
@@ -259,17 +300,26 @@ class SQLiteJournal:
         return found
 
     def _select(
-        self, db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: float
+        self,
+        db: sqlite3.Connection,
+        where: str,
+        values: tuple[Any, ...],
+        now: float,
+        *,
+        order: str = "ORDER BY begun",
     ) -> list[Entry]:
-        alive: dict[str, bool] = {NOBODY: False, self._owner: True}
+        alive: dict[str, bool] = {}
         found = []
-        rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY begun", values)
+        rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where} {order}", values)
         for row in rows.fetchall():
             state, owner = row[6], row[10]
             if state in UNFINISHED and owner not in alive:
-                alive[owner] = is_alive(self._owners, owner)
+                alive[owner] = self._is_alive(owner)
             found.append(_entry(row, now, alive=state in UNFINISHED and alive[owner]))
         return found
+
+    def _is_alive(self, owner: str) -> bool:
+        return owner != NOBODY and (owner == self._owner or is_alive(self._owners, owner))
 
     def _check_free(self, entry: Entry) -> None:
         if entry.running and entry.owner != self._owner:
@@ -286,11 +336,14 @@ class SQLiteJournal:
         self, intent: Intent, values: tuple[Any, ...], window: float, db: sqlite3.Connection
     ) -> Entry | None:
         """What is known of a key; None if it is entered now."""
-        *_, begun, owner, digest = values
+        *_, begun, owner, _, digest = values
         if db.execute(INSERT, (*_row(intent, begun, owner), digest)).rowcount:
             return None
         now = time.time()
-        known = self._found(db, intent.idempotency_key, now)
+        known = self._find(db, intent.idempotency_key, now)
+        if known is None:
+            self._check_device(db, intent, now)
+        assert known is not None  # what keeps a new entry out is its device
         (known_digest,) = db.execute(
             "SELECT digest FROM entries WHERE idempotency_key = ?", (intent.idempotency_key,)
         ).fetchone()
@@ -301,12 +354,18 @@ class SQLiteJournal:
         if own and new and known.state is EntryState.INTENT:
             return known  # asked for again
         if new:
+            self._check_device(db, intent, now)
             db.execute(
                 "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
                 (EntryState.INTENT.value, intent.body, known.idempotency_key),
             )
         self._take(db, [known], now)
         return self._found(db, intent.idempotency_key, now)
+
+    def _check_device(self, db: sqlite3.Connection, intent: Intent, now: float) -> None:
+        where = f"{IN_UNFINISHED} AND gateway = ? AND scope = ? AND serial_number = ?"
+        device = (intent.gateway, intent.scope, intent.serial_number)
+        check_device(self._select(db, where, device, now), intent.idempotency_key)
 
     def _connect(self, worker: Worker) -> tuple[OwnerLock, sqlite3.Connection]:
         check_file(self._path)
@@ -335,7 +394,8 @@ def _write(values: tuple[Any, ...], db: sqlite3.Connection) -> None:
 
 def _row(intent: Intent, now: float, owner: str) -> tuple[Any, ...]:
     names = (intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number)
-    return (*names, intent.body, None, EntryState.INTENT.value, None, now, now, owner, 1)
+    rest = (now, now, owner, 1, intent.scope)
+    return (*names, intent.body, None, EntryState.INTENT.value, None, *rest)
 
 
 def _entry(row: tuple[Any, ...], now: float, *, alive: bool) -> Entry:
@@ -354,4 +414,5 @@ def _entry(row: tuple[Any, ...], now: float, *, alive: bool) -> Entry:
         owner=row[10],
         fence=row[11],
         running=alive,
+        scope=row[12],
     )

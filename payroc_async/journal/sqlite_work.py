@@ -52,6 +52,7 @@ class Job(Generic[T]):
         work: Does it. It looks before it writes: where it raises, it has changed nothing.
         statement: What does the same for many at once, and gives None, if it can be done so.
         key: The entry's that the statement is about.
+        device: The device that it needs for itself, if it does: gateway, scope, serial number.
         values: This one's for the statement.
         forsaken: Undoes what nobody waits for any more.
     """
@@ -59,6 +60,7 @@ class Job(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     statement: str = ""
     key: str = ""
+    device: tuple[str, ...] = ()
     values: tuple[Any, ...] = ()
     forsaken: Callable[[T], Work] | None = None
     done: asyncio.Future[T] = field(init=False)
@@ -225,11 +227,15 @@ def _do_at_once(
     crowd = [job for job in group if job.statement]
     if len({job.key for job in crowd}) < len(crowd):
         return results  # two about the same entry: their order counts
+    devices = [job.device for job in crowd if job.device]
+    if len(set(devices)) < len(devices):
+        return results  # the second is to see the first
     for statement in {job.statement for job in crowd}:
         jobs = [job for job in crowd if job.statement is statement]
         if len(jobs) < 2:
             continue
-        with suppress(orjson.JSONEncodeError):  # a text that is none; it is refused by itself
+        # A text that is none, or a row that can't be: it is refused by itself.
+        with suppress(orjson.JSONEncodeError, sqlite3.IntegrityError):
             rows = orjson.dumps([job.values for job in jobs]).decode()
             # If one of them is another case, each looks for itself; what is done is done again.
             if db.execute(statement, (rows,)).rowcount == len(jobs):

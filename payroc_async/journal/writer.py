@@ -7,51 +7,59 @@ on, an error is logged, and the write is deferred until it succeeds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from payroc_async.codec import order_id_in
 from payroc_async.config import RetryPolicy, Timeouts
-from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.errors import ConfigurationError, DeviceBusyError, JournalError, LeaseLost
 from payroc_async.logs import get_logger
 from payroc_async.shared_timeout import SharedTimeout
 
-from .entries import UNFINISHED, Entry, EntryKind, EntryState, Intent, Journal
+from .entries import OPEN, Entry, EntryKind, EntryState, Intent, Journal
+from .null_writer import NO_ENTRY, NullEntry, NullWriter
+from .reader import JournalReader
+from .shared_writes import shared_writes
 
 __all__ = ["NO_ENTRY", "EntryWriter", "JournalWriter", "NullEntry", "NullWriter"]
 
 logger = get_logger(__name__)
 
-_DEFINITE = (LeaseLost, ConfigurationError)
+_DEFINITE = (LeaseLost, ConfigurationError, DeviceBusyError)
 """What a journal raises when a write had no effect and never will."""
 
 
-class JournalWriter:
+class JournalWriter(JournalReader):
     """A session's use of its journal.
 
     Args:
-        journal: The journal; opened and closed here.
+        journal: The journal; opened and closed here, and shared with other sessions.
         gateway: The API's base URL: what others have begun elsewhere is not this session's.
         timeouts: ``timeouts.journal`` bounds each write.
         retries: ``retries.idempotency_window`` bounds how old a key may be.
+        scope: The merchant: what belongs to others is not this session's either.
     """
 
     journaled = True
 
     def __init__(
-        self, journal: Journal, gateway: str, timeouts: Timeouts, retries: RetryPolicy
+        self,
+        journal: Journal,
+        gateway: str,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        *,
+        scope: str = "",
     ) -> None:
-        self._journal = journal
-        self._gateway = gateway
+        super().__init__(journal, gateway, scope)
         self._limit = SharedTimeout(timeouts.journal)
         # A journal that does not answer must not use up the grace of a cancellation.
         self._short_limit = SharedTimeout(min(timeouts.journal, timeouts.cancel_grace / 4))
         self.window = retries.idempotency_window
-        self._deferred: dict[str, Callable[[], Awaitable[None]]] = {}
-        self._withdrawing: set[str] = set()  # keys whose withdrawal is deferred
-        self._flushing: dict[str, asyncio.Future[None]] = {}  # deferred writes in flight, by key
+        self._shared = shared_writes(journal)
         self.on_failure: Callable[[str], object] | None = None
         """Called with the text of each logged error."""
+        self._is_open = False
 
     async def open(self) -> None:
         """Open the journal."""
@@ -59,14 +67,23 @@ class JournalWriter:
         self._limit = SharedTimeout(self._limit.seconds)
         self._short_limit = SharedTimeout(self._short_limit.seconds)
         await self._journal.open()
+        self._shared.enter()
+        self._is_open = True
 
     async def close(self) -> None:
         """Try the deferred writes once more, and close the journal."""
+        if not self._is_open:
+            return
+        self._is_open = False
         try:
             await self.flush()
         except JournalError as error:
-            self._failed(f"the journal is closed with deferred writes that failed: {error}")
+            # Another session of the process tries them again, if there is one.
+            self._failed(f"the session is closed with deferred writes that failed: {error}")
         finally:
+            if self._shared.leave(self):
+                self._shared.deferred.clear()
+                self._shared.withdrawing.clear()
             await self._journal.aclose()
 
     async def begin(
@@ -76,32 +93,47 @@ class JournalWriter:
 
         Raises:
             JournalError: The intent could not be committed: do not submit. LeaseLost if another
-                process runs the instruction.
+                process or session runs the instruction.
+            DeviceBusyError: Another instruction is unfinished on the device.
             ConfigurationError: The key can't be used for this request.
         """
         intent = Intent(
             idempotency_key=idempotency_key,
             kind=kind,
             gateway=self._gateway,
+            scope=self._scope,
             serial_number=serial_number,
             body=body,
         )
-        if underway := self._flushing.get(idempotency_key):
-            await asyncio.wait((underway,))  # or a withdrawal would overtake this intent
-        withdrawal = None
-        if idempotency_key in self._withdrawing:  # the instruction is wanted again
-            withdrawal = self._deferred.get(idempotency_key)
-            self._drop_deferred(idempotency_key)
+        new = self._shared.begin(self, idempotency_key)
         try:
-            if self._deferred:
+            entry = await self._begin(intent)
+        except BaseException:
+            if new:
+                self._shared.not_begun(idempotency_key)
+            raise
+        self._shared.begun(idempotency_key)
+        return EntryWriter(self, entry)
+
+    async def _begin(self, intent: Intent) -> Entry:
+        shared, key = self._shared, intent.idempotency_key
+        if shared.flushing:
+            # Or a withdrawal would overtake this intent, and an end that is being written would
+            # leave the device busy.
+            await asyncio.wait(list(shared.flushing.values()))
+        withdrawal = None
+        if key in shared.withdrawing:  # the instruction is wanted again
+            withdrawal = shared.deferred.get(key)
+            shared.drop(key)
+        try:
+            if shared.deferred:
                 await self.flush()
-            entry = await self._enter(intent)
+            return await self._enter(intent)
         except BaseException:
             if withdrawal is not None:  # nothing was entered anew: the old intent goes all the same
-                self._deferred[idempotency_key] = withdrawal
-                self._withdrawing.add(idempotency_key)
+                shared.defer(key, withdrawal)
+                shared.withdrawing.add(key)
             raise
-        return EntryWriter(self, entry)
 
     async def _enter(self, intent: Intent) -> Entry:
         try:
@@ -119,12 +151,13 @@ class JournalWriter:
 
     async def is_withdrawn(self, idempotency_key: str) -> bool:
         """Whether no intent can be left of a ``begin`` that failed; the withdrawal is tried now."""
-        if idempotency_key in self._withdrawing:
+        withdrawing = self._shared.withdrawing
+        if idempotency_key in withdrawing:
             try:
                 await self.flush()
             except JournalError:
                 return False
-        return idempotency_key not in self._withdrawing
+        return idempotency_key not in withdrawing
 
     async def adopt(self, kind: EntryKind, instruction_id: str) -> EntryWriter | NullEntry:
         """The entry of an instruction that is resumed by its id, if there is one.
@@ -134,7 +167,7 @@ class JournalWriter:
         """
         try:
             with self._limit:
-                entry = await self._journal.adopt(kind, self._gateway, instruction_id)
+                entry = await self._adopt(kind, instruction_id)
         except LeaseLost:
             raise
         except (JournalError, TimeoutError) as error:
@@ -142,8 +175,37 @@ class JournalWriter:
             return NO_ENTRY
         return NO_ENTRY if entry is None else EntryWriter(self, entry)
 
-    async def claim(self) -> list[Entry]:
-        """Every unfinished entry whose owner is dead, now this session's.
+    async def _adopt(self, kind: EntryKind, instruction_id: str) -> Entry | None:
+        # Whether another session of this process drives it, its journal does not know: they share
+        # the owner.
+        found = await self._journal.entries(
+            states=OPEN, gateway=self._gateway, scope=self._scope, instruction_id=instruction_id
+        )
+        keys = [entry.idempotency_key for entry in found if entry.kind == kind]
+        begun = [key for key in keys if self._shared.begin(self, key)]
+        try:
+            entry = await self._journal.adopt(
+                kind, self._gateway, instruction_id, scope=self._scope
+            )
+        except BaseException:
+            for key in begun:
+                self._shared.not_begun(key)
+            raise
+        for key in keys:
+            self._shared.begun(key)
+            if entry is None or key != entry.idempotency_key:
+                self._shared.ended(self, key)
+        return entry
+
+    def ended(self, idempotency_key: str) -> None:
+        """The session does not drive that entry any more, whatever was written."""
+        self._shared.ended(self, idempotency_key)
+
+    async def claim(self, but: Collection[str] = ()) -> list[Entry]:
+        """Every unfinished entry of the scope whose owner is dead, now this session's.
+
+        Args:
+            but: Keys of entries that are left where they are.
 
         Raises:
             JournalError: The journal could not be read; nothing stays claimed.
@@ -151,21 +213,18 @@ class JournalWriter:
         await self.flush()
         claimed: list[Entry] = []
         try:
-            while batch := await self._journal.claim(self._gateway):
-                claimed += batch
+            while batch := await self._journal.claim(self._gateway, scope=self._scope, but=but):
+                claimed += [entry for entry in batch if self._may_drive(entry)]
         except BaseException:
             for entry in claimed:
-                EntryWriter(self, entry).defer_release()
+                self._shared.ended(self, entry.idempotency_key)
+                self.defer_release(entry)
             raise
         return claimed
 
-    async def unfinished(self) -> list[Entry]:
-        """The unfinished entries of this gateway."""
-        return await self._journal.entries(states=UNFINISHED, gateway=self._gateway)
-
-    async def all(self) -> list[Entry]:
-        """Every entry of this gateway."""
-        return await self._journal.entries(gateway=self._gateway)
+    def _may_drive(self, entry: Entry) -> bool:
+        release = partial(self._journal.write, entry, entry.state, release=True)
+        return self._shared.claimed(self, entry.idempotency_key, release)
 
     async def flush(self) -> None:
         """Try the deferred writes again.
@@ -173,10 +232,11 @@ class JournalWriter:
         Raises:
             JournalError: One of them failed again.
         """
-        for key, write in list(self._deferred.items()):
-            if key in self._flushing or self._deferred.get(key) is not write:
+        shared = self._shared
+        for key, write in list(shared.deferred.items()):
+            if key in shared.flushing or shared.deferred.get(key) is not write:
                 continue
-            underway = self._flushing[key] = asyncio.get_running_loop().create_future()
+            underway = shared.flushing[key] = asyncio.get_running_loop().create_future()
             try:
                 with self._limit:
                     await write()
@@ -190,10 +250,10 @@ class JournalWriter:
             except Exception as error:
                 raise JournalError(f"the journal failed: {error!r}") from error
             finally:
-                del self._flushing[key]
+                del shared.flushing[key]
                 underway.set_result(None)
-            if self._deferred.get(key) is write:
-                self._drop_deferred(key)
+            if shared.deferred.get(key) is write:
+                shared.drop(key)
 
     async def write(
         self,
@@ -220,7 +280,7 @@ class JournalWriter:
                     release=release,
                 )
         except LeaseLost:
-            self._drop_deferred(entry.idempotency_key)
+            self._shared.drop(entry.idempotency_key)
             raise
         except Exception as error:  # whatever a journal of the caller's own may raise
             self.defer(entry, state, instruction_id, resource_id, release=release)
@@ -234,8 +294,8 @@ class JournalWriter:
                 order_id=order_id_in(entry.body),
             )
             return False
-        if self._deferred:
-            self._drop_deferred(entry.idempotency_key)
+        if self._shared.deferred:
+            self._shared.drop(entry.idempotency_key)
         return True
 
     def defer(
@@ -248,7 +308,7 @@ class JournalWriter:
         release: bool,
     ) -> None:
         """Write with the next intent that is begun, or when the session closes."""
-        self._deferred[entry.idempotency_key] = partial(
+        write = partial(
             self._journal.write,
             entry,
             state,
@@ -256,6 +316,12 @@ class JournalWriter:
             resource_id=resource_id,
             release=release,
         )
+        self._shared.defer(entry.idempotency_key, write)
+
+    def defer_release(self, entry: Entry) -> None:
+        """Release an entry as it was found, where there is no time to wait for that."""
+        self._shared.ended(self, entry.idempotency_key)
+        self.defer(entry, entry.state, entry.instruction_id, release=True)
 
     def _defer_withdrawal(self, intent: Intent) -> None:
         """The intent may be on disk all the same: recovery must not find and submit it."""
@@ -270,12 +336,8 @@ class JournalWriter:
             else:  # an earlier call may have submitted it
                 await self._journal.write(entry, EntryState.CANCELING, release=True)
 
-        self._deferred[intent.idempotency_key] = withdraw
-        self._withdrawing.add(intent.idempotency_key)
-
-    def _drop_deferred(self, key: str) -> None:
-        self._deferred.pop(key, None)
-        self._withdrawing.discard(key)
+        self._shared.defer(intent.idempotency_key, withdraw)
+        self._shared.withdrawing.add(intent.idempotency_key)
 
     def _failed(self, text: str, **fields: str | None) -> None:
         logger.error("%s", text, extra=fields)
@@ -340,45 +402,3 @@ class EntryWriter:
             "instruction_id": self._instruction_id,
             "order_id": order_id_in(self.entry.body),
         }
-
-
-class NullEntry:
-    """The entry of an instruction that no journal keeps."""
-
-    state = EntryState.INTENT
-    instruction_id = serial_number = idempotency_key = None
-    inherited = False
-
-    async def write(self, *_: object, **__: object) -> bool:
-        """Nothing has to be written, so that it always is."""
-        return True
-
-    def defer_release(self) -> None:
-        """Nobody else can claim it."""
-
-
-NO_ENTRY = NullEntry()
-
-
-class NullWriter:
-    """How a session without a journal writes: not at all."""
-
-    journaled = False
-
-    async def open(self) -> None:
-        """Nothing has to be opened."""
-
-    async def close(self) -> None:
-        """Nothing has to be closed."""
-
-    async def begin(self, *_: object) -> NullEntry:
-        """No entry."""
-        return NO_ENTRY
-
-    async def adopt(self, *_: object) -> NullEntry:
-        """No entry."""
-        return NO_ENTRY
-
-    async def is_withdrawn(self, _: str) -> bool:
-        """Nothing was written."""
-        return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 
 import aiohttp
 from aiohttp import web
@@ -17,12 +16,11 @@ from payroc_async import (
     DeviceBusyError,
     Environment,
     InstructionError,
-    JournalError,
     OutcomeUnknownError,
     PayrocError,
     PayrocSession,
+    Recovery,
     RetryPolicy,
-    SessionClosedError,
     Timeouts,
 )
 from payroc_async.journal import Journal, journal_at
@@ -45,7 +43,6 @@ class Backend:
     def __init__(self, session: PayrocSession, journal: Journal) -> None:
         self._session = session
         self._journal = journal
-        self._recoveries: set[asyncio.Task[None]] = set()
 
     async def sell(self, request: web.Request) -> web.Response:
         """Run a sale. What is not known yet is to be asked for under its key."""
@@ -83,21 +80,6 @@ class Backend:
             return web.json_response({"state": "none", "reason": entry.state.value})
         return web.json_response({"state": "paid", "payment": entry.resource_id})
 
-    async def recover(self) -> None:
-        """Claim again and again, beside what is driven already: a stuck sale holds up no other."""
-        while True:
-            round_ = asyncio.create_task(self._recover_once())
-            self._recoveries.add(round_)
-            round_.add_done_callback(self._recoveries.discard)
-            await asyncio.sleep(CLAIM_EVERY)
-
-    async def _recover_once(self) -> None:
-        try:
-            async for _ in self._session.recover():
-                pass
-        except (JournalError, SessionClosedError) as error:
-            print(f"nothing is recovered: {error}", file=sys.stderr, flush=True)
-
 
 async def main() -> None:
     """Serve until SIGTERM, which leaves the sales running for the others."""
@@ -118,6 +100,7 @@ async def main() -> None:
             timeouts=TIMEOUTS,
             retries=RETRIES,
             journal=journal,
+            recovery=Recovery(interval=CLAIM_EVERY),
             http_session=http,
         ) as session,
     ):
@@ -128,9 +111,7 @@ async def main() -> None:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", int(variables["FLEET_PORT"]), reuse_address=True)
         await site.start()
-        recovering = asyncio.create_task(backend.recover())
         await stop.wait()
-        recovering.cancel()
         await site.stop()
         await session.aclose()
         await runner.cleanup()

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import define, evolve
 
@@ -89,7 +90,9 @@ class MemoryJournal:
             raise JournalError("the answer was lost")
         return entry
 
-    async def adopt(self, kind: EntryKind, gateway: str, instruction_id: str) -> Entry | None:
+    async def adopt(
+        self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""
+    ) -> Entry | None:
         """No instruction is resumed by its id alone here."""
         return None
 
@@ -117,11 +120,13 @@ class MemoryJournal:
         if in_doubt:
             raise JournalError("the answer was lost")
 
-    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+    async def claim(
+        self, gateway: str, *, scope: str = "", but: Collection[str] = (), limit: int = 100
+    ) -> list[Entry]:
         """Unfinished entries whose owner is dead, now this owner's."""
         claimed = []
         for key, known in list(self._disk.entries.items()):
-            if known.state in OPEN and known.owner not in self._disk.alive:
+            if key not in but and known.state in OPEN and known.owner not in self._disk.alive:
                 entry = evolve(known, owner=self._owner, fence=known.fence + 1)
                 self._disk.entries[key] = entry
                 claimed.append(entry)
@@ -132,12 +137,10 @@ class MemoryJournal:
         await self._step()
         return self._disk.entries.get(idempotency_key)
 
-    async def entries(
-        self, *, states: Collection[EntryState] | None = None, gateway: str | None = None
-    ) -> list[Entry]:
+    async def entries(self, **_: Any) -> list[Entry]:
         """Every entry."""
         return list(self._disk.entries.values())
 
-    async def purge(self, older_than: float) -> int:
+    async def purge(self, older_than: float, *, scope: str | None = None) -> int:
         """Nothing is old."""
         return 0

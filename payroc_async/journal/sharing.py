@@ -1,0 +1,104 @@
+"""One opened journal for all sessions of a process that are given it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from payroc_async.errors import JournalError
+
+__all__ = ["SharedJournal"]
+
+
+class SharedJournal(ABC):
+    """Opens a journal for the first that wants it, and closes it with the last.
+
+    So that there is one owner's lock, and one connection that commits in groups, whatever the
+    number of sessions.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._started = False
+        self._home: tuple[asyncio.AbstractEventLoop, int] | None = None  # loop and process
+        self._changing = asyncio.Lock()
+
+    @abstractmethod
+    async def _start(self) -> None:
+        """Open it. Where that fails or is canceled, what was opened is closed again."""
+
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Close it, also where that is canceled."""
+
+    async def open(self) -> None:
+        """Open the journal, and take the lock by which others see that this owner lives.
+
+        May be called any number of times, by any number of sessions of one event loop: the first
+        call opens, and each wants one ``aclose``.
+
+        Raises:
+            JournalError: It can't be opened, was made by a newer version, or is open in another
+                event loop or in the parent of this process.
+
+        Cancellation:
+            What was opened is closed again.
+        """
+        home = asyncio.get_running_loop(), os.getpid()
+        if self._home is not None and self._home != home:
+            raise JournalError(
+                f"{self!r} is open in another event loop or process: give each its own journal "
+                "object; they may be of one file or database"
+            )
+        if self._home is None:
+            self._home, self._changing = home, asyncio.Lock()
+        try:
+            async with self._changing:
+                if not self._started:
+                    await self._start()
+                    self._started = True
+                self._users += 1
+        finally:
+            self._forget_home()
+
+    async def aclose(self) -> None:
+        """Close the journal once all who have opened it have closed it. More calls do nothing.
+
+        Cancellation:
+            It is closed all the same.
+        """
+        if not self._users:
+            return
+        self._users -= 1
+        if not self._users:
+            closing = asyncio.create_task(self._close(), name="payroc journal close")
+            await asyncio.shield(closing)
+
+    async def _close(self) -> None:
+        async with self._changing:
+            if self._users or not self._started:
+                return  # somebody has opened it meanwhile
+            try:
+                await self._stop()
+            finally:
+                self._started = False
+                self._forget_home()
+
+    def _forget_home(self) -> None:
+        if not self._started:
+            self._home = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
