@@ -65,6 +65,10 @@ class Backend:
             return web.json_response({"state": "ask", "reason": str(error)}, status=503)
         return web.json_response({"state": "paid", "payment": payment.payment_id})
 
+    async def name(self, _: web.Request) -> web.Response:
+        """Which process this is."""
+        return web.Response(text=os.environ["FLEET_NAME"])
+
     async def show(self, request: web.Request) -> web.Response:
         """What the journal has."""
         try:
@@ -106,7 +110,13 @@ async def main() -> None:
     ):
         backend = Backend(session, journal)
         app = web.Application()
-        app.add_routes([web.post("/sales", backend.sell), web.get("/sales/{key}", backend.show)])
+        app.add_routes(
+            [
+                web.get("/name", backend.name),
+                web.post("/sales", backend.sell),
+                web.get("/sales/{key}", backend.show),
+            ]
+        )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", int(variables["FLEET_PORT"]), reuse_address=True)

@@ -35,6 +35,7 @@ class Member:
         ready: Whether its process takes sales.
         stopped: Whether it is stopped by SIGSTOP.
         failed_starts: How often a process ended before it took sales.
+        crashes: What each process that ended by itself has said.
         killed: When each process was killed, by its name, in seconds of ``time.monotonic``.
     """
 
@@ -45,9 +46,11 @@ class Member:
     ready: bool = False
     stopped: bool = False
     failed_starts: int = 0
+    crashes: list[str] = field(factory=list)
     killed: dict[str, float] = field(factory=dict)
     _born: int = 0
     _process: asyncio.subprocess.Process | None = None
+    _watching: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +73,17 @@ class Member:
                 if process.returncode is not None:  # as where the journal's server restarts
                     self.ready = False
                     self.failed_starts += 1
+        self._watching = asyncio.create_task(self._watch(process))
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Note it if a process ends by itself."""
+        await process.wait()
+        if self._process is process:
+            self.ready, self.stopped = False, False
+            self.crashes.append(
+                f"{self.name}: {process.returncode}\n{self.log.read_text()[-4000:]}"
+            )
+            await self.start()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self._born += 1
@@ -89,11 +103,14 @@ class Member:
             )
 
     async def _listens(self) -> bool:
+        """Whether this process answers on the port, and no other program that has it."""
         with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(b"GET /name HTTP/1.0\r\n\r\n")
+            answer = await reader.read()
             writer.close()
             await writer.wait_closed()
-            return True
+            return answer.endswith(f"\r\n\r\n{self.name}".encode())
         return False
 
     async def end(self, number: signal.Signals) -> None:
@@ -105,8 +122,8 @@ class Member:
             self.killed[self.name] = time.monotonic()
         with suppress(ProcessLookupError):
             process.send_signal(number)
-        if self.stopped:
-            self.go_on(process)
+            if self.stopped:
+                self.go_on(process)
         try:
             async with asyncio.timeout(PATIENCE):
                 await process.wait()
@@ -146,6 +163,9 @@ async def fleet(
         await asyncio.gather(*(member.start() for member in members[1:]))
         yield members
     finally:
+        for member in members:
+            if member._watching is not None:
+                member._watching.cancel()
         await asyncio.gather(*(member.end(signal.SIGKILL) for member in members))
 
 

@@ -63,13 +63,24 @@ class Report:
     left_running: list[str] = field(factory=list)
     two_on_a_device: list[str] = field(factory=list)
     violations: list[str] = field(factory=list)
+    crashes: list[str] = field(factory=list)
+    """What processes said that ended by themselves."""
     driven_again: list[float] = field(factory=list)
     """Seconds from the kill of a process to the first request about a sale of it by another."""
 
     def good(self) -> bool:
         """Whether nothing went wrong."""
-        wrong = [self.doubled, self.lost, self.left_running, self.two_on_a_device, self.violations]
-        return not any(wrong)
+        return not any(self._wrong().values())
+
+    def _wrong(self) -> dict[str, list[str]]:
+        return {
+            "doubled": self.doubled,
+            "lost": self.lost,
+            "left running": self.left_running,
+            "two sales on one device": self.two_on_a_device,
+            "violations of the contract": self.violations,
+            "crashed processes": self.crashes,
+        }
 
     def share(self, of: float) -> float:
         """A percentile of the times until a sale is driven again, in seconds."""
@@ -77,13 +88,7 @@ class Report:
         return times[min(int(of * len(times)), len(times) - 1)] if times else float("nan")
 
     def __str__(self) -> str:
-        wrong = {
-            "doubled": self.doubled,
-            "lost": self.lost,
-            "left running": self.left_running,
-            "two sales on one device": self.two_on_a_device,
-            "violations of the contract": self.violations,
-        }
+        wrong = self._wrong()
         counted = (Counter(dict(sorted(counts.items()))) for counts in (self.ends, self.strokes))
         ends, strokes = (", ".join(f"{n} {what}" for what, n in one.items()) for one in counted)
         return "\n".join(
@@ -162,6 +167,7 @@ async def run_fleet(plan: Plan, server: PostgresServer, schema: str) -> Report:
             watching.cancel()
             watch.look()
             report.strokes = chaos.counts
+            report.crashes = [crash for member in members for crash in member.crashes]
             report.strokes["failed start"] = sum(member.failed_starts for member in members)
             await _check(report, tills.sales, gateway, journal)
             await journal.aclose()
