@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 
@@ -87,6 +88,7 @@ class Backend:
 
 async def main() -> None:
     """Serve until SIGTERM, which leaves the sales running for the others."""
+    faulthandler.register(signal.SIGUSR1)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     variables = os.environ

@@ -64,16 +64,32 @@ class Member:
 
     async def start(self) -> None:
         """Start a process, and return when it takes sales. As a supervisor does, try again."""
+        try:
+            await self._start()
+        except TimeoutError as error:
+            if self._process is not None:
+                self._process.send_signal(signal.SIGUSR1)  # it says where it is
+                await asyncio.sleep(1)
+            raise AssertionError(f"{self.name}: {self.log.read_text()[-8000:]}") from error
+
+    async def _start(self) -> None:
+        process = None
         async with asyncio.timeout(PATIENCE):
-            while not self.ready:
-                self._process = process = await self._spawn()
-                while process.returncode is None and not self.ready:
-                    self.ready = await self._listens()
-                    await asyncio.sleep(0.05)
-                if process.returncode is not None:  # as where the journal's server restarts
-                    self.ready = False
-                    self.failed_starts += 1
+            while process is None:
+                process = await self._started()
+        # From here on it may be killed at any time.
+        self.ready = True
         self._watching = asyncio.create_task(self._watch(process))
+
+    async def _started(self) -> asyncio.subprocess.Process | None:
+        """A process that takes sales; None where it has ended, as while the server restarts."""
+        process = self._process = await self._spawn()
+        while not await self._listens():
+            if process.returncode is not None:
+                self.failed_starts += 1
+                return None
+            await asyncio.sleep(0.05)
+        return process
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         """Note it if a process ends by itself."""
@@ -166,7 +182,8 @@ async def fleet(
         for member in members:
             if member._watching is not None:
                 member._watching.cancel()
-        await asyncio.gather(*(member.end(signal.SIGKILL) for member in members))
+        ends = [member.end(signal.SIGKILL) for member in members]
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 @define
