@@ -113,7 +113,7 @@ class Member:
                     "FLEET_NAME": self.name,
                     "FLEET_PORT": str(self.port),
                 },
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # it ends when this one does
                 stdout=log,
                 stderr=log,
             )
