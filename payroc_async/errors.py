@@ -18,7 +18,7 @@
     │   └─ ServerError 5xx
     ├─ DeviceBusyError                          another instruction is unfinished on that device
     ├─ JournalError                             the journal can't be read or written
-    │   └─ LeaseLost                            another process runs that instruction
+    │   └─ LeaseLost                            another process or session runs that instruction
     ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
     └─ InstructionError                         an instruction that did not end in its resource
         ├─ InstructionFailedError
@@ -371,7 +371,7 @@ class JournalError(PayrocError):
 
 
 class LeaseLost(JournalError):
-    """Somebody else drives that instruction now: another process, which has taken it over.
+    """Another drives that instruction: a process that has taken it over, a session, a recovery.
 
     Attributes:
         idempotency_key: The key it was submitted under.
@@ -383,8 +383,8 @@ class LeaseLost(JournalError):
 
     def __str__(self) -> str:
         return (
-            f"another process drives the instruction under key {self.idempotency_key}: wait for "
-            "its outcome, or look it up in the journal"
+            "another process or session drives the instruction under key "
+            f"{self.idempotency_key}: wait for its outcome, or look it up in the journal"
         )
 
 

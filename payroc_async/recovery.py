@@ -36,7 +36,7 @@ from .payment_search import PaymentSearch, is_unclear
 from .payments import Payments
 from .wording import show
 
-__all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "check_recovery"]
+__all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "TakeUp", "check_recovery"]
 
 logger = get_logger(__name__)
 
@@ -49,6 +49,9 @@ RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left
 the same bytes were sent under the same key, which tells; ``searched``: a payment was looked for by
 its order id; ``left``: nothing, for too long a time has passed.
 """
+
+TakeUp = Callable[..., InstructionHandle[Any, Any]]
+"""Runs the instruction of an ``EntryWriter``; as keyword ``cancel`` if it is to be canceled."""
 
 RESUBMIT_WITHIN = 120.0
 """Seconds for which the customer is taken to be still there."""
@@ -99,7 +102,7 @@ class RecoveryRun:
 
     Args:
         writer: The session's use of its journal.
-        take_up: Runs the instruction of a record; as keyword ``cancel`` if it is to be canceled.
+        take_up: Runs the instruction of a record.
         payments: Where to search.
         check_open: Raises SessionClosedError when the session is closed.
         on_found: What to do with each.
@@ -113,7 +116,7 @@ class RecoveryRun:
     def __init__(
         self,
         writer: JournalWriter,
-        take_up: Callable[..., InstructionHandle[Any, Any]],
+        take_up: TakeUp,
         payments: Payments,
         check_open: Callable[[], object],
         *,
@@ -249,7 +252,7 @@ class RecoveryRun:
             raise
         finally:
             if entry.idempotency_key not in self._driven:  # what is driven ends by itself
-                self._writer.ended(entry.idempotency_key)
+                self._writer.ended(entry.idempotency_key, claimed=True)
             self._driven.discard(entry.idempotency_key)
         if found.state in UNFINISHED:
             self._left[entry.idempotency_key] = self._again()

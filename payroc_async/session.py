@@ -27,7 +27,7 @@ from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import LoopGuard
 from .payments import Payments
-from .recovery import OnFound, Recovered, RecoveryRun, check_recovery
+from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
 from .session_options import as_environment, check_journaling, check_options, environment_of
 from .supervisor import Supervisor
@@ -360,12 +360,10 @@ class PayrocSession(DeviceInstructions):
     ) -> AsyncGenerator[Recovered, None]:
         """Every unfinished sale, refund and signature that no process drives, each as it ends.
 
-        ``async for found in session.recover():``, for scripts; a server lets
-        ``PayrocSession(recovery=Recovery())`` do it. What the journal has unfinished at this
-        gateway and in this session's scope, and whose process has died or released it, is claimed
-        by exactly one caller, however many race, and driven to its end, all at once. It looks again
-        every two seconds while something is driven, so that a sale which does not end holds up
-        nothing that is left later.
+        For scripts; a server has ``recovery=Recovery()`` do it. What the journal has unfinished in
+        the session's scope, and whose process has died or released it, is claimed by exactly one
+        caller, however many race, and driven to its end, all at once. Every two seconds it looks
+        again, so that a sale which does not end holds up nothing that is left later.
 
         An instruction whose id is known is polled, or canceled if it was being canceled. One that
         may or may not have been submitted is submitted again within two minutes, with the same
@@ -395,34 +393,8 @@ class PayrocSession(DeviceInstructions):
         """
         check_recovery(on_found, resubmit, timeout)
         check_callback("on_event", on_event)
-        return self._recovery_run(on_found, resubmit, timeout, on_event).run()
-
-    def _recovery_run(
-        self,
-        on_found: OnFound,
-        resubmit: bool,
-        timeout: float | None,
-        on_event: OnEvent | None = None,
-        every: float | None = None,
-    ) -> RecoveryRun:
-        return RecoveryRun(
-            self._journaled(),
-            partial(self._supervisor.take_over, timeout=timeout, on_event=on_event),
-            self.payments,
-            self._channel,
-            on_found=on_found,
-            resubmit=resubmit,
-            grace=self._timeouts.cancel_grace,
-            running=self._recoveries,
-            every=every,
-        )
-
-    def _start_recovery(self, options: Recovery) -> None:
-        run = self._recovery_run(
-            options.on_found, options.resubmit, options.timeout, every=options.interval
-        )
-        self._automatic = AutomaticRecovery(options, run, self._journaled().purge)
-        self._automatic.start()
+        take_up = partial(self._supervisor.take_over, timeout=timeout, on_event=on_event)
+        return self._recovery_run(take_up, on_found, resubmit).run()
 
     async def unfinished(self) -> list[Entry]:
         """What the journal has unfinished at this gateway, the oldest first.
@@ -438,6 +410,27 @@ class PayrocSession(DeviceInstructions):
             Nothing is changed in any case.
         """
         return await self._journaled().unfinished()
+
+    def _recovery_run(
+        self, take_up: TakeUp, on_found: OnFound, resubmit: bool, every: float | None = None
+    ) -> RecoveryRun:
+        return RecoveryRun(
+            self._journaled(),
+            take_up,
+            self.payments,
+            self._channel,
+            on_found=on_found,
+            resubmit=resubmit,
+            grace=self._timeouts.cancel_grace,
+            running=self._recoveries,
+            every=every,
+        )
+
+    def _start_recovery(self, options: Recovery) -> None:
+        take_up = partial(self._supervisor.take_over, timeout=options.timeout)
+        run = self._recovery_run(take_up, options.on_found, options.resubmit, options.interval)
+        self._automatic = AutomaticRecovery(options, run, self._journaled().purge)
+        self._automatic.start()
 
     def _journaled(self) -> JournalWriter:
         self._channel()

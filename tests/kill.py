@@ -97,6 +97,7 @@ class DeadlyJournal:
         self.aclose = journal.aclose
         self.adopt = journal.adopt
         self.get = journal.get
+        self.find = journal.find
         self.entries = journal.entries
         self.purge = journal.purge
 
@@ -118,9 +119,9 @@ class DeadlyJournal:
         with self._step(state.value):
             await self._journal.write(entry, state, **ids)
 
-    async def claim(self, gateway: str, *, limit: int = 100) -> list[Entry]:
+    async def claim(self, gateway: str, **options: Any) -> list[Entry]:
         """As the journal's."""
-        claimed = await self._journal.claim(gateway, limit=limit)
+        claimed = await self._journal.claim(gateway, **options)
         if claimed and self._job.point == "after claim":
             die()
         return claimed

@@ -620,5 +620,5 @@ class TestSale:
             patch.setattr("payroc_async.cli.device.on_signal", _no_signals)
             done = asyncio.run(hold())
         assert done.exit_code == 5, done.output
-        assert "another process drives" in done.stdout
+        assert "another process or session drives" in done.stdout
         assert served.requests_of("submit") == []

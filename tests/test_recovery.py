@@ -104,6 +104,7 @@ async def leave(
     request: Any = None,
     kind: Any = "payment",
     age: float = 0.0,
+    serial_number: str = SERIAL,
 ) -> str:
     """Leave an entry behind, as a process does that dies; returns its key."""
     journal, key = SQLiteJournal(path), str(uuid4())
@@ -113,7 +114,7 @@ async def leave(
             idempotency_key=key,
             kind=kind,
             gateway=gateway.environment.api_url,
-            serial_number=SERIAL,
+            serial_number=f"device of {key}",
             body=encode(request or sale()),
         ),
         window=1.0,
@@ -122,7 +123,11 @@ async def leave(
         await journal.write(made, state, instruction_id=instruction_id)
     await journal.aclose()
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE entries SET begun = begun - ? WHERE idempotency_key = ?", (age, key))
+        # Of one device there may be several, as versions before 2 have left them.
+        db.execute(
+            "UPDATE entries SET begun = begun - ?, serial_number = ? WHERE idempotency_key = ?",
+            (age, serial_number, key),
+        )
     return key
 
 
@@ -746,7 +751,7 @@ async def test_a_payment_that_is_of_another_sale_meanwhile_is_not_taken_for_it(
     async with session_of(gateway, path) as one, session_of(gateway, path) as other:
         recovering = asyncio.create_task(recovered(one))
         await until(lambda: gateway.requests_of("search"))
-        payment = await other.run_sale(SERIAL, sale())
+        payment = await other.run_sale("1850010869", sale())  # its own device is busy
         opens.set()
         (found,) = await recovering
         assert (found.action, found.state, found.resource) == ("left", EntryState.INTENT, None)

@@ -54,6 +54,9 @@ class InstructionEntry:
         self._written = Durable.NOTHING
         self._has_id_written = live.identity.instruction_id is not None
         self._writing: asyncio.Task[bool] | None = None
+        self._claimed = entry is not None
+        if entry is None and live.identity.idempotency_key is not None:
+            self._writer.expect(live.identity.idempotency_key)
         if not self._writer.journaled:
             self._drop()
         elif entry is not None:
@@ -171,4 +174,4 @@ class InstructionEntry:
         """This session drives the entry no more: the process's other sessions may."""
         key = self._live.identity.idempotency_key
         if key is not None:
-            self._writer.ended(key)
+            self._writer.ended(key, claimed=self._claimed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .entries import Entry, EntryKind, EntryState, Intent, Journal
+from .entries import Entry, EntryKind, EntryState, Intent, Journal, Query
 from .location import is_path, refused_location
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Intent",
     "Journal",
     "PostgresJournal",
+    "Query",
     "SQLiteJournal",
     "journal_at",
 ]

@@ -17,7 +17,17 @@ from attrs import field, frozen
 
 from payroc_async.models.shared import Model
 
-__all__ = ["NOBODY", "OPEN", "UNFINISHED", "Entry", "EntryKind", "EntryState", "Intent", "Journal"]
+__all__ = [
+    "NOBODY",
+    "OPEN",
+    "UNFINISHED",
+    "Entry",
+    "EntryKind",
+    "EntryState",
+    "Intent",
+    "Journal",
+    "Query",
+]
 
 EntryKind = Literal["payment", "refund", "signature"]
 
@@ -118,6 +128,33 @@ class Entry(Model):
         return self.state in UNFINISHED
 
 
+@frozen(kw_only=True)
+class Query:
+    """Which entries are asked for; None is any.
+
+    Args:
+        states: In any of these states.
+        gateway: Of this API's base URL.
+        scope: Of this merchant.
+        serial_number: On this device.
+        instruction_id: Of the instruction with this id.
+        resource_ids: That led to one of these.
+        with_body: Whose body is kept.
+        after: A portion: those whose key comes after this one, ordered by their keys.
+        limit: How many at most.
+    """
+
+    states: Collection[EntryState] | None = None
+    gateway: str | None = None
+    scope: str | None = None
+    serial_number: str | None = None
+    instruction_id: str | None = None
+    resource_ids: Collection[str] | None = None
+    with_body: bool = False
+    after: str | None = None
+    limit: int | None = None
+
+
 @runtime_checkable
 class Journal(Protocol):
     """What a session asks of a journal: ``SQLiteJournal`` and ``PostgresJournal`` are two.
@@ -214,32 +251,18 @@ class Journal(Protocol):
         """The entry under a key; None if there is none."""
         ...
 
+    async def find(self, query: Query) -> list[Entry]:
+        """The entries that are asked for, the oldest first; by their keys where it is a portion."""
+        ...
+
     async def entries(
         self,
         *,
         states: Collection[EntryState] | None = None,
         gateway: str | None = None,
         scope: str | None = None,
-        serial_number: str | None = None,
-        instruction_id: str | None = None,
-        resource_ids: Collection[str] | None = None,
-        with_body: bool = False,
-        after: str | None = None,
-        limit: int | None = None,
     ) -> list[Entry]:
-        """The entries that are asked for, the oldest first; all by default.
-
-        Args:
-            states: In any of these states.
-            gateway: Of this API's base URL.
-            scope: Of this merchant.
-            serial_number: On this device.
-            instruction_id: Of the instruction with this id.
-            resource_ids: That led to one of these.
-            with_body: Whose body is kept.
-            after: With ``limit``, for portions: whose key comes after this one, ordered by the key.
-            limit: How many at most.
-        """
+        """The entries in any of these states, the oldest first; all by default."""
         ...
 
     async def purge(self, older_than: float, *, scope: str | None = None) -> int:

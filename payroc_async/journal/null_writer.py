@@ -44,7 +44,10 @@ class NullWriter:
         """No entry."""
         return NO_ENTRY
 
-    def ended(self, _: str) -> None:
+    def expect(self, _: str) -> None:
+        """No recovery is there."""
+
+    def ended(self, _: str, *, claimed: bool) -> None:
         """Nothing was noted."""
 
     async def is_withdrawn(self, _: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
 from payroc_async.wording import a_type
 
-from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
+from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent, Query
 from .location import as_libpq_takes_it
 from .pg_jobs import Job
 from .pg_schema import (
@@ -43,6 +42,7 @@ from .rules import (
     check_same_request,
     check_window,
     conditions,
+    entry_of,
     forgets_body,
     to_be_resolved,
 )
@@ -126,11 +126,14 @@ class PostgresJournal(SharedJournal):
                 raise self._server.told(error) from error
             raise
 
+    def _refuse(self) -> None:
+        if self._worker is not None:
+            self._worker.refuse()
+
     async def _stop(self) -> None:
         """Finish what was asked for, release the lock, and disconnect."""
         assert self._worker is not None
         assert self._lock is not None
-        self._worker.refuse()
         try:
             await self._worker.aclose()
         finally:
@@ -270,39 +273,19 @@ class PostgresJournal(SharedJournal):
         found = await self._select("idempotency_key = %s", idempotency_key)
         return found[0] if found else None
 
-    async def entries(
-        self,
-        *,
-        states: Collection[EntryState] | None = None,
-        gateway: str | None = None,
-        scope: str | None = None,
-        serial_number: str | None = None,
-        instruction_id: str | None = None,
-        resource_ids: Collection[str] | None = None,
-        with_body: bool = False,
-        after: str | None = None,
-        limit: int | None = None,
-    ) -> list[Entry]:
-        """As ``Journal.entries``."""
-        found, values = conditions(
-            states=states,
-            gateway=gateway,
-            scope=scope,
-            serial_number=serial_number,
-            instruction_id=instruction_id,
-            resource_ids=resource_ids,
-            with_body=with_body,
-        )
-        if resource_ids is not None:
+    async def find(self, query: Query) -> list[Entry]:
+        """As ``Journal.find``."""
+        found, values = conditions(query)
+        if query.resource_ids is not None:
             found.append("resource_id = ANY (?)")
-            values.append(list(resource_ids))
+            values.append(list(query.resource_ids))
         order = "begun, idempotency_key"
-        if after is not None:
+        if query.after is not None:
             order = 'idempotency_key COLLATE "C"'  # not by the index of all keys
             found.append(f"{order} > ?")
-            values.append(after)
+            values.append(query.after)
         where = f"{' AND '.join(found)} ORDER BY {order} LIMIT ?".replace("?", "%s")
-        return await self._select(where, *values, limit)
+        return await self._select(where, *values, query.limit)
 
     async def purge(self, older_than: float, *, scope: str | None = None) -> int:
         """As ``Journal.purge``."""
@@ -399,20 +382,5 @@ def _write(
 
 
 def _entry(row: Row, *, alive: bool) -> Entry:
-    return Entry(
-        idempotency_key=row[0],
-        kind=row[1],
-        gateway=row[2],
-        serial_number=row[3],
-        body=row[4],
-        instruction_id=row[5],
-        state=EntryState(row[6]),
-        resource_id=row[7],
-        begun=datetime.fromtimestamp(row[8], UTC),
-        changed=datetime.fromtimestamp(row[9], UTC),
-        age=row[10],
-        owner=str(row[11] or NOBODY),
-        fence=row[12],
-        running=alive,
-        scope=row[13],
-    )
+    age, owner, fence, scope = row[10:14]
+    return entry_of(row[:10], age, str(owner or NOBODY), fence, scope, running=alive)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
+from typing import Any
 
-from .entries import OPEN, UNFINISHED, Entry, EntryKind, Journal
+from .entries import OPEN, UNFINISHED, Entry, EntryKind, Journal, Query
 
 __all__ = ["JournalReader"]
 
@@ -26,27 +27,20 @@ class JournalReader:
         self._gateway = gateway
         self._scope = scope
 
+    def _query(self, **wanted: Any) -> Query:
+        return Query(gateway=self._gateway, scope=self._scope, **wanted)
+
     async def unfinished(self, serial_number: str | None = None) -> list[Entry]:
         """The unfinished entries of this gateway and scope, of one device or of all."""
-        return await self._journal.entries(
-            states=UNFINISHED,
-            gateway=self._gateway,
-            scope=self._scope,
-            serial_number=serial_number,
-        )
+        query = self._query(states=UNFINISHED, serial_number=serial_number)
+        return await self._journal.find(query)
 
     async def with_orders(self) -> AsyncGenerator[Entry, None]:
         """The entries of this gateway and scope whose bodies are kept, in portions."""
         after = ""
         while True:
-            found = await self._journal.entries(
-                states=OPEN,
-                gateway=self._gateway,
-                scope=self._scope,
-                with_body=True,
-                after=after,
-                limit=PORTION,
-            )
+            query = self._query(states=OPEN, with_body=True, after=after, limit=PORTION)
+            found = await self._journal.find(query)
             for entry in found:
                 yield entry
             if len(found) < PORTION:
@@ -55,9 +49,7 @@ class JournalReader:
 
     async def owned(self, kind: EntryKind, resource_ids: Collection[str]) -> set[str]:
         """Which of these payments, refunds or signatures an entry of the scope has."""
-        found = await self._journal.entries(
-            gateway=self._gateway, scope=self._scope, resource_ids=resource_ids
-        )
+        found = await self._journal.find(self._query(resource_ids=resource_ids))
         return {entry.resource_id for entry in found if entry.kind == kind and entry.resource_id}
 
     async def purge(self, older_than: float) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from payroc_async.errors import (
@@ -13,7 +14,7 @@ from payroc_async.errors import (
 )
 from payroc_async.wording import show
 
-from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent
+from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent, Query
 
 __all__ = [
     "check_device",
@@ -22,6 +23,7 @@ __all__ = [
     "check_same_request",
     "check_window",
     "conditions",
+    "entry_of",
     "forgets_body",
     "listed",
     "to_be_resolved",
@@ -144,38 +146,52 @@ def to_be_resolved(
     return True
 
 
-def conditions(
-    *,
-    states: Collection[EntryState] | None,
-    gateway: str | None,
-    scope: str | None,
-    serial_number: str | None,
-    instruction_id: str | None,
-    resource_ids: Collection[str] | None,
-    with_body: bool,
-) -> tuple[list[str], list[Any]]:
-    """What ``Journal.entries`` is asked for, in SQL with question marks, and its values.
+def conditions(query: Query) -> tuple[list[str], list[Any]]:
+    """What a query asks for, in SQL with question marks, and its values.
 
-    ``resource_ids`` are left to the engine: how a list is given differs.
+    ``resource_ids`` and ``after`` are left to the engine.
     """
     equal = {
-        "gateway": gateway,
-        "scope": scope,
-        "serial_number": serial_number,
-        "instruction_id": instruction_id,
+        "gateway": query.gateway,
+        "scope": query.scope,
+        "serial_number": query.serial_number,
+        "instruction_id": query.instruction_id,
     }
     found = [f"{name} = ?" for name, value in equal.items() if value is not None]
     values: list[Any] = [value for value in equal.values() if value is not None]
-    if states is not None:
-        wanted = frozenset(states)
+    if query.states is not None:
+        wanted = frozenset(query.states)
         found.append(f"state IN ({listed(wanted)})" if wanted else "1 = 0")
         if wanted <= OPEN:
             found.append(IN_OPEN)  # as the indexes have it
-    if with_body:
+    if query.with_body:
         found.append("body IS NOT NULL")
-    if resource_ids is not None:
+    if query.resource_ids is not None:
         found.append("resource_id IS NOT NULL")
     return found or ["1 = 1"], values
+
+
+def entry_of(
+    stored: Sequence[Any], age: float, owner: str, fence: int, scope: str, *, running: bool
+) -> Entry:
+    """The entry that a row holds; its times are seconds since 1970."""
+    return Entry(
+        idempotency_key=stored[0],
+        kind=stored[1],
+        gateway=stored[2],
+        serial_number=stored[3],
+        body=stored[4],
+        instruction_id=stored[5],
+        state=EntryState(stored[6]),
+        resource_id=stored[7],
+        begun=datetime.fromtimestamp(stored[8], UTC),
+        changed=datetime.fromtimestamp(stored[9], UTC),
+        age=age,
+        owner=owner,
+        fence=fence,
+        running=running,
+        scope=scope,
+    )
 
 
 def listed(states: frozenset[EntryState] | set[EntryState]) -> str:

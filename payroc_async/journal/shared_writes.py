@@ -24,66 +24,68 @@ class SharedWrites:
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.sessions = 0
         self.deferred: dict[str, Write] = {}
         self.withdrawing: set[str] = set()  # keys whose withdrawal is deferred
         self.flushing: dict[str, asyncio.Future[None]] = {}  # deferred writes in flight, by key
-        self._begun: dict[str, object] = {}  # which session has begun or resumed a key
-        self._recovering: dict[str, object] = {}  # which session has claimed a key
+        self._driven: dict[str, list[object]] = {}  # which sessions are about to drive a key, or do
+        self._claimed: dict[str, object] = {}  # which session has claimed a key
         self._release_if_failed: dict[str, Write] = {}
 
     def enter(self) -> None:
         """A session begins to use the journal."""
         loop = asyncio.get_running_loop()
         if self.loop is not loop:  # what an earlier loop has left in flight never ends
-            self.__init__()  # type: ignore[misc]
             self.loop = loop
-        self.sessions += 1
+            for left in (self.flushing, self._driven, self._claimed, self._release_if_failed):
+                left.clear()
 
-    def leave(self, session: object) -> bool:
-        """A session has ended; whether it was the last."""
-        self.sessions -= 1
-        for driven in (self._begun, self._recovering):
-            for key in [key for key, by in driven.items() if by is session]:
-                del driven[key]
-        return self.sessions <= 0
+    def leave(self, session: object) -> None:
+        """A session has ended."""
+        self._claimed = {key: by for key, by in self._claimed.items() if by is not session}
+        for key in [key for key, by in self._driven.items() if session in by]:
+            while session in self._driven.get(key, ()):
+                self.ended(session, key)
 
-    def begin(self, session: object, key: str) -> bool:
-        """Note that a session is about to drive a key; whether it does so only now.
+    def expect(self, session: object, key: str) -> None:
+        """A session is about to drive a key: from here on no recovery of this process does."""
+        self._driven.setdefault(key, []).append(session)
+
+    def check(self, session: object, key: str) -> None:
+        """Refuse a key that is driven already: the sessions share an owner, the journal lets them.
 
         Raises:
             LeaseLost: Another session drives it, or a recovery has claimed it.
         """
-        if key in self._recovering or self._begun.get(key, session) is not session:
+        others = [by for by in self._driven.get(key, ()) if by is not session]
+        if key in self._claimed or others:
             raise LeaseLost(key)
-        new = key not in self._begun
-        self._begun[key] = session
-        return new
 
     def begun(self, key: str) -> None:
         """The journal has let the session have the key."""
         self._release_if_failed.pop(key, None)
 
-    def not_begun(self, key: str) -> None:
-        """The journal has refused the key, or failed: what a claim took meanwhile is released."""
-        self._begun.pop(key, None)
-        release = self._release_if_failed.pop(key, None)
-        if release is not None:
-            self.deferred.setdefault(key, release)
+    def ended(self, session: object, key: str) -> None:
+        """A session drives a key no more, or never did: then what a claim took is released."""
+        by = self._driven.get(key, [])
+        if session in by:
+            by.remove(session)
+        if not by:
+            self._driven.pop(key, None)
+            release = self._release_if_failed.pop(key, None)
+            if release is not None:
+                self.deferred.setdefault(key, release)
 
     def claimed(self, session: object, key: str, release: Write) -> bool:
-        """Whether a recovery may drive what it has claimed; not if a session has just begun it."""
-        if key in self._begun:
+        """Whether a recovery may drive what it has claimed; not if a session is about to."""
+        if key in self._driven:
             self._release_if_failed[key] = release
             return False
-        self._recovering[key] = session
+        self._claimed[key] = session
         return True
 
-    def ended(self, session: object, key: str) -> None:
-        """A session does not drive a key any more."""
-        for driven in (self._begun, self._recovering):
-            if driven.get(key) is session:
-                del driven[key]
+    def unclaimed(self, key: str) -> None:
+        """A recovery drives a key no more."""
+        self._claimed.pop(key, None)
 
     def defer(self, key: str, write: Write) -> None:
         """Have a write tried again with the next that any session does."""

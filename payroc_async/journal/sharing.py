@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
 from payroc_async.errors import JournalError
+
+from .entries import Entry, EntryState, Query
 
 __all__ = ["SharedJournal"]
 
@@ -24,11 +27,16 @@ class SharedJournal(ABC):
         self._users = 0
         self._started = False
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None  # loop and process
-        self._changing = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def _start(self) -> None:
         """Open it. Where that fails or is canceled, what was opened is closed again."""
+
+    @abstractmethod
+    def _refuse(self) -> None:
+        """Take nothing more: it is about to be closed."""
 
     @abstractmethod
     async def _stop(self) -> None:
@@ -54,15 +62,26 @@ class SharedJournal(ABC):
                 "object; they may be of one file or database"
             )
         if self._home is None:
-            self._home, self._changing = home, asyncio.Lock()
+            self._home, self._opening = home, asyncio.Lock()
         try:
-            async with self._changing:
-                if not self._started:
-                    await self._start()
-                    self._started = True
-                self._users += 1
+            while not await self._opened():
+                pass
         finally:
-            self._forget_home()
+            if not self._started:
+                self._home = None
+
+    async def _opened(self) -> bool:
+        """Whether it is open; not if it was being closed just now."""
+        if self._closing is not None:
+            await asyncio.wait((self._closing,))
+        async with self._opening:
+            if self._closing is not None:
+                return False
+            if not self._started:
+                await self._start()
+                self._started = True
+            self._users += 1
+        return True
 
     async def aclose(self) -> None:
         """Close the journal once all who have opened it have closed it. More calls do nothing.
@@ -70,26 +89,32 @@ class SharedJournal(ABC):
         Cancellation:
             It is closed all the same.
         """
-        if not self._users:
-            return
-        self._users -= 1
-        if not self._users:
-            closing = asyncio.create_task(self._close(), name="payroc journal close")
-            await asyncio.shield(closing)
+        if self._users == 1:
+            self._refuse()
+            self._closing = asyncio.create_task(self._close(), name="payroc journal close")
+        self._users = max(self._users - 1, 0)
+        if not self._users and self._closing is not None:
+            await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        async with self._changing:
-            if self._users or not self._started:
-                return  # somebody has opened it meanwhile
-            try:
-                await self._stop()
-            finally:
-                self._started = False
-                self._forget_home()
+        try:
+            await self._stop()
+        finally:
+            self._started, self._home, self._closing = False, None, None
 
-    def _forget_home(self) -> None:
-        if not self._started:
-            self._home = None
+    @abstractmethod
+    async def find(self, query: Query) -> list[Entry]:
+        """As ``Journal.find``."""
+
+    async def entries(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        scope: str | None = None,
+    ) -> list[Entry]:
+        """As ``Journal.entries``."""
+        return await self.find(Query(states=states, gateway=gateway, scope=scope))
 
     async def __aenter__(self) -> Self:
         await self.open()

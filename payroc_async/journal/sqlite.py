@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +18,7 @@ from attrs import evolve
 from payroc_async.config import check_seconds
 from payroc_async.errors import JournalError, LeaseLost
 
-from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
+from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent, Query
 from .location import check_file, refused_path
 from .locks import OwnerLock, forget_dead_owners, is_alive
 from .rules import (
@@ -31,6 +30,7 @@ from .rules import (
     check_same_request,
     check_window,
     conditions,
+    entry_of,
     forgets_body,
     to_be_resolved,
 )
@@ -92,6 +92,10 @@ class SQLiteJournal(SharedJournal):
         except BaseException:
             await self._stop()
             raise
+
+    def _refuse(self) -> None:
+        if self._worker is not None:
+            self._worker.refuse()
 
     async def _stop(self) -> None:
         """Finish what was asked for, release the lock, and close."""
@@ -225,43 +229,20 @@ class SQLiteJournal(SharedJournal):
             Job(lambda db: self._find(db, idempotency_key, time.time()))
         )
 
-    async def entries(
-        self,
-        *,
-        states: Collection[EntryState] | None = None,
-        gateway: str | None = None,
-        scope: str | None = None,
-        serial_number: str | None = None,
-        instruction_id: str | None = None,
-        resource_ids: Collection[str] | None = None,
-        with_body: bool = False,
-        after: str | None = None,
-        limit: int | None = None,
-    ) -> list[Entry]:
-        """As ``Journal.entries``."""
-        found, values = conditions(
-            states=states,
-            gateway=gateway,
-            scope=scope,
-            serial_number=serial_number,
-            instruction_id=instruction_id,
-            resource_ids=resource_ids,
-            with_body=with_body,
-        )
-        if resource_ids is not None:
+    async def find(self, query: Query) -> list[Entry]:
+        """As ``Journal.find``."""
+        found, values = conditions(query)
+        if query.resource_ids is not None:
             found.append("resource_id IN (SELECT value FROM json_each(?))")
-            values.append(orjson.dumps(list(resource_ids)).decode())
-        if after is not None:
+            values.append(orjson.dumps(list(query.resource_ids)).decode())
+        if query.after is not None:
             found.append("+idempotency_key > ?")  # not by the index of all keys
-            values.append(after)
-        order = "begun, idempotency_key" if after is None else "+idempotency_key"
-        where, last = " AND ".join(found), -1 if limit is None else limit
+            values.append(query.after)
+        order = "begun, idempotency_key" if query.after is None else "+idempotency_key"
+        where, last = " AND ".join(found), -1 if query.limit is None else query.limit
+        where, values = f"{where} ORDER BY {order} LIMIT ?", [*values, last]
         return await self._open_worker().do(
-            Job(
-                lambda db: self._select(
-                    db, f"{where} ORDER BY {order} LIMIT ?", (*values, last), time.time(), order=""
-                )
-            )
+            Job(lambda db: self._select(db, where, tuple(values), time.time(), order=""))
         )
 
     async def purge(self, older_than: float, *, scope: str | None = None) -> int:
@@ -399,20 +380,5 @@ def _row(intent: Intent, now: float, owner: str) -> tuple[Any, ...]:
 
 
 def _entry(row: tuple[Any, ...], now: float, *, alive: bool) -> Entry:
-    return Entry(
-        idempotency_key=row[0],
-        kind=row[1],
-        gateway=row[2],
-        serial_number=row[3],
-        body=row[4],
-        instruction_id=row[5],
-        state=EntryState(row[6]),
-        resource_id=row[7],
-        begun=datetime.fromtimestamp(row[8], UTC),
-        changed=datetime.fromtimestamp(row[9], UTC),
-        age=now - row[8],
-        owner=row[10],
-        fence=row[11],
-        running=alive,
-        scope=row[12],
-    )
+    *stored, owner, fence, scope = row
+    return entry_of(stored, now - row[8], owner, fence, scope, running=alive)

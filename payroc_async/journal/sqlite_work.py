@@ -99,9 +99,13 @@ class Worker:
         self._thread.start()
         await opened
 
+    def refuse(self) -> None:
+        """Take nothing any more: it is about to be closed."""
+        self._closing = True
+
     async def aclose(self) -> None:
         """Finish what was asked for and end the thread, also if this is cancelled."""
-        self._closing = True
+        self.refuse()
         if not self._busy:
             self._queue.put(None)
         await asyncio.wait((self._ended,))

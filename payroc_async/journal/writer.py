@@ -48,7 +48,6 @@ class JournalWriter(JournalReader):
         gateway: str,
         timeouts: Timeouts,
         retries: RetryPolicy,
-        *,
         scope: str = "",
     ) -> None:
         super().__init__(journal, gateway, scope)
@@ -78,12 +77,9 @@ class JournalWriter(JournalReader):
         try:
             await self.flush()
         except JournalError as error:
-            # Another session of the process tries them again, if there is one.
             self._failed(f"the session is closed with deferred writes that failed: {error}")
         finally:
-            if self._shared.leave(self):
-                self._shared.deferred.clear()
-                self._shared.withdrawing.clear()
+            self._shared.leave(self)  # who uses the journal next tries them again
             await self._journal.aclose()
 
     async def begin(
@@ -105,13 +101,8 @@ class JournalWriter(JournalReader):
             serial_number=serial_number,
             body=body,
         )
-        new = self._shared.begin(self, idempotency_key)
-        try:
-            entry = await self._begin(intent)
-        except BaseException:
-            if new:
-                self._shared.not_begun(idempotency_key)
-            raise
+        self._shared.check(self, idempotency_key)
+        entry = await self._begin(intent)
         self._shared.begun(idempotency_key)
         return EntryWriter(self, entry)
 
@@ -176,30 +167,36 @@ class JournalWriter(JournalReader):
         return NO_ENTRY if entry is None else EntryWriter(self, entry)
 
     async def _adopt(self, kind: EntryKind, instruction_id: str) -> Entry | None:
-        # Whether another session of this process drives it, its journal does not know: they share
-        # the owner.
-        found = await self._journal.entries(
-            states=OPEN, gateway=self._gateway, scope=self._scope, instruction_id=instruction_id
-        )
+        # Sessions of one process share an owner: the journal lets any of them have it.
+        found = await self._journal.find(self._query(states=OPEN, instruction_id=instruction_id))
         keys = [entry.idempotency_key for entry in found if entry.kind == kind]
-        begun = [key for key in keys if self._shared.begin(self, key)]
+        entry = None
+        for key in keys:
+            self._shared.check(self, key)
+        for key in keys:
+            self._shared.expect(self, key)
         try:
             entry = await self._journal.adopt(
                 kind, self._gateway, instruction_id, scope=self._scope
             )
-        except BaseException:
-            for key in begun:
-                self._shared.not_begun(key)
-            raise
-        for key in keys:
-            self._shared.begun(key)
-            if entry is None or key != entry.idempotency_key:
-                self._shared.ended(self, key)
+        finally:
+            for key in keys:
+                if entry is None or key != entry.idempotency_key:
+                    self._shared.ended(self, key)
+        if entry is not None:
+            self._shared.begun(entry.idempotency_key)
         return entry
 
-    def ended(self, idempotency_key: str) -> None:
-        """The session does not drive that entry any more, whatever was written."""
-        self._shared.ended(self, idempotency_key)
+    def expect(self, idempotency_key: str) -> None:
+        """The session is about to drive that entry: its recovery leaves it alone."""
+        self._shared.expect(self, idempotency_key)
+
+    def ended(self, idempotency_key: str, *, claimed: bool) -> None:
+        """The session drives that entry no more, whatever was written."""
+        if claimed:
+            self._shared.unclaimed(idempotency_key)
+        else:
+            self._shared.ended(self, idempotency_key)
 
     async def claim(self, but: Collection[str] = ()) -> list[Entry]:
         """Every unfinished entry of the scope whose owner is dead, now this session's.
@@ -217,7 +214,6 @@ class JournalWriter(JournalReader):
                 claimed += [entry for entry in batch if self._may_drive(entry)]
         except BaseException:
             for entry in claimed:
-                self._shared.ended(self, entry.idempotency_key)
                 self.defer_release(entry)
             raise
         return claimed
@@ -319,8 +315,8 @@ class JournalWriter(JournalReader):
         self._shared.defer(entry.idempotency_key, write)
 
     def defer_release(self, entry: Entry) -> None:
-        """Release an entry as it was found, where there is no time to wait for that."""
-        self._shared.ended(self, entry.idempotency_key)
+        """Release a claimed entry as it was found, where there is no time to wait for that."""
+        self._shared.unclaimed(entry.idempotency_key)
         self.defer(entry, entry.state, entry.instruction_id, release=True)
 
     def _defer_withdrawal(self, intent: Intent) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define, evolve
 
 from payroc_async.errors import JournalError, LeaseLost
-from payroc_async.journal import Entry, EntryKind, EntryState, Intent
+from payroc_async.journal import Entry, EntryKind, EntryState, Intent, Query
 
 __all__ = ["Disk", "MemoryJournal"]
 
@@ -136,6 +136,10 @@ class MemoryJournal:
         """The entry under a key."""
         await self._step()
         return self._disk.entries.get(idempotency_key)
+
+    async def find(self, query: Query) -> list[Entry]:
+        """Every entry."""
+        return list(self._disk.entries.values())
 
     async def entries(self, **_: Any) -> list[Entry]:
         """Every entry."""
