@@ -279,7 +279,7 @@ async def work() -> None:
 
 
 def free_port() -> int:
-    """A port of loopback's that nobody listens on."""
+    """A port of loopback's that no program listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -339,7 +339,7 @@ def worker_variables(gateway: Simulator, client: Client) -> dict[str, str]:
 
 async def in_progress(gateway: Simulator) -> None:
     """Wait until the device asks for a card."""
-    while not gateway.in_progress:  # noqa: ASYNC110 - no event tells it
+    while not gateway.in_progress:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
 
 

@@ -151,7 +151,7 @@ async def test_a_killed_backend_s_sale_ends_through_the_other_in_the_same_reques
     assert len(gateway.instructions) == 1
 
 
-async def test_a_killed_backend_s_sale_goes_on_though_nobody_asks(
+async def test_a_killed_backend_s_sale_goes_on_though_no_till_asks(
     fleet: Fleet, gateway: Simulator
 ) -> None:
     """The till has gone too: the other backend's recovery ends the sale, and answers later."""

@@ -202,14 +202,14 @@ async def _check(
     report.left_running = [f"{one.serial_number}: {one.id}" for one in gateway.in_progress]
     report.violations = list(gateway.violations)
     for sale in sales:
-        report.ends[sale.told or "never told"] += 1
+        report.ends[sale.said or "never known"] += 1
         instructions = made.pop(sale.key, [])
         if len(instructions) > 1:
             report.doubled.append(f"{sale.key}: {len(instructions)} instructions")
         truth = instructions[0].payment_id if instructions else None
         entry = entries.get(sale.key)
-        told = {"paid": sale.payment, "none": None, "busy": None}.get(sale.told, "")
-        if told != truth:
+        said = {"paid": sale.payment, "none": None, "busy": None}.get(sale.said, "")
+        if said != truth:
             report.lost.append(f"{sale}: truly {truth}, {instructions}")
         elif instructions and (entry is None or entry.unfinished or entry.resource_id != truth):
             report.lost.append(f"{sale}: in the journal {entry}, truly {truth}")

@@ -25,14 +25,14 @@ class Sale:
     """One sale as its caller sees it.
 
     Attributes:
-        told: ``paid``, ``none``, ``busy`` or ``unknown``, once its caller knows.
+        said: ``paid``, ``none``, ``busy`` or ``unknown``, once its caller knows.
         payment: The payment's id, where it is paid.
     """
 
     key: str
     serial_number: str
     amount: int
-    told: str = ""
+    said: str = ""
     payment: str | None = None
 
 
@@ -87,13 +87,13 @@ class Tills:
         sale = Sale(key, serial_number, self.rng.randint(1, 9999))
         self.sales.append(sale)
         send = True
-        while not sale.told:
+        while not sale.said:
             answer = await self._ask(sale, send=send)
             state = answer.get("state")
             # Only what no process has in the journal is sent again, under its key.
             send = state == "unsent"
             if state in ("paid", "none", "busy", "unknown"):
-                sale.told, sale.payment = state, answer.get("payment")
+                sale.said, sale.payment = state, answer.get("payment")
             else:
                 await asyncio.sleep(self.rng.uniform(0.1, 0.5))
 
@@ -109,7 +109,7 @@ class Tills:
         )
         try:
             async with request as answer:
-                said: dict[str, Any] = await answer.json()
-                return said
+                found: dict[str, Any] = await answer.json()
+                return found
         except (TimeoutError, aiohttp.ClientError):
             return {}
