@@ -124,3 +124,10 @@ def soak(session: nox.Session) -> None:
     """Ten thousand sales in random order under random faults; prints the counts."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.soak", *(session.posargs or ["--sales", "10000"]))
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Three processes on one PostgreSQL, killed, stopped and replaced at random; prints counts."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.fleet", *session.posargs)

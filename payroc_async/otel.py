@@ -93,6 +93,16 @@ class OpenTelemetry(Telemetry):
         self._outcomes = meter.create_counter(
             "payroc.sale.outcomes", "{sale}", "Sales, refunds and signatures by how they ended"
         )
+        self._recovering = meter.create_up_down_counter(
+            "payroc.sale.recovering",
+            "{sale}",
+            "Those of a dead process that run now",
+        )
+        self._recovered = meter.create_counter(
+            "payroc.sale.recovered",
+            "{sale}",
+            "Those of a dead process by how they ended",
+        )
         self._retries = meter.create_counter(
             "payroc.sale.retries", "{retry}", "Requests of sales that were repeated"
         )
@@ -147,6 +157,8 @@ class OpenTelemetry(Telemetry):
             _SALE.set(sale)
             run.live.listen(sale.hear)
             self._in_flight.add(1, sale.attributes)
+            if run.recovered:
+                self._recovering.add(1, sale.attributes)
         return sale
 
     def _end(self, run: InstructionRunner[Any, Any], sale: _Sale, _: asyncio.Task[None]) -> None:
@@ -162,6 +174,9 @@ class OpenTelemetry(Telemetry):
                 attributes["error.type"] = type(run.live.error).__qualname__
                 sale.span.set_status(StatusCode.ERROR, str(run.live.error))
             self._outcomes.add(1, attributes)
+            if run.recovered:
+                self._recovering.add(-1, sale.attributes)
+                self._recovered.add(1, attributes)
             self._duration.record(now - sale.started, attributes)
             resource_id = (
                 run.live.kind.resource_id(run.live.resource)

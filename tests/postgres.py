@@ -20,7 +20,7 @@ from attrs import define, field
 
 from .nginx import free_port
 
-__all__ = ["MISSING", "PostgresServer", "server_in"]
+__all__ = ["MISSING", "OWNER", "PATIENCE", "PostgresServer", "give", "run_as", "server_in"]
 
 HOST = "127.0.0.1"
 PATIENCE = 30.0
@@ -83,7 +83,8 @@ MISSING = (
 """Why there is no server; empty if there is one."""
 
 
-def _run_as() -> dict[str, Any]:
+def run_as() -> dict[str, Any]:
+    """What has subprocess run a program as that user."""
     assert USER is not None
     if os.geteuid():
         return {}
@@ -91,7 +92,8 @@ def _run_as() -> dict[str, Any]:
     return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
 
 
-def _give(folder: Path) -> None:
+def give(folder: Path) -> None:
+    """Make a folder that user's."""
     if os.geteuid() == 0:
         assert USER is not None
         shutil.chown(folder, USER)
@@ -105,14 +107,14 @@ def _template(shared: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
             with tempfile.TemporaryDirectory(prefix="payroc-initdb-") as name:
-                _give(Path(name))
+                give(Path(name))
                 subprocess.run(
                     [
                         *(PROGRAMS / "initdb", "--pgdata", f"{name}/data", "--username", OWNER),
                         *("--auth=trust", "--encoding=UTF8", "--locale=C"),
                         *("--no-sync", "--wal-segsize=1"),
                     ],
-                    **_run_as(),
+                    **run_as(),
                     cwd=name,
                     env={"LC_ALL": "C", "PATH": os.defpath},
                     check=True,
@@ -162,7 +164,7 @@ class PostgresServer:
                         for part in ("-c", f"{name}={value}")
                     ),
                 ],
-                **_run_as(),
+                **run_as(),
                 cwd=self.folder,
                 env={"LC_ALL": "C", "PATH": os.defpath},
                 stdin=subprocess.PIPE,
@@ -234,7 +236,7 @@ def server_in(shared: Path, *, durable: bool = False) -> Iterator[PostgresServer
         # Keeps whose it is; and takes a tenth of the time that shutil.copytree does.
         subprocess.run(["cp", "-a", template, folder / "data"], check=True)
         (folder / "data" / "pg_hba.conf").write_text(ACCESS)
-        _give(folder)
+        give(folder)
         server = PostgresServer(folder, durable)
         try:
             server.start()

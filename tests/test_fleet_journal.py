@@ -318,7 +318,8 @@ async def test_no_question_reads_the_history_in_postgres(
     postgres.execute(
         f"INSERT INTO {schema}.payroc_journal (idempotency_key, kind, gateway, serial_number,"
         " digest, instruction_id, state, resource_id, begun, changed, owner, fence)"
-        f" SELECT 'old ' || i, 'payment', '{GATEWAY}', '1', '', 'i ' || i, 'completed', 'r ' || i, now(), now(), 7, 1"
+        f" SELECT 'old ' || i, 'payment', '{GATEWAY}', '1', '', 'i ' || i,"
+        " 'completed', 'r ' || i, now(), now(), 7, 1"
         " FROM generate_series(1, 50000) AS i"
     )
     postgres.execute(f"ANALYZE {schema}.payroc_journal")

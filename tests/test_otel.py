@@ -283,6 +283,27 @@ async def test_a_recovered_sale_has_a_trace_of_its_own(
     assert {about(whole)["payroc.idempotency_key"]} == {found.entry.idempotency_key} == keys
     assert about(whole)["payroc.order_id"] == "OrderRef6543"
     assert len(observed.below(whole)) == 3
+    assert observed.total("payroc_sale_recovered_total", payroc_outcome="approved") == 1
+    assert observed.total("payroc_sale_recovering") == 0
+
+
+async def test_a_sale_under_recovery_is_counted_while_it_runs(
+    gateway: Simulator, observed: Observed, opened: Opened, tmp_path: Path
+) -> None:
+    """One that does not end shows, as does its end; a sale of this process is no recovered one."""
+    gateway.device(SERIAL).never_finishes()
+    await leave(gateway, tmp_path / "one.db")
+    async with opened(journal=SQLiteJournal(tmp_path / "one.db")) as session:
+        recovering = asyncio.create_task(recovered(session))
+        await until(lambda: gateway.in_progress)
+        await session.run_sale("another", sale())
+        assert observed.total("payroc_sale_recovering", payroc_kind="payment") == 1
+        gateway._state.change(gateway.in_progress[0], "failure")
+        await recovering
+    assert observed.total("payroc_sale_recovering") == 0
+    assert observed.total("payroc_sale_recovered_total") == 1
+    assert observed.total("payroc_sale_recovered_total", payroc_outcome="failed") == 1
+    assert observed.total("payroc_sale_outcomes_total") == 2
 
 
 async def test_sales_at_once_do_not_mix(
@@ -421,7 +442,7 @@ async def test_every_request_is_measured(
 
 FUNCTIONS = {
     *("sum", "by", "increase", "rate", "histogram_quantile", "vector", "label_values"),
-    *("or", "and", "unless", "offset"),
+    *("or", "and", "unless", "offset", "min_over_time"),
 }
 
 
@@ -432,14 +453,16 @@ def names_in(expression: str) -> set[str]:
 
 
 async def test_the_dashboard_asks_for_what_there_is(
-    gateway: Simulator, observed: Observed, opened: Opened
+    gateway: Simulator, observed: Observed, opened: Opened, tmp_path: Path
 ) -> None:
     """Each name in dashboard and alerts is sent under that name, and each metric is used."""
     gateway.faults.add("submit", status(503))
-    gateway.device(SERIAL).fails("Out of paper")
-    async with opened() as session:
+    gateway.device("another").fails("Out of paper")
+    await leave(gateway, tmp_path / "one.db")
+    async with opened(journal=SQLiteJournal(tmp_path / "one.db")) as session:
         with pytest.raises(PayrocError):
-            await session.run_sale(SERIAL, sale())
+            await session.run_sale("another", sale())
+        await recovered(session)
     ours = [one for one in observed.samples if "otel_scope_name" in one.labels]
     metrics = {one.name for one in ours if not one.name.endswith("_created")}
     labels = {label for one in ours for label in one.labels}
@@ -450,7 +473,7 @@ async def test_the_dashboard_asks_for_what_there_is(
     ]
     alerts = (GRAFANA / "alerts.yml").read_text(encoding="utf-8")
     rules = re.findall(r"^ {8}expr: \|\n((?: {10}.*\n)+)", alerts, re.MULTILINE)
-    assert (len(asked), len(rules)) == (17, 4)
+    assert (len(asked), len(rules)) == (19, 5)
     used = set().union(*map(names_in, [*asked, *rules]))
     assert used <= metrics | labels
     families = {re.sub("_(bucket|count|sum)$", "", name) for name in metrics}

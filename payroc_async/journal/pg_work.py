@@ -13,6 +13,7 @@ from payroc_async.errors import JournalError, PayrocError
 from payroc_async.logs import get_logger
 
 from .pg_jobs import Job
+from .pg_pooler import check_own_session, session_of
 from .pg_schema import END_SESSION, LOCK, LOCK_WORK, NEXT_OWNER, TRY_LOCK
 from .pg_server import Connection, Row, Server, bring_about, close_and_wait, cut, is_lost
 
@@ -199,10 +200,9 @@ class Worker:
 
     async def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = await _connected_as(
+            self._connection, self._last_session = await _connected_as(
                 self._server, LOCK_WORK, self._owner.owner, self._last_session
             )
-            self._last_session = self._connection.info.backend_pid
         return self._connection
 
     async def _disconnect(self) -> None:
@@ -240,16 +240,17 @@ class OwnerLock:
         Raises:
             psycopg.Error: There is no connection to be had.
             TimeoutError: Not within the patience.
-            JournalError: As ``bring_about``.
+            JournalError: As ``bring_about``, or a pooler stands between that keeps no session.
         """
         self._connection = connection = await self._server.connect()
+        await check_own_session(self._server, connection)
         await bring_about(connection, schema)
         locked = False
         # A number comes twice if the sequence was set back, as an asynchronous standby may do.
         while not locked:
             (self.owner,) = await _row(connection, NEXT_OWNER)
             (locked,) = await _row(connection, TRY_LOCK, self.owner)
-        self._last_session = connection.info.backend_pid
+        self._last_session = await session_of(connection)
         self._held.set()
         self._task = asyncio.create_task(self._keep(connection), name="payroc journal lock")
 
@@ -310,11 +311,12 @@ class OwnerLock:
             await asyncio.sleep(delay)
             try:
                 # Claims under way come to their end first.
-                connection = await _connected_as(self._server, LOCK, self.owner, self._last_session)
+                connection, self._last_session = await _connected_as(
+                    self._server, LOCK, self.owner, self._last_session
+                )
             except Exception as error:
                 logger.debug("%s", self._server.told(error))
             else:
-                self._last_session = connection.info.backend_pid
                 self._connection = connection
                 return connection
             delay = min(max(2 * delay, SHORTEST_DELAY), LONGEST_DELAY)
@@ -322,18 +324,21 @@ class OwnerLock:
 
 async def _connected_as(
     server: Server, lock: bytes, owner: int, last_session: int | None
-) -> Connection:
-    """A connection that holds a lock of the owner's, whose last one the server may still have."""
+) -> tuple[Connection, int]:
+    """A connection that holds a lock of the owner's, and its session.
+
+    The server may still have the last session, which is ended first.
+    """
     connection = await server.connect()
     try:
         async with asyncio.timeout(server.patience):
             if last_session is not None:
                 await connection.execute(END_SESSION, (last_session, owner))
             await connection.execute(lock, (owner,))
+            return connection, await session_of(connection)
     except BaseException:
         await connection.close()
         raise
-    return connection
 
 
 async def _row(connection: Connection, statement: bytes, *values: Any) -> Row:

@@ -66,8 +66,8 @@ class PostgresJournal(SharedJournal):
 
     Everything is on disk when a call returns (``synchronous_commit=on``), and on a synchronous
     standby if there is one. The owner's lock is a session's: behind PgBouncer this needs its
-    session mode, for in transaction mode a lock belongs to nobody. PostgreSQL 12 or newer. On
-    Windows, psycopg needs asyncio's selector event loop.
+    session mode, and ``open`` refuses the others. PostgreSQL 12 or newer. On Windows, psycopg needs
+    asyncio's selector event loop.
 
     The tables are made when they are missing; ``docs/postgres.md`` has the SQL for a user who may
     not.

@@ -1,0 +1,1 @@
+"""A fleet that is killed, stopped and restarted at random: ``nox -s fleet``."""
