@@ -24,8 +24,8 @@ from payroc_async import (
     RefundOrder,
     SaleHandle,
     SessionClosedError,
-    SignatureAdjustment,
     SignatureInstructionRequest,
+    StatusAdjustment,
     WrongEventLoopError,
 )
 from payroc_async.journal import SQLiteJournal
@@ -248,7 +248,7 @@ def arguments(name: str, payment: Payment) -> tuple[tuple[Any, ...], dict[str, A
     if name == "payments.refund":
         return (ID,), {"amount": 1, "description": "cold"}
     if name.endswith(".adjust"):
-        return (ID, SignatureAdjustment(cardholder_signature=ID)), {}
+        return (ID, StatusAdjustment(to_status="pending")), {}
     if name.endswith(".submit") or name.startswith(("run_", "start_", "capture_")):
         request: object = sale()
         if "refund" in name:
