@@ -11,6 +11,7 @@ from .errors import ConfigurationError
 from .kinds import PAYMENT
 from .models.enums import SupportedOperation
 from .resources import Endpoint
+from .secret import refusing_unseen
 from .wording import a_type
 
 __all__ = ["Payments", "whole_of"]
@@ -41,6 +42,7 @@ class Payments(Endpoint):
         """
         return await self._retrieve(PAYMENT, "payment_id", payment_id)
 
+    @refusing_unseen(ConfigurationError)  # they may hold a card's number
     def search(
         self,
         *,

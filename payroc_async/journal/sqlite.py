@@ -16,7 +16,8 @@ from typing import Any
 from attrs import evolve
 
 from payroc_async.config import check_seconds
-from payroc_async.errors import JournalError, LeaseLost
+from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.secret import refusing_unseen
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent
 from .location import check_file, refused_path
@@ -56,10 +57,10 @@ class SQLiteJournal:
             time is not a positive number.
     """
 
+    @refusing_unseen(ConfigurationError)
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
         refused = refused_path(path, "path")
         if refused is not None:
-            del path  # it may be a secret, and trackers of errors show the variables of every frame
             raise refused
         check_seconds("busy_timeout", busy_timeout)
         self._path = Path(path)
