@@ -379,8 +379,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
     content = response.content
     coding = response.headers.get("Content-Encoding")
-    chunks: list[bytes] = []
-    size = 0
+    chunks, size = list[bytes](), 0
     try:
         while True:
             # Mostly the body came together with its headers, and there is nothing to wait for.
@@ -397,4 +396,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()  # leaving its context alone would let it linger
         chunks, chunk = [], b""  # no part of an answer stays in a frame
         raise
+    if response.connection is not None:
+        response.close()  # after 101 it is another protocol's, which has no end
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
