@@ -203,7 +203,7 @@ class PayrocSession(DeviceInstructions):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         journal: Journal | EllipsisType | None = ...,
-        scope: str | None = None,
+        scope: str = "",
         recovery: Recovery | None = None,
         max_connections: int = 0,
         http_session: aiohttp.ClientSession | None = None,
@@ -248,7 +248,7 @@ class PayrocSession(DeviceInstructions):
             timeouts=timeouts,
             retries=retries,
             journal=journal,
-            scope=variables.get("PAYROC_SCOPE", "") if scope is None else scope,
+            scope=scope or variables.get("PAYROC_SCOPE", ""),
             recovery=recovery,
             max_connections=max_connections,
             http_session=http_session,

@@ -416,7 +416,7 @@ class TestJournal:
         assert kept(path)[keys[1]].state is EntryState.FAILED
 
     def test_close_leaves_alone_what_may_end(self, served: Simulator, path: Path) -> None:
-        """Neither what recovery would end, nor what is driven again by a process that lives."""
+        """What is driven again by a process that lives; but not what a dead one has left."""
         unfinished = left(served, path)
         driven = left(served, path, EntryState.UNKNOWN, instruction_id="I1")
 
@@ -434,10 +434,12 @@ class TestJournal:
         assert done.exit_code == 4
         assert "another process" in done.stderr
         done = journal(path, "close", unfinished, "--as", "failed")
-        assert done.exit_code == 4
-        assert "is intent" in done.stderr
+        assert done.exit_code == 0
         states = {key: entry.state for key, entry in kept(path).items()}
-        assert states == {unfinished: EntryState.INTENT, driven: EntryState.UNKNOWN}
+        assert states == {unfinished: EntryState.FAILED, driven: EntryState.UNKNOWN}
+        done = journal(path, "close", unfinished, "--as", "canceled")
+        assert done.exit_code == 4
+        assert "is failed" in done.stderr
 
     @pytest.mark.parametrize(
         "options",

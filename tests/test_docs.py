@@ -134,6 +134,14 @@ async def test_program(page: str) -> None:
     assert same_shape(output) == same_shape(blocks["output: simulator"])
 
 
+async def serve(session: PayrocSession) -> None:
+    """An application, here until all that was left has ended and is reported."""
+    async with asyncio.timeout(10):
+        while await session.unfinished():
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("fragment", [one for one in FRAGMENTS if not one.not_run], ids=str)
 async def test_fragment(
     fragment: Fragment,
@@ -165,6 +173,7 @@ async def test_fragment(
         "environment": gateway.environment,
         "gateway": gateway,
         "request": sale(),
+        "serve": serve,
         "session": session,
     }
     running = eval(compile_sample(fragment), names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresJournal"]
 
-PURGED_AT_ONCE = 200
-"""Entries in one transaction at most: the sales wait behind each."""
 LONGEST_AGE = 1e11
 """Seconds: beyond it the server has no dates."""
 
@@ -287,12 +286,12 @@ class PostgresJournal(SharedJournal):
         """As ``Journal.purge``."""
         check_older_than(older_than)
         worker = self._open_worker()
-        values = (min(float(older_than), LONGEST_AGE), scope, scope, PURGED_AT_ONCE)
+        values = (min(float(older_than), LONGEST_AGE), scope, scope)
 
-        async def delete(connection: Connection) -> int:
-            return len(await _rows(connection, PURGE, *values))
+        async def delete(limit: int, connection: Connection) -> int:
+            return len(await _rows(connection, PURGE, *values, limit))
 
-        return await self._purge(lambda: worker.do(Job(work=delete)))
+        return await self._purge(lambda limit: worker.do(Job(work=partial(delete, limit))))
 
     # Reading and taking ----------
 
