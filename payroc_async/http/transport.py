@@ -1,7 +1,7 @@
-"""The only module that sends HTTP: one request, its retries, its errors.
+"""The only module that sends HTTP. aiohttp's exceptions stop here; what leaves is one of ours.
 
-aiohttp's exceptions stop here; what leaves is one of ours. A request goes to the configured API
-origin or the identity URL and nowhere else: no redirect is followed, no cookie kept.
+A request goes to the configured API origin or the identity URL and nowhere else: no redirect is
+followed, no cookie kept.
 """
 
 from __future__ import annotations
