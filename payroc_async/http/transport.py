@@ -363,7 +363,6 @@ def _parts_of_proxy(proxy: Secret) -> tuple[URL, Secret | None] | None:
 
 
 def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
-    """Of a call that is not a sale's: those say more, and themselves."""
     logger.info(
         "%s %s failed %d times, the next try is in %.2f s: %s",
         request.method,
