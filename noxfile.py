@@ -91,7 +91,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def kill(session: nox.Session) -> None:
-    """Five hundred processes killed in the midst of sales, and recovered; prints the counts."""
+    """Five hundred processes killed in the middle of sales, and recovered; prints the counts."""
     session.install("-e", ".[dev]")
     session.run(
         *("python", "-c", "import sys, tests.kill; sys.exit(tests.kill.main())"), *session.posargs

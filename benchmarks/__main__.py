@@ -153,7 +153,7 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
                 return taken
 
             names = [n for n in contenders(devices) if not (fast and n in SLOW)]
-            # Fresh: nobody meets connections that grew old while the others had their turn.
+            # Fresh: no one meets connections that grew old while the others had their turn.
             values = alternate(gateway, names, plan.rounds, do, fast=fast, fresh=True)
             rows.append(summary(values, loop="uvloop" if fast else "asyncio", devices=devices))
     return rows

@@ -38,7 +38,7 @@ class Contender(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Release the connections."""
         ...
 
 
@@ -65,7 +65,7 @@ class Sdk:
     """
 
     def __init__(self, place: str = "") -> None:
-        import payroc_async  # not above: which version it is, the worker is told
+        import payroc_async  # not above: which version it is, the worker is reported
 
         self._sdk = payroc_async
         self.place = place
@@ -304,7 +304,7 @@ def make(name: str) -> Contender:
     """A contender by its name; the SDK with a journal is ``payroc_async+PLACE``."""
     name, _, place = name.partition("+")
     if name in LAYER_NAMES:
-        # Not above: it imports the SDK, and which version of it, the worker is told.
+        # Not above: it imports the SDK, and which version of it, the worker is reported.
         layer: Contender = importlib.import_module(".layers", __package__).LAYERS[name]()
         return layer
     return Sdk(place) if place else CONTENDERS[name][0]()

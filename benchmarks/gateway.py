@@ -60,7 +60,7 @@ class Instruction:
 
 
 class Gateway:
-    """The state of it all. How sales go is told to it, by ``POST /_shape``.
+    """The state of it all. How sales go is given to it, by ``POST /_shape``.
 
     The shape's members: ``after`` ([least, most] seconds until a sale completes), or ``together``
     (all complete when that many are waited for; 0: on ``POST /_release``); ``looks`` (status

@@ -239,7 +239,7 @@ async def work(name: str, url: str) -> None:
             print(orjson.dumps(result).decode(), flush=True)
             line = (
                 sys.stdin.buffer.readline()
-            )  # the loop stands still between jobs: nobody is in it
+            )  # the loop stands still between jobs: no one is in it
 
 
 # The other end ----------

@@ -48,7 +48,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_custom_sections = ["Cancellation"]
 
-# What signatures name and what has no page: classes of others, and of ours that nobody makes.
+# What signatures name and what has no page: classes of others, and of ours that no one makes.
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:\w+", pattern)

@@ -149,7 +149,7 @@ async def sell(
 async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> None:
     """Have the device take the signature that a payment needs, and keep it with the payment.
 
-    The merchant's copy tells that it did, or else has the line for a pen.
+    The merchant's copy says that it did, or else has the line for a pen.
     """
     request = SignatureInstructionRequest(processing_terminal_id=TERMINAL)
     try:

@@ -1,7 +1,7 @@
 """A restart in the middle of a sale: ``python examples/detach_and_resume.py [SERIAL]``.
 
-The first session is told to shut down (SIGTERM) while the cardholder looks for a card. Its sale is
-not cancelled but left running on the device. The second session, in real life another process,
+The first session is asked to shut down (SIGTERM) while the cardholder looks for a card. Its sale is
+not canceled but left running on the device. The second session, in real life another process,
 goes on with it and gets the payment. Needs Unix signals.
 
 Exits with 0 if the second session has the approved payment, and with 1 if not.
@@ -24,10 +24,10 @@ from payroc_async import Event, PayrocSession, Submitted
 async def before_the_restart(
     new_session: Callable[[], PayrocSession], serial_number: str, store: Callable[[str], object]
 ) -> None:
-    """Start a sale, and be told to stop before it ends."""
+    """Start a sale, and be asked to stop before it ends."""
 
     def note(event: Event) -> None:
-        # Told even when this task is cancelled before the gateway has answered the submission.
+        # Reported even when this task is canceled before the gateway has answered the submission.
         if isinstance(event, Submitted) and event.instruction_id is not None:
             store(event.instruction_id)
 
@@ -48,7 +48,7 @@ async def before_the_restart(
         finally:
             loop.remove_signal_handler(signal.SIGTERM)
     if sale.cancelled():
-        print("Told to shut down: the sale is left running on the device")
+        print("Asked to shut down: the sale is left running on the device")
     else:
         sale.result()  # it ended before the signal came, well or badly
 

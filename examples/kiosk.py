@@ -1,6 +1,6 @@
 """A kiosk that sells by itself: ``python examples/kiosk.py [SERIAL [CHOICE ...]]``.
 
-Nobody stands beside it who could judge. So it keeps what it is in the midst of; it sells nothing
+No one stands beside it who could judge. So it keeps what it is in the middle of; it sells nothing
 more while it does not know whether somebody has paid; and what it took without giving the goods, it
 gives back. When it starts after a power cut it cancels the sale that it was in, for that customer
 has left, and gives back what was paid all the same.
@@ -54,7 +54,7 @@ def new_key() -> str:
 
 @frozen
 class Order:
-    """What the kiosk is in the midst of: an order, and the keys of what it does for it."""
+    """What the kiosk is in the middle of: an order, and the keys of what it does for it."""
 
     order_id: str
     choice: str
@@ -144,7 +144,7 @@ class Kiosk:
         return payment
 
     async def settle(self) -> None:
-        """End what the kiosk was in the midst of: nothing stays open, nothing is kept unearned.
+        """End what the kiosk was in the middle of: nothing stays open, nothing is kept unearned.
 
         Raises:
             OutOfOrder: That can't be done now.
@@ -208,7 +208,7 @@ def journal_in(folder: Path) -> Journal:
 
 
 async def main(folder: Path, serial_number: str, choices: list[str]) -> int:
-    """Settle what was left, and serve whoever comes."""
+    """Settle what was left, and serve anyone who comes."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     journal = journal_in(folder)

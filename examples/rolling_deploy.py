@@ -1,8 +1,8 @@
-"""A deploy in the midst of a sale: ``python examples/rolling_deploy.py``.
+"""A deploy in the middle of a sale: ``python examples/rolling_deploy.py``.
 
 A POS server takes orders from tills over HTTP and runs their sales. It is deployed anew while a
-cardholder still looks for a card. The old server is told to stop (SIGTERM): it leaves its sale
-running on the device, lets go of it in the journal, and tells the till to ask again. The new one
+cardholder still looks for a card. The old server is asked to stop (SIGTERM): it leaves its sale
+running on the device, releases it in the journal, and asks the till to ask again. The new one
 finds the sale in the journal, goes on with it, and has its payment when the till asks.
 
 Here this program plays the gateway, the deployment and the till; the two servers are processes of
@@ -60,7 +60,7 @@ def say(text: str) -> None:
 
 
 def told(payment: Payment) -> web.Response:
-    """What a till is told of a payment."""
+    """What a till is informed of a payment."""
     return web.json_response({"outcome": payment.outcome.value, "payment": payment.payment_id})
 
 
@@ -134,7 +134,7 @@ async def serve() -> None:
         await site.start()
         say(f"listening on {runner.addresses[0][1]}")
         await stop.wait()
-        say("told to stop: what it runs is left running")
+        say("asked to stop: what it runs is left running")
         await site.stop()
         # Detaches the sales, so that their handlers answer, before connections are closed.
         await session.aclose()
@@ -211,9 +211,9 @@ async def deploy(gateway: Simulator, folder: str) -> int:
         old_url, new_url = await old_ready, await new_ready
         say("till: a sale of 49.99 USD")
         selling = asyncio.create_task(http.post(f"{old_url}/sales", json=order))
-        while not gateway.in_progress:  # noqa: ASYNC110 - no event tells it
+        while not gateway.in_progress:  # noqa: ASYNC110 - no event informs it
             await asyncio.sleep(0.01)
-        say("the device asks for a card; the old server is told to stop")
+        say("the device asks for a card; the old server is asked to stop")
         old.send_signal(signal.SIGTERM)
         async with await selling as answer:
             say(f"till: the old server says {answer.status}, asking the new one")

@@ -46,7 +46,7 @@ class Recovery:
 
     Args:
         interval: Seconds between two looks. A killed process's sales go on within this time.
-        on_found: ``"finish"`` sees what is found to its end, ``"cancel"`` cancels it.
+        on_found: ``"finish"`` sees what is found to the end, ``"cancel"`` cancels it.
         resubmit: Submit again also what is older than two minutes and of which no payment is found.
             That may start a prompt before a customer who has left.
         timeout: Seconds that each instruction which is found may take; then it is canceled. None:

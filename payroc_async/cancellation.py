@@ -1,4 +1,4 @@
-"""Waits that outlast a cancellation, and one task's own interruptions told from cancellations."""
+"""Waits that survive a cancellation, and interruptions of a task that are no cancellation."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _ignore() -> None:
 
 
 class CancellationGuard:
-    """Interrupts one task, and tells those interruptions from cancellations by others.
+    """Interrupts one task, and distinguishes those interruptions from cancellations by others.
 
     Args:
         task: The task. It calls ``settle`` after every await that may be interrupted.
@@ -141,7 +141,7 @@ class CancellationGuard:
         if self._interrupting:
             self._interrupting = False
             self._task.uncancel()
-        # Two cancellations at once arrive as one CancelledError: only the count tells them apart.
+        # Two cancellations at once arrive as one CancelledError: only the count distinguishes them.
         if self._task.cancelling() > self._external:
             self._external = self._task.cancelling()
             self._on_external()

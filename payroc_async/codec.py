@@ -74,7 +74,7 @@ def structure(data: object, cls: type[T]) -> T:
 
 
 def prepare(cls: type) -> None:
-    """Build what reads and writes this class now, lest the first sale wait for it."""
+    """Build what reads and writes this class now, not during the first sale."""
     converter.get_structure_hook(cls)
     converter.get_unstructure_hook(cls)
 

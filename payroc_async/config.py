@@ -21,7 +21,7 @@ EnvironmentName = Literal["uat", "production"]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is this machine, and nobody else can listen in."""
+    """Whether this host is this machine, and no one else can listen in."""
     if host == "localhost":
         return True
     try:
@@ -168,7 +168,7 @@ class Timeouts:
         token: How long a call waits for a token when there is no valid one.
         unreachable: How long a sale goes on without one good answer before it ends in
             ``OutcomeUnknownError``.
-        cancel_grace: How long a cancelled task, or ``aclose()``, waits for the gateway to confirm
+        cancel_grace: How long a canceled task, or ``aclose()``, waits for the gateway to confirm
             the cancellation of an instruction.
         journal: For the journal to commit a write. One that fails or takes longer stops a sale
             that is about to be submitted, and no other.

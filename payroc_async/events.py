@@ -1,4 +1,4 @@
-"""What ``on_event`` is told while an instruction runs: small frozen objects."""
+"""What ``on_event`` is reported while an instruction runs: small frozen objects."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = [
     "Completed",
     "Event",
     "Failed",
+    "ResultReceived",
     "Retrying",
-    "Settled",
     "StillInProgress",
     "Submitted",
 ]
 
 CancelReason = Literal["caller", "timeout", "close", "gave up"]
-"""Why an instruction is being cancelled.
+"""Why an instruction is being canceled.
 
-``caller``: the awaiting task was cancelled, or ``handle.cancel()`` called; ``timeout``: its
+``caller``: the awaiting task was canceled, or ``handle.cancel()`` called; ``timeout``: its
 ``timeout`` passed; ``close``: the session closes; ``gave up``: the gateway no longer gives its
 status.
 """
@@ -71,15 +71,15 @@ class Retrying(Event):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class CancelRequested(Event):
-    """The instruction is about to be cancelled at the gateway."""
+    """The instruction is about to be canceled at the gateway."""
 
     reason: CancelReason
 
 
 class Canceled(Event):
-    """The instruction is cancelled: no payment will come of it.
+    """The instruction is canceled: no payment will come of it.
 
-    ``instruction_id`` is None where it was cancelled before it was ever submitted.
+    ``instruction_id`` is None where it was canceled before it was ever submitted.
     """
 
     __slots__ = ()
@@ -100,7 +100,7 @@ class Completed(Event):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class Settled(Event):
+class ResultReceived(Event):
     """The payment, refund or signature was read: the outcome is known."""
 
     resource: models.Payment | models.Refund | models.Signature = field()

@@ -1,6 +1,6 @@
 """What the API serves, as data: its resources, and the kinds of instruction that lead to them.
 
-The life of an instruction is written once; what tells a sale from a refund stands here.
+The life of an instruction is written once; what distinguishes a sale from a refund stands here.
 
 Source: contract section 2.
 """

@@ -107,5 +107,5 @@ class GuardedGenerator(AsyncGenerator[T, None]):
 
 
 def _name_of(loop: AbstractEventLoop) -> str:
-    """What tells the running loop from others: their ``repr`` is the same."""
+    """What distinguishes the running loop from others: their ``repr`` is the same."""
     return f"{type(loop).__name__} at {id(loop):#x}, thread {threading.current_thread().name}"

@@ -35,8 +35,8 @@ from .events import (
     Completed,
     Event,
     Failed,
+    ResultReceived,
     Retrying,
-    Settled,
     Submitted,
 )
 from .http.transport import Exchange, Transport
@@ -66,7 +66,7 @@ SPAN_EVENTS: dict[type[Event], str] = {
     Canceled: "payroc.canceled",
     Failed: "payroc.failed",
     Completed: "payroc.completed",
-    Settled: "payroc.settled",
+    ResultReceived: "payroc.result_received",
 }
 TROUBLE = frozenset(("failed", "not accepted", "outcome unknown"))
 """The outcomes after which a span is an error."""
@@ -273,7 +273,7 @@ class _MeasuredExchange:
             result: dict[str, Any] = {}
             if self.status is not None:
                 result["http.response.status_code"] = self.status
-            # One that was broken off, because its sale is cancelled, is no failure.
+            # One that was broken off, because its sale is canceled, is no failure.
             failed = error if isinstance(error, Exception) else None
             if failed is not None or (self.status or 0) >= 400:
                 result["error.type"] = str(self.status) if failed is None else _error_type(failed)

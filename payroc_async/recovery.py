@@ -41,12 +41,12 @@ __all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "TakeUp", "c
 logger = get_logger(__name__)
 
 OnFound = Literal["finish", "cancel"]
-"""What is done with an unfinished instruction: see it to its end, or cancel it."""
+"""What is done with an unfinished instruction: see it to the end, or cancel it."""
 RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left"]
 """What was done with one.
 
-``resumed``: its status was asked on; ``canceled``: its cancellation was asked for; ``resubmitted``:
-the same bytes were sent under the same key, which tells; ``searched``: a payment or a refund was
+``resumed``: it was polled again; ``canceled``: its cancellation was asked for; ``resubmitted``:
+the same bytes were sent under the same key, which shows it; ``searched``: a payment or a refund was
 looked for by its order id; ``left``: nothing, for too long a time has passed.
 """
 
@@ -146,7 +146,7 @@ class RecoveryRun:
         self._next_look = 0.0
 
     async def run(self) -> AsyncGenerator[Recovered, None]:
-        """Everything that was found, as each comes to its end.
+        """Everything that was found, as each comes to the end.
 
         What is left behind later is claimed beside what is driven: nothing waits for a sale that
         does not end.
@@ -289,11 +289,11 @@ class RecoveryRun:
             others = f"another {run} of unknown outcome" if shared else f"several {noun}s"
             if unclear and not shared and len(found) == 1:
                 others = "one whose amount or outcome can't be read"
-            reason = f"which {noun} is its own can't be told, for {others} may be: {ids}"
+            reason = f"which {noun} is its own can't be known, for {others} may be: {ids}"
         if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
-        # With a clock that was set back nobody knows whether it is within the window. And where a
+        # With a clock that was set back no one knows whether it is within the window. And where a
         # payment may be its own, sending it again may have the customer pay twice.
         if self._resubmit and not found and entry.age >= 0:
             return await self._drive(entry, record)

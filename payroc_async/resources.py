@@ -186,10 +186,10 @@ class Instructions(Endpoint, Generic[InstructionT]):
             ConfigurationError: An argument is wrong; nothing was sent.
             PayrocError: The gateway refused, or gave no answer. Where the error's
                 ``may_have_taken_effect`` is true the instruction may exist all the same: submit the
-                same request under the error's ``idempotency_key``, which tells.
+                same request under the error's ``idempotency_key``, which says.
 
         Cancellation:
-            The instruction may exist and run on the device; nobody cancels it.
+            The instruction may exist and run on the device; no one cancels it.
         """
         check_identifier("serial_number", serial_number)
         check_request(self._kind, request)
@@ -221,7 +221,7 @@ class Instructions(Endpoint, Generic[InstructionT]):
         )
 
     async def cancel(self, instruction_id: str) -> None:
-        """Cancel an instruction that is in progress. One that is cancelled already stays so.
+        """Cancel an instruction that is in progress. One that is canceled already stays so.
 
         Args:
             instruction_id: The instruction's id.
@@ -230,7 +230,7 @@ class Instructions(Endpoint, Generic[InstructionT]):
             ConfigurationError: The id can't be one; nothing was sent.
             ConflictError: It has ended otherwise: retrieve it to see how.
             APIError: The gateway refused; NotFoundError if it does not know the instruction.
-            TransportError: No answer came; it may be cancelled.
+            TransportError: No answer came; it may be canceled.
 
         Cancellation:
             The request may have taken effect.

@@ -281,7 +281,7 @@ class PayrocSession(DeviceInstructions):
             The session is not opened.
         """
         self._check_new()
-        # What is loaded when it is asked for must not be in the midst of a sale: it takes files.
+        # What is loaded when it is asked for must not be in the middle of a sale: it takes files.
         from . import handle_types  # noqa: F401 - and with it the models
 
         for kind in (PAYMENT, REFUND, SIGNATURE):
@@ -401,7 +401,7 @@ class PayrocSession(DeviceInstructions):
 
         For scripts; a server has ``recovery=Recovery()`` do it. What the journal has unfinished in
         the session's scope, and whose process has died or released it, is claimed by exactly one
-        caller, however many race, and driven to its end, all at once. Every two seconds it looks
+        caller, however many race, and driven to the end, all at once. Every two seconds it looks
         again, so that a sale which does not end holds up nothing that is left later.
 
         An instruction whose id is known is polled, or canceled if it was being canceled. One that
@@ -411,7 +411,7 @@ class PayrocSession(DeviceInstructions):
         again.
 
         Args:
-            on_found: ``"cancel"`` cancels what is found, in place of seeing it to its end.
+            on_found: ``"cancel"`` cancels what is found, in place of seeing it to the end.
             resubmit: Submit again also what is older than two minutes and of which no payment is
                 found. That may start a prompt before a customer who has left.
             timeout: Seconds that each instruction may take; then it is canceled. None: as long as

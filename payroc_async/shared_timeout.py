@@ -49,7 +49,7 @@ class SharedTimeout:
         assert task is not None
         if self._waits.pop(task, None) is not None:
             return
-        # More cancellations than there were and than this one: somebody else wants it cancelled.
+        # More cancellations than there were and than this one: somebody else wants it canceled.
         alone = task.uncancel() <= self._expired.pop(task)
         if alone and kind is asyncio.CancelledError:
             raise TimeoutError from error

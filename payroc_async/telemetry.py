@@ -1,4 +1,4 @@
-"""What a session tells of what it runs, where that is wanted: the seam that ``otel.py`` fills."""
+"""What a session reports what it runs, where that is wanted: the seam that ``otel.py`` fills."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Telemetry"]
 
 
 class Telemetry(ABC):
-    """Told of each request and of each instruction's life. It may fail, and harms nobody then."""
+    """Sees each request and each instruction's life. If it fails, no sale is harmed."""
 
     @abstractmethod
     def transport(self, environment: Environment, **options: Any) -> Transport:
-        """The transport of a session, which tells of each HTTP exchange."""
+        """The transport of a session, which reports each HTTP exchange."""
 
     @abstractmethod
     def start(self, run: InstructionRunner[Any, Any]) -> None:

@@ -58,7 +58,7 @@ def sale(amount: int = 4999, order_id: str = "OrderRef6543") -> PaymentInstructi
 
 
 def pytest_configure() -> None:
-    """Let the processes that tests start hear Ctrl-C, also where this one was told not to.
+    """Let the processes that tests start hear Ctrl-C, also where this one was reported not to.
 
     A shell starts what it puts in the background so, and children inherit it.
     """

@@ -19,7 +19,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionFailedError,
     Payment,
-    Settled,
+    ResultReceived,
     Submitted,
 )
 from payroc_async.simulator import Simulator
@@ -45,14 +45,14 @@ ENDED = "the instruction has ended"
 
 
 def phase(gateway: Simulator, events: list[Event], *, has_token: bool) -> str:
-    """Where a sale stands, from what the gateway has seen and the caller was told.
+    """Where a sale stands, from what the gateway has seen and the caller was informed.
 
     The gateway's records must begin with the sale; ``has_token`` is about that moment.
     """
     told = {type(event) for event in events}
     open_kinds = {one.kind for one in gateway.open_requests}
     seen = {one.kind for one in gateway.requests}
-    if told & {Settled, Failed, Canceled}:
+    if told & {ResultReceived, Failed, Canceled}:
         return ENDED
     if Completed in told:
         return LINK
@@ -191,16 +191,16 @@ def tasks_left(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
 
 @define
 class Ending:
-    """How a cancelled call ended."""
+    """How a canceled call ended."""
 
     task: asyncio.Task[Any]
     events: list[Event]
     phases: list[str] = field(factory=list)
     """Where the sale stood at each cancellation that the task took."""
     begun: bool = False
-    """Whether the call was made at all: a task may be cancelled before its first step."""
+    """Whether the call was made at all: a task may be canceled before its first step."""
     told_in_time: bool = False
-    """Whether ``Settled`` had been told when the caller went on."""
+    """Whether ``ResultReceived`` had been reported when the caller went on."""
     statuses: list[str] = field(factory=list)
     """The gateway's instructions when the caller went on."""
 
@@ -232,8 +232,8 @@ async def cancel_at(
         try:
             return await call(told.append)
         finally:
-            # Synchronously, so that nothing can be mended between the end and this look at it.
-            ending.told_in_time = any(isinstance(event, Settled) for event in told)
+            # Synchronously, so that nothing can be fixed between the end and this look at it.
+            ending.told_in_time = any(isinstance(event, ResultReceived) for event in told)
             ending.statuses = [one.status for one in gateway.instructions.values()]
 
     def cancel() -> None:
@@ -273,7 +273,7 @@ def check_ending(ending: Ending, gateway: Simulator, heard: Heard) -> None:
     # P5.
     payments = list(gateway.payments)
     if payments:
-        settled = [event for event in ending.events if isinstance(event, Settled)]
+        settled = [event for event in ending.events if isinstance(event, ResultReceived)]
         assert [getattr(event.resource, "payment_id", None) for event in settled] == payments
         assert ending.told_in_time
         if task.cancelled():

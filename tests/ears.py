@@ -108,7 +108,7 @@ class Ears(logging.Handler):
     def look_around(self) -> None:
         """Tasks, and the reprs of what lives inside a session."""
         for task in asyncio.all_tasks():
-            # What it waits for is told without its result: aiohttp keeps there what it can't parse.
+            # Without the result of what it waits for: aiohttp keeps there what it can't parse.
             self.listen(re.sub(r"(?s) wait_for=.*?(?= cb=\[|$)", "", repr(task)), "a task")
 
 

@@ -157,7 +157,7 @@ def _linking(rewrite: Callable[[str], str]) -> FaultAction:
 
 
 FAULTS: dict[str, Callable[[str], FaultAction]] = {
-    # Each takes the URL of a server that nobody may ever contact.
+    # Each takes the URL of a server that no one may ever contact.
     "reset before it took effect": lambda _: drop_before(),
     "reset after it took effect": lambda _: drop_after(),
     "never answered": lambda _: hang(),
@@ -263,7 +263,7 @@ AUTHORIZE = Section(
     device="approves",
     # P6: callers wait for Timeouts.token, then get the reason: nothing has been sent, so the error
     # is bare. It is a RequestTimeoutError, whose cause is what the identity service did last.
-    # A refusal fails fast, the first time, for a wrong API key does not mend itself.
+    # A refusal fails fast, the first time, for a wrong API key does not fix itself.
     rows=(
         # fault                         once        twice       for ever
         R(REFUSED, PAID, PAID, bare(RequestTimeoutError, TransportError)),
@@ -273,7 +273,7 @@ AUTHORIZE = Section(
             PAID,
             PAID,
             bare(RequestTimeoutError, TransportError),
-            "a token nobody has heard of costs nothing; the next is asked for",
+            "a token no one has heard of costs nothing; the next is asked for",
         ),
         R("never answered", PAID, PAID, bare(RequestTimeoutError, RequestTimeoutError)),
         R("took effect, never answered", PAID, None, bare(RequestTimeoutError)),
@@ -423,7 +423,7 @@ FIRST_STATUS = Section(
     on="status",
     device="approves",
     # P2: a network hiccup never abandons a live payment. Without one good answer for
-    # Timeouts.unreachable it is cancelled, too late here, and its status still can't be had.
+    # Timeouts.unreachable it is canceled, too late here, and its status still can't be had.
     rows=_POLL,
 )
 
@@ -493,7 +493,7 @@ STUCK = Section(
         R("redirect", None, None, unknown(ResponseFormatError)),
         R("another instruction's id", None, None, unknown(ResponseFormatError)),
         *(
-            R(fault, None, None, unknown(PayrocError), last="until it is being cancelled")
+            R(fault, None, None, unknown(PayrocError), last="until it is being canceled")
             for fault in (REFUSED, "never answered", "401", "403", "404", "502")
         ),
         *(
@@ -503,7 +503,7 @@ STUCK = Section(
                 None,
                 unknown(PayrocError),
                 "P3: the cancellation came too late, so that the payment is found afterwards",
-                last="until it is being cancelled",
+                last="until it is being canceled",
                 device="completes on cancel",
             )
             for fault in (REFUSED, "reset before it took effect", "garbage", "401", "404", "502")
@@ -545,10 +545,10 @@ CANCEL = Section(
             unknown(TransportError),
             left_running=True,
         ),
-        R("reset after it took effect", TIMED_OUT, None, TIMED_OUT, "the status tells"),
+        R("reset after it took effect", TIMED_OUT, None, TIMED_OUT, "the status says"),
         R("never answered", TIMED_OUT, TIMED_OUT, unknown(RequestTimeoutError), left_running=True),
-        R("took effect, never answered", TIMED_OUT, None, TIMED_OUT, "the status tells"),
-        R("truncated body", TIMED_OUT, None, TIMED_OUT, "it took effect: the status tells"),
+        R("took effect, never answered", TIMED_OUT, None, TIMED_OUT, "the status says"),
+        R("truncated body", TIMED_OUT, None, TIMED_OUT, "it took effect: the status says"),
         R("wrong content type", TIMED_OUT, None, TIMED_OUT, "contract 9: body ignored"),
         R("another instruction in a 200", TIMED_OUT, None, TIMED_OUT, "contract 9: body ignored"),
         R(
@@ -596,7 +596,7 @@ CANCEL = Section(
         R("502", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
         R("503", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
         R("504", TIMED_OUT, TIMED_OUT, unknown(ServerError), left_running=True),
-        R("504, though it took effect", TIMED_OUT, None, TIMED_OUT, "the status tells"),
+        R("504, though it took effect", TIMED_OUT, None, TIMED_OUT, "the status says"),
         R("redirect", TIMED_OUT, TIMED_OUT, unknown(ResponseFormatError), left_running=True),
         *(
             R(

@@ -1,4 +1,4 @@
-"""A process that has a journal open and does with it what it is told, to be killed and stopped.
+"""A process that has a journal open and does with it what it is reported, to be killed and stopped.
 
 It reads a command a line and answers each with a line of JSON.
 """
@@ -87,7 +87,7 @@ class JournalProcess:
         return await self._answer()
 
     async def answer(self) -> Any:
-        """Its answer to what it was told."""
+        """Its answer to what it was reported."""
         return await self._answer()
 
     async def _answer(self) -> Any:

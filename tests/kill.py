@@ -1,4 +1,4 @@
-"""Kills processes in the midst of sales, has others recover them, and counts what went wrong.
+"""Kills processes in the middle of sales, has others recover them, and counts what went wrong.
 
 ``nox -s kill`` goes round all points at which a process can be killed, on both stores, and prints
 the counts. The gateway runs in this process, for it knows what is true.
@@ -44,8 +44,8 @@ RETRIES = RetryPolicy(initial=0.01, maximum=0.05)
 PACE = 0.05
 """Seconds that a cardholder takes."""
 
-# Where a process is killed. What is written in the journal or sent is told by its name; those that
-# are cancelled are cancelled by their caller while they are polled.
+# Where a process is killed: at what is written in the journal or sent, by its name; those that
+# are canceled are canceled by their caller while they are polled.
 SELF = [
     "before begin",
     "after begin",
@@ -184,7 +184,7 @@ def sell(job: Job) -> None:
 
 
 def recover(job: Job, told: Connection) -> None:
-    """The process that recovers, and tells of each that it has ended."""
+    """The process that recovers, and reports each that it has ended."""
 
     async def main() -> None:
         async with session_for(job) as session:
@@ -285,7 +285,7 @@ class Round:
         cancel = point in CANCELED or point == "DELETE took effect"
         device = self.gateway.device(serial_number)
         if point == "before canceling":
-            # Nobody knows that it was to be cancelled: it is seen to its end.
+            # No one knows that it was to be canceled: it is seen to the end.
             device.approves(after=4 * PACE)
         elif cancel and "canceled" not in point and self.rng.random() < 0.3:
             device.completes_on_cancel()
@@ -359,7 +359,7 @@ class Round:
         receiving.close()
 
     async def check(self) -> None:
-        """Hold the journal and what was told against what the gateway knows."""
+        """Hold the journal and what was reported against what the gateway knows."""
         tally = self.tally
         journal = journal_at(self.job.place)
         await journal.open()
@@ -368,7 +368,7 @@ class Round:
         tally.recovered += len(self.told)
         for serial, times in Counter(one[0] for one in self.told).items():
             if times > 1:
-                tally.claimed_twice.append(f"{serial} was told {times} times: {self.told}")
+                tally.claimed_twice.append(f"{serial} was reported {times} times: {self.told}")
         instructions: dict[str, list[Any]] = {}
         for instruction in self.gateway.instructions.values():
             instructions.setdefault(instruction.serial_number, []).append(instruction)
@@ -385,11 +385,11 @@ class Round:
             told = [one for one in self.told if one[0] == serial]
             truth = payments.get(serial)
             if entry.state not in (EntryState.COMPLETED, EntryState.CANCELED):
-                tally.lost.append(f"{serial}: {entry.state}, told {told}")
+                tally.lost.append(f"{serial}: {entry.state}, reported {told}")
             elif entry.resource_id != truth or (entry.state is EntryState.COMPLETED) != bool(truth):
                 tally.lost.append(f"{serial}: {entry.state} {entry.resource_id}, truly {truth}")
             elif told and told[0][2] != truth:
-                tally.lost.append(f"{serial}: told {told}, truly {truth}")
+                tally.lost.append(f"{serial}: reported {told}, truly {truth}")
 
 
 async def kill_round(

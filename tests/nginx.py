@@ -63,7 +63,7 @@ http {{
 
 
 def free_port() -> int:
-    """A port of loopback's that nobody listens on.
+    """A port of loopback's that no one listens on.
 
     It is below those that the system gives to clients, so that it is still free when nginx is
     restarted on it; and random, for other runs of the tests look for one too.

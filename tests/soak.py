@@ -27,9 +27,9 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PayrocSession,
+    ResultReceived,
     RetryPolicy,
     SessionClosedError,
-    Settled,
     Submitted,
     Timeouts,
     TransportError,
@@ -90,7 +90,7 @@ def _faults(rng: random.Random) -> tuple[str, FaultAction]:
         rate_limited(rng.choice([None, "0", "1"])),
         truncated(),
     ]
-    if on != "cancel":  # whose answer's body is nobody's business: these would be lies, not faults
+    if on != "cancel":  # whose answer's body is no one's business: these would be lies, not faults
         faults += [html(), garbage(), empty(), wrong_content_type(), redirect("http://127.0.0.1:9")]
     if on != "authorize":
         faults += [revoke_token(), problem(401, "not-authorized")]
@@ -175,7 +175,7 @@ class Soak:
         """Faults all the time, tokens revoked, the identity service down, the session replaced."""
         while True:
             await asyncio.sleep(rng.uniform(0, 0.02))
-            # A share of the requests, lest there be nothing but faults.
+            # A share of the requests, so that there is not nothing but faults.
             if self.counts["faults"] > 0.1 * len(self.gateway.requests):
                 continue
             on, fault = _faults(rng)
@@ -291,11 +291,11 @@ class Soak:
         if made is None:
             return
         submitted = any(isinstance(event, Submitted) for event in events)
-        told = any(isinstance(event, Settled) for event in events)
+        told = any(isinstance(event, ResultReceived) for event in events)
         if made.status == "inProgress" or (made.status == "completed" and not told):
             # Right only if it was left running on purpose, or the grace was over and the log says
             # so: in both cases it can be found out.
-            self.counts["told by the log alone"] += not submitted
+            self.counts["reported by the log alone"] += not submitted
             known = submitted or key in self.logged
             self._expect(known, f"{order_id}: left behind without a word")
             await self._find_out(made.id if submitted else None, key, order_id, serial_number)
@@ -327,7 +327,7 @@ class Soak:
                 made = self._made(key)
                 self._expect(
                     made is None or made.status in ("failure", "canceled"),
-                    f"{order_id}: told as ended without a payment, but it is not",
+                    f"{order_id}: reported as ended without a payment, but it is not",
                 )
                 return
             except (APIError, TransportError, SessionClosedError, DeviceBusyError) as error:

@@ -140,7 +140,7 @@ def test_floats_are_refused_and_told_why(value: float) -> None:
     ],
 )
 def test_only_text_is_parsed(value: Any, named: str) -> None:
-    """What is not text is refused; of an int nobody knows the unit."""
+    """What is not text is refused; of an int no one knows the unit."""
     said = refused("amount", value, "USD")
     assert said.startswith(f"must be a string, such as '49.99', not {named}")
     assert ("Amount(4999, 'USD')" in said) is isinstance(value, int)

@@ -16,7 +16,14 @@ from unittest import mock
 
 import pytest
 
-from payroc_async import ConfigurationError, Environment, Event, PayrocSession, Settled, Submitted
+from payroc_async import (
+    ConfigurationError,
+    Environment,
+    Event,
+    PayrocSession,
+    ResultReceived,
+    Submitted,
+)
 from payroc_async.callbacks import check_async_callback, check_callback
 from payroc_async.journal import SQLiteJournal
 from payroc_async.simulator import Simulator
@@ -327,7 +334,7 @@ async def test_an_awaitable_that_comes_back_is_closed_and_logged_once(
     gc.collect()  # a coroutine that was not closed would warn, and warnings are errors
     assert payment.approved
     assert heard[0] is Submitted
-    assert heard[-1] is Settled
+    assert heard[-1] is ResultReceived
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert record.name == "payroc_async.callbacks"
     assert record.getMessage().startswith(f"on_event returned {named}, which nothing awaits")
@@ -337,7 +344,7 @@ async def test_an_awaitable_that_comes_back_is_closed_and_logged_once(
 async def test_what_runs_by_itself_may_come_back(
     session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A task, and the future of a thread, are neither cancelled nor reported: both end."""
+    """A task, and the future of a thread, are neither canceled nor reported: both end."""
     loop, done = asyncio.get_running_loop(), list[object]()
     tasks: list[asyncio.Task[None]] = []
 

@@ -1,4 +1,4 @@
-"""Waits that outlast cancellation, and one task's interruptions told apart from cancellations.
+"""Waits that outlast cancellation, and one task's interruptions distinguished from cancellations.
 
 P3 and P4 stand on this: each test looks at what a caller outside sees afterwards, too.
 """
@@ -22,7 +22,7 @@ LONG = 10.0
 
 
 class Work:
-    """A task that goes on until it is told to end, and a waiter that outlasts it."""
+    """A task that goes on until it is asked to end, and a waiter that outlasts it."""
 
     def __init__(self, grace: float = LONG) -> None:
         self.gate = asyncio.Event()
@@ -103,7 +103,7 @@ async def test_the_wait_may_end_earlier_than_the_task(work: Work) -> None:
 
 @pytest.mark.parametrize("times", [1, 2, 3, 20])
 async def test_p4_cancelled_many_times_it_waits_for_the_task(work: Work, times: int) -> None:
-    """However often the waiter is cancelled, it ends with the task, cancelled; the task is not."""
+    """However often the waiter is canceled, it ends with the task, canceled; the task is not."""
     waiter = asyncio.create_task(work.wait())
     await steps()
     for _ in range(times):
@@ -133,7 +133,7 @@ async def test_p4_cancelled_twice_in_one_breath_it_waits_for_the_task(work: Work
 
 
 async def test_p4_cancelled_while_waiting_for_until_it_waits_for_the_task(work: Work) -> None:
-    """Once it is cancelled, `until` no longer counts: the task must have ended."""
+    """Once it is canceled, `until` no longer counts: the task must have ended."""
     until = asyncio.get_running_loop().create_future()
     waiter = asyncio.create_task(work.wait(until))
     await steps()
@@ -236,7 +236,7 @@ async def test_p4_wait_for_outside_works(work: Work) -> None:
 
 
 async def test_p4_a_cancelled_task_under_asyncio_timeout_is_cancelled(work: Work) -> None:
-    """Cancelled from outside before the timeout passes, it is cancelled and no TimeoutError."""
+    """Cancelled from outside before the timeout passes, it is canceled and no TimeoutError."""
 
     async def waiting() -> None:
         async with asyncio.timeout(2 * UNIT):
@@ -299,7 +299,7 @@ async def test_p4_anyio_fail_after_outside_works(work: Work) -> None:
 async def test_p3_the_grace_holds_under_an_anyio_scope(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a scope that stays cancelled, the wait is not a busy loop and ends with the grace."""
+    """In a scope that stays canceled, the wait is not a busy loop and ends with the grace."""
     waits = 0
     real = asyncio.wait
 
@@ -371,7 +371,7 @@ async def test_p4_a_native_cancellation_wins_over_an_anyio_scope(
 
 
 async def test_p4_a_native_cancellation_during_the_grace_wins(work: Work) -> None:
-    """The scope comes first and the native one while the grace runs: it is still cancelled."""
+    """The scope comes first and the native one while the grace runs: it is still canceled."""
     work.grace = 4 * UNIT
     scope = anyio.CancelScope()
 
@@ -444,7 +444,7 @@ async def test_wait_all_is_bounded(work: Work) -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_p4_wait_all_outlasts_cancellation(work: Work, times: int) -> None:
-    """A cancelled waiter waits as well, and then is cancelled; what it waits for is not."""
+    """A canceled waiter waits as well, and then is canceled; what it waits for is not."""
     waiter = asyncio.create_task(wait_all((work.task,), LONG))
     await steps()
     for _ in range(times):

@@ -396,7 +396,7 @@ async def test_one_charge_whatever_is_lost(
 async def test_a_canceled_charge_is_told(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """P5: that a canceled charge may take effect is logged, with its key, and the key tells."""
+    """P5: that a canceled charge may take effect is logged, with its key, and the key says."""
     token = await saved(session)
     gateway.faults.add("charge", hang_after())
     charging = asyncio.create_task(session.payments.create(of(token), idempotency_key=KEY))

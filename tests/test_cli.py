@@ -156,7 +156,7 @@ def test_errors_are_json_too() -> None:
 def test_colors_are_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_COLOR has it print none, also on a terminal."""
     for value, colored in (("", True), ("1", False)):
-        # Its runner strips colors unless it is told not to, as a terminal shows them.
+        # Its runner strips colors unless it is reported not to, as a terminal shows them.
         done = CliRunner().invoke(
             cli, ["doctor"], color=True, env={**NO_GATEWAY, "NO_COLOR": value}
         )
@@ -167,7 +167,7 @@ def test_colors_are_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def unread(gateway: Simulator, *words: str, both: bool = True) -> tuple[int | None, str]:
-    """A command whose stdout, or stderr too, nobody reads: its exit code, and its stderr."""
+    """A command whose stdout, or stderr too, no one reads: its exit code, and its stderr."""
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -282,7 +282,7 @@ class TestEnvFile:
         assert done.exit_code == 0, done.output
 
     def test_the_one_that_is_named(self, served: Simulator, impatient: None) -> None:
-        """--env-file goes before `.env`; a command that is told to be run again has it too."""
+        """--env-file goes before `.env`; a command that is asked to be run again has it too."""
         self.write({"PAYROC_API_KEY": "wrong", "PAYROC_ENVIRONMENT": "nowhere"})
         self.write(variables(served), "my uat.env")
         lost = served.faults.add("payment", problem(404, "not-found"), times=None)

@@ -168,7 +168,7 @@ class TestVoid:
     def test_an_unknown_outcome_is_found_out(
         self, served: Simulator, closed: bool, amount: str | None
     ) -> None:
-        """The command that is printed tells what became of the first, and undoes nothing more."""
+        """The command that is printed says what became of the first, and undoes nothing more."""
         id_ = pay(served)
         if closed:
             served.close_batch()
@@ -190,7 +190,7 @@ class TestVoid:
 
     @pytest.mark.parametrize("code", [0, 4], ids=["done", "refused"])
     def test_the_batch_closes_before_it_is_found_out(self, served: Simulator, code: int) -> None:
-        """What a reversal under the key came to is told, and no refund is made beside it."""
+        """What a reversal under the key came to is reported, and no refund is made beside it."""
         id_ = pay(served)
         options = ["--amount", "9.99", "--idempotency-key", KEY]
         if code == 0:

@@ -207,7 +207,7 @@ class TestCloseBatch:
 
     @pytest.mark.parametrize("fault", [drop_after(), status(503), html()])
     def test_an_unknown_close_is_found_out(self, served: Simulator, fault: Any) -> None:
-        """The command that is printed tells what became of the first, and closes nothing more."""
+        """The command that is printed says what became of the first, and closes nothing more."""
         pay(served, "A1")
         lost = served.faults.add("close_batch", fault, times=None)
         done = run(served, "close-batch", *AT)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from payroc_async import Event, Payment, PayrocSession, Settled
+from payroc_async import Event, Payment, PayrocSession, ResultReceived
 from payroc_async.cli import cardholders
 from payroc_async.cli.app import cli
 
@@ -117,7 +117,7 @@ def test_ctrl_c_leaves_nothing_running() -> None:
 
 
 class Forgetful(PayrocSession):
-    """Leaves instructions running when their task is cancelled."""
+    """Leaves instructions running when their task is canceled."""
 
     async def run_sale(self, *args: Any, **options: Any) -> Payment:
         return await super().run_sale(*args, **{**options, "on_cancel": "detach"})
@@ -143,7 +143,7 @@ class Deaf(PayrocSession):
         tell = options["on_event"]
 
         def tell_in_part(event: Event) -> None:
-            if not isinstance(event, Settled):
+            if not isinstance(event, ResultReceived):
                 tell(event)
 
         await super().run_sale(*args, **{**options, "on_event": tell_in_part})

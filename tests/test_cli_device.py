@@ -68,7 +68,7 @@ def test_an_approved_refund_exits_with_0(served: Simulator) -> None:
     ],
 )
 def test_each_refund_has_its_code(served: Simulator, script: Script, code: int, said: str) -> None:
-    """What a refund ends in is told by the codes that a sale has."""
+    """What a refund ends in is reported by the codes that a sale has."""
     script(served)
     done = run(served, "refund")
     assert done.exit_code == code, done.output
@@ -157,7 +157,7 @@ def test_an_image_that_cannot_be_saved_exits_with_3(served: Simulator, tmp_path:
 
 
 def test_a_folder_that_is_not_there_exits_with_2(served: Simulator, tmp_path: Path) -> None:
-    """Nobody signs for an image that can't be saved."""
+    """No one signs for an image that can't be saved."""
     done = run(served, "signature", "--output", str(tmp_path / "none" / "signature.png"))
     assert done.exit_code == 2
     assert "--output" in done.stderr
@@ -173,7 +173,7 @@ def test_on_a_simulator_of_its_own(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_timeout_exits_with_4(served: Simulator, command: str) -> None:
-    """A cardholder who takes longer than --timeout is cancelled, and the code is 4."""
+    """A cardholder who takes longer than --timeout is canceled, and the code is 4."""
     served.device(SERIAL).never_finishes()
     done = run(served, command, "--timeout", "0.2")
     assert done.exit_code == 4
@@ -213,7 +213,7 @@ async def test_ctrl_c_cancels_the_instruction(gateway: Simulator, command: str) 
     code, out, err = await running.end()
     assert code == 4, out + err
     assert out.startswith("CANCELED: as you asked")
-    assert f"cancelling the {command}" in err
+    assert f"canceling the {command}" in err
     assert gateway.in_progress == []
 
 

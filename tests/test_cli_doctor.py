@@ -1,4 +1,4 @@
-"""``payroc-async doctor``: what is wrong, what to do, and that it asks nobody else."""
+"""``payroc-async doctor``: what is wrong, what to do, and that it asks no one else."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_a_certificate_that_nobody_vouches_for(gateway: Simulator) -> None
 def test_authorities_that_are_not_there(
     served: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of authorities that is not there has nobody believed, which is told as such."""
+    """A file of authorities that is not there has no one believed, which is reported as such."""
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     check = checks_of(doctor(variables(served), "--json"))["tls authorities"]
     assert check["status"] == "failed"
@@ -146,7 +146,7 @@ def test_authorities_that_are_not_there(
 
 
 def test_p7_a_key_that_is_refused(served: Simulator) -> None:
-    """P7: It is told in words, with 1 and what to do, and the key is not shown."""
+    """P7: It is reported in words, with 1 and what to do, and the key is not shown."""
     done = doctor({**variables(served), "PAYROC_API_KEY": "s3cret-key"})
     assert done.exit_code == 1
     assert "failed   key" in done.stdout
@@ -166,7 +166,7 @@ def test_p7_a_key_that_is_refused(served: Simulator) -> None:
 def test_a_gateway_that_fails(
     served: Simulator, kind: Any, fault: Any, name: str, result: str
 ) -> None:
-    """Each is asked once, and what it said is told."""
+    """Each is asked once, and what it said is reported."""
     served.faults.add(kind, fault, times=None)
     checks = checks_of(doctor(variables(served), "--json"))
     assert checks[name]["status"] == result
@@ -203,7 +203,7 @@ def test_the_clock(
 
 
 def test_what_is_missing_is_named_at_once() -> None:
-    """Without variables it says which, asks nobody, and goes on with what else there is."""
+    """Without variables it says which, asks no one, and goes on with what else there is."""
     checks = checks_of(doctor({"PAYROC_API_KEY": "a b\n"}, "--json"))
     assert checks["variables"]["status"] == "failed"
     assert "PAYROC_ENVIRONMENT: is not set" in checks["variables"]["message"]
@@ -214,7 +214,7 @@ def test_what_is_missing_is_named_at_once() -> None:
 
 
 def test_variables_and_where_they_are_from(served: Simulator, tmp_path: Path) -> None:
-    """Those of the process and of the file are told apart; a wrong file fails, unshown."""
+    """Those of the process and of the file are distinguished; a wrong file fails, unshown."""
     file = tmp_path / "uat.env"
     file.write_text(f"PAYROC_API_KEY={served.api_key}\n")
     urls = {name: one for name, one in variables(served).items() if "URL" in name}
@@ -259,19 +259,19 @@ def journal_checks(place: Path | str) -> dict[str, Check]:
 
 class TestJournal:
     def test_what_is_open(self, served: Simulator, path: Path) -> None:
-        """What nobody drives and what is unknown are counted, and lead to what ends them."""
+        """What no one drives and what is unknown are counted, and lead to what ends them."""
         left(served, path)
         left(served, path, EntryState.UNKNOWN)
         check = journal_checks(path)["journal entries"]
         assert check.status == "warning"
         assert check.message == (
-            "0 under way, 1 unfinished that nobody drives, 1 of unknown outcome"
+            "0 under way, 1 unfinished that no one drives, 1 of unknown outcome"
         )
         assert "recover" in check.advice
         assert "journal close" in check.advice
 
     def test_who_has_it_open(self, served: Simulator, path: Path) -> None:
-        """An owner that lives is counted, and what it drives is nobody's business."""
+        """An owner that lives is counted, and what it drives is no one's business."""
         left(served, path)
 
         async def look() -> dict[str, Check]:

@@ -105,7 +105,7 @@ def kept(path: Path) -> dict[str, Entry]:
 
 class TestRecover:
     def test_what_is_unfinished_is_ended(self, served: Simulator, path: Path) -> None:
-        """What was submitted and what may not have been are both seen to their end, and told."""
+        """What was submitted and what may not have been are both seen to the end, and reported."""
         keys = [submitted(served, path), left(served, path)]
         done = recover(served, path)
         assert done.exit_code == 0, done.output
@@ -187,7 +187,7 @@ class TestRecover:
         done = recover(served, path, "--cancel")
         assert done.exit_code == 0, done.output
         assert done.stdout.startswith("CANCELED: as you asked, no money moved\n")
-        assert "cancelling it" in done.stderr
+        assert "canceling it" in done.stderr
         assert served.in_progress == []
 
     def test_what_is_old_is_sent_again_only_if_asked(self, served: Simulator, path: Path) -> None:
@@ -333,7 +333,7 @@ class TestJournal:
         assert heading.split()[:5] == ["state", "kind", "device", "age", "running"]
         assert oldest.split() == ["intent", "payment", SERIAL, "2", "h", "no", keys[1]]
         assert newest.split()[-2:] == [keys[0], *served.instructions]
-        assert "nobody drives 2 of them" in done.stderr
+        assert "no one drives 2 of them" in done.stderr
 
     def test_json_lines(self, served: Simulator, path: Path) -> None:
         """--json prints one object a line; --all has what ended, and nothing shows a body."""
@@ -355,7 +355,7 @@ class TestJournal:
         assert b"OrderRef6543" in encode(sale())
 
     def test_a_process_that_lives(self, served: Simulator, path: Path) -> None:
-        """What a living process drives is told from what nobody does."""
+        """What a living process drives is distinguished from what no one does."""
         left(served, path)
 
         async def look() -> Result:
@@ -467,7 +467,7 @@ class TestJournal:
         assert "--older-than" in done.stderr
 
     def test_an_empty_one(self, path: Path) -> None:
-        """A journal with nothing in it is told to be so, with 0 and nothing on stdout."""
+        """A journal with nothing in it is asked to be so, with 0 and nothing on stdout."""
         kept(path)
         done = journal(path, "list")
         assert (done.exit_code, done.stdout) == (0, "")
@@ -537,7 +537,7 @@ def test_a_server_s_password_is_not_shown() -> None:
 
 
 def test_a_file_that_is_no_journal(served: Simulator, path: Path) -> None:
-    """What can't be opened is told of in one line, with 4, and is left as it was."""
+    """What can't be opened is informed of in one line, with 4, and is left as it was."""
     path.write_text("not a database, but long enough to be read as the header of one" * 4)
     for done in (journal(path, "list"), recover(served, path)):
         assert done.exit_code == 4, done.output

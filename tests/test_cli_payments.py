@@ -71,7 +71,7 @@ class TestPayments:
         ],
     )
     def test_how_many(self, served: Simulator, options: list[str], count: int, more: bool) -> None:
-        """Twenty if nothing is said, over all the pages it takes; that there are more is told."""
+        """Twenty if nothing is said, over all the pages it takes; there being more is said."""
         pay(served, *(f"A{number}" for number in range(22)))
         done = run(served, "payments", "list", "--json", *options)
         assert done.exit_code == 0

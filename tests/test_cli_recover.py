@@ -1,4 +1,4 @@
-"""``payroc-async recover`` and ``sale`` tell what nobody else would hear of."""
+"""``payroc-async recover`` and ``sale`` tell what no one else would hear of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 async def test_what_ends_after_ctrl_c_is_told(
     gateway: Simulator, path: Path, ending: str, as_json: bool
 ) -> None:
-    """The payment that came before the cancellation, above all, although nobody waits for it."""
+    """The payment that came before the cancellation, above all, although no one waits for it."""
     device = gateway.device(SERIAL)
     if ending == "payment":
         device.completes_on_cancel()
@@ -81,7 +81,7 @@ def refuse_updates(path: Path, state: str) -> None:
 def test_a_journal_that_fails_meanwhile_is_told(
     served: Simulator, path: Path, command: str
 ) -> None:
-    """The payment is told as ever, and on stderr that the journal does not know of it."""
+    """The payment is reported as ever, and on stderr that the journal does not know of it."""
     left = CliRunner().invoke(
         cli, ["sale", SERIAL, *SALE, "--journal", str(path)], env=variables(served)
     )

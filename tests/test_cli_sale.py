@@ -85,7 +85,7 @@ def test_each_ending_has_its_code(served: Simulator, script: Script, code: int, 
 
 
 def test_a_timeout_exits_with_4(served: Simulator) -> None:
-    """A cardholder who takes longer than --timeout is cancelled, and the code is 4."""
+    """A cardholder who takes longer than --timeout is canceled, and the code is 4."""
     served.device(SERIAL).never_finishes()
     done = run(served, "--timeout", "0.2")
     assert done.exit_code == 4
@@ -194,7 +194,7 @@ def test_json_is_one_object_and_nothing_else(served: Simulator) -> None:
     ],
 )
 def test_json_tells_of_errors_too(served: Simulator, script: Script, error: dict[str, Any]) -> None:
-    """An error is told by type and message, beside what is known of the sale."""
+    """An error is reported by type and message, beside what is known of the sale."""
     script(served)
     done = run(served, "--json", "--idempotency-key", KEY)
     assert done.exit_code == 4
@@ -308,7 +308,7 @@ async def test_ctrl_c_cancels_the_instruction(gateway: Simulator, number: signal
     code, out, err = await command.end()
     assert code == 4, out + err
     assert out.startswith("CANCELED: as you asked, no money moved")
-    assert "cancelling the sale" in err
+    assert "canceling the sale" in err
     (instruction,) = gateway.instructions.values()
     assert instruction.status == "canceled"
     assert instruction.id in out
@@ -327,7 +327,7 @@ async def test_ctrl_c_twice_still_cancels(gateway: Simulator) -> None:
         await asyncio.sleep(0.02)
     code, out, err = await command.end()
     assert code == 4, out + err
-    assert "already cancelling" in err
+    assert "already canceling" in err
     assert json.loads(out)["error"]["type"] == "InstructionCanceledError"
     assert gateway.in_progress == []
 

@@ -126,12 +126,12 @@ async def test_it_says_what_listening_everywhere_means() -> None:
         process.send_signal(signal.SIGTERM)
         _, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    assert "Not loopback: whoever reaches 0.0.0.0 can open the pages" in err.decode()
+    assert "Not loopback: anyone who reaches 0.0.0.0 can open the pages" in err.decode()
     assert "plain HTTP" in err.decode()
 
 
 async def test_requests_that_were_told_are_kept_for_the_page() -> None:
-    """The page shows what came before it was opened, and each request is told once."""
+    """The page shows what came before it was opened, and each request is reported once."""
     async with (
         simulating() as (process, printed),
         PayrocSession.from_env(printed) as session,

@@ -598,7 +598,7 @@ def test_junk_anywhere(path: str, junk: object) -> None:
 
 
 def test_details_are_read_when_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A payment whose details nobody has looked at yet is as any other in all that one can do."""
+    """A payment whose details no one has looked at yet is as any other in all that one can do."""
     read = structure(sample(), m.Payment)
     for path in OPTIONAL:
         assert at(read, path) is not None

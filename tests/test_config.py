@@ -388,7 +388,7 @@ def test_p7_a_key_that_no_header_can_hold_is_refused_unseen(key: Any) -> None:
 
 
 def test_the_environment_has_no_default() -> None:
-    """Nobody reaches production by leaving something out."""
+    """No one reaches production by leaving something out."""
     with pytest.raises(TypeError, match="environment"):
         PayrocSession(KEY)  # type: ignore[call-arg]
 

@@ -267,7 +267,7 @@ def test_every_call_has_a_place_in_the_migration() -> None:
 
 
 def test_contributing_names_files_that_exist() -> None:
-    """Whoever adds an endpoint finds each file, and each layer, where the guide says."""
+    """Anyone who adds an endpoint finds each file, and each layer, where the guide says."""
     text = ALL_PAGES["CONTRIBUTING.md"]
     for name in re.findall(r"`((?:payroc_async|tests|docs)/[\w/.-]+)`", text):
         assert (ROOT / name).exists(), name

@@ -11,7 +11,7 @@ import pytest
 
 from payroc_async import events
 from payroc_async.codec import structure
-from payroc_async.events import CancelReason, Event, Settled
+from payroc_async.events import CancelReason, Event, ResultReceived
 from payroc_async.models import Link, Payment
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -29,7 +29,7 @@ DETAILS: dict[str, dict[str, Any]] = {
     "Canceled": {},
     "Failed": {"error_message": "Device error"},
     "Completed": {"link": Link(href="https://api.payroc.com/v1/payments/M2MJOG6O2Y")},
-    "Settled": {"resource": None},
+    "ResultReceived": {"resource": None},
 }
 
 
@@ -66,7 +66,7 @@ def test_an_event_is_frozen_and_small(name: str) -> None:
 
 @pytest.mark.parametrize("name", DETAILS)
 def test_an_event_takes_keywords_alone(name: str) -> None:
-    """An event can't be built by position, so that a new field breaks nobody."""
+    """An event can't be built by position, so that a new field breaks no one."""
     with pytest.raises(TypeError):
         getattr(events, name)(*IDENTITY.values(), *DETAILS[name].values())
 
@@ -88,7 +88,7 @@ def test_the_reasons_for_cancelling_are_listed() -> None:
 def test_p7_an_event_shows_no_card_data() -> None:
     """The repr of a settled payment's event, which gets logged, shows no card data."""
     payment = structure(json.loads((SAMPLES / "payment.json").read_bytes()), Payment)
-    text = repr(Settled(**IDENTITY, resource=payment))
+    text = repr(ResultReceived(**IDENTITY, resource=payment))
     token = payment.card.secure_token
     assert token is not None
     for secret in (

@@ -43,7 +43,7 @@ async def test_one_sale() -> None:
 
 
 async def test_many_devices() -> None:
-    """Every sale is told, though some of them fail."""
+    """Every sale is reported, though some of them fail."""
     code, output, errors = await run_example("many_devices.py")
     assert (code, errors) == (0, "")
     _, *sales, summary = output.splitlines()
@@ -71,7 +71,7 @@ async def test_rolling_deploy() -> None:
     assert (code, errors) == (0, "")
     lines = output.splitlines()
     for said in (
-        "old server: told to stop: what it runs is left running",
+        "old server: asked to stop: what it runs is left running",
         "till: the old server says 202, asking the new one",
         "new server: resumed a payment on 1850010868: submitted and now completed",
     ):
@@ -156,7 +156,7 @@ async def test_day_with_trouble(gateway: Simulator) -> None:
 
 
 async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
-    """A key is told that a call is to be repeated under, when its answer was lost for good."""
+    """A key is informed that a call is to be repeated under, when its answer was lost for good."""
     gateway.device("1850010868").approves(card="amex")
     gateway.faults.add("change", status(524, effect=True))
     code, output, errors = await run_example("day_at_the_till.py", extra=variables_of(gateway))
@@ -166,7 +166,7 @@ async def test_day_with_a_lost_answer(gateway: Simulator) -> None:
 
 
 async def test_kiosk() -> None:
-    """What was paid without goods is given back, and nobody gets any who has not paid in full."""
+    """What was paid without goods is given back, and no one gets any who has not paid in full."""
     code, output, errors = await run_example("kiosk.py")
     assert (code, errors) == (0, "")
     assert [line for line in output.splitlines() if ": " in line] == [

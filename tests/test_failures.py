@@ -449,7 +449,7 @@ def test_a_proxy_that_can_not_be_read_is_refused_unseen() -> None:
 
 
 async def test_p6_a_proxy_that_refuses_the_token_request_is_told_at_once(wire: Wire) -> None:
-    """Nobody waits for a token that the proxy will not let through."""
+    """No one waits for a token that the proxy will not let through."""
     from payroc_async.http.token import TokenManager
 
     async with Proxy(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n") as proxy:

@@ -1,7 +1,7 @@
 """Nothing breaks it: every line of `fault_table.py`, on real sockets, and what holds after each.
 
 All cases of one table and one column run at once, a few at a time, each with a gateway and a
-session of its own; what is wrong with any of them is told by its name.
+session of its own; what is wrong with any of them is reported by its name.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
     RequestTimeoutError,
+    ResultReceived,
     Retrying,
     RetryPolicy,
-    Settled,
     StillInProgress,
     Submitted,
     Timeouts,
@@ -62,7 +62,7 @@ FOR_A_WHILE = Timeouts(
 FOR_EVER = evolve(
     FOR_A_WHILE, poll_interval=HOLD / 2, unreachable=100 * UNIT, cancel_grace=50 * UNIT
 )
-"""For faults that do not: these times are waited out. The poll's interval is what tells an answer
+"""For faults that do not: these times are waited out. The poll's interval is what says an answer
 at once from one after a hold."""
 SILENCE = {"request": 8 * UNIT, "hold_margin": UNIT}
 """Where no answer comes, that has to be waited out as well."""
@@ -79,7 +79,7 @@ AT_ONCE = 16
 
 @contextmanager
 def port_of_its_own() -> Iterator[int]:
-    """For a gateway that goes away and comes back: nobody else is given its port meanwhile."""
+    """For a gateway that goes away and comes back: no one else is given its port meanwhile."""
     with socket.socket() as bound:
         # Bound and not listening: connections are refused, and the gateway may listen beside it.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,7 +159,7 @@ def cases(section: Section, column: str) -> list[Case]:
 
 @define(eq=False)
 class Decoy:
-    """A server that nobody may ever contact, on a port of its own."""
+    """A server that no one may ever contact, on a port of its own."""
 
     contacts: int = 0
     url: str = ""
@@ -181,7 +181,7 @@ Witness = Callable[[object], object]
 
 @define(eq=False)
 class Run:
-    """One case on its way: the gateway, the fault, what was told and what came out."""
+    """One case on its way: the gateway, the fault, what was reported and what came out."""
 
     case: Case
     decoy: Decoy
@@ -376,9 +376,9 @@ class Run:
                 yield "the payment is not approved"
         elif type(result) is not expected.error or not expected.cause_is_among(causes(result)):
             yield f"{expected} expected, but found {found}"
-        settled = [event for event in self.events if isinstance(event, Settled)]
+        settled = [event for event in self.events if isinstance(event, ResultReceived)]
         if [event.resource for event in settled] != ([result] if expected == PAID else []):
-            yield f"Settled told of {settled}"
+            yield f"ResultReceived informed of {settled}"
         if self.fault is not None:
             hits = {"once": 1, "twice": 2}.get(self.case.column, self.fault.hits)
             refused_at_once = isinstance(result, PayrocError) and not self.case.timeout
@@ -413,9 +413,9 @@ class Run:
         statuses = [one.status for one in gateway.instructions.values()]
         as_canceled = isinstance(result, InstructionCanceledError | InstructionTimeoutError)
         if as_canceled and statuses != ["canceled"]:
-            yield f"told as cancelled, but it is {statuses}"
+            yield f"reported as canceled, but it is {statuses}"
         if gateway.payments and not isinstance(result, Payment | OutcomeUnknownError):
-            yield "a payment exists, and is not told of"
+            yield "a payment exists, and is not informed of"
         lost = isinstance(result, OutcomeUnknownError) and (
             result.instruction_id is None or row.by_key
         )
@@ -440,7 +440,7 @@ class Run:
                 yield f"once the gateway is back, the next sale gives {chain(again)}"
             return
         # As from another process, and with its patience: the times of this one are for a gateway
-        # that is away. A device that never finishes has to be cancelled, or this would wait for it
+        # that is away. A device that never finishes has to be canceled, or this would wait for it
         # for ever.
         never = self.case.device == "never finishes"
         async with PayrocSession(
@@ -491,7 +491,7 @@ def chain(result: object) -> str:
 
 
 class TokenFailures(logging.Handler):
-    """Tells each run of the failures of its own token, of which there is no event."""
+    """Says each run of the failures of its own token, of which there is no event."""
 
     def emit(self, record: logging.LogRecord) -> None:
         run = running.get(None)
@@ -567,7 +567,7 @@ def at_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_every_fault_of_every_request_comes_out_as_the_table_says(
     ears: Ears, section: Section, column: str
 ) -> None:
-    """One instruction, nothing left running, every outcome told, and found out when it was not.
+    """One instruction, nothing left running, every outcome reported, and found out when it was not.
 
     P7: and no log, event, payment, error or cause of one brings a secret to light.
     """

@@ -533,7 +533,7 @@ async def test_p11_one_device_one_instruction_in_all_sessions(
 async def test_a_journal_serves_any_number_of_sessions(
     gateway: Simulator, store: Store, tmp_path: Path
 ) -> None:
-    """One owner, opened by the first and closed by the last, whoever that is."""
+    """One owner, opened by the first and closed by the last, anyone who that is."""
     journal = journal_of(store.place)
     async with AsyncExitStack() as stack:
         sessions = [

@@ -211,7 +211,7 @@ async def test_begin_leaves_alone_what_somebody_alive_drives(store: Store, opene
 
 
 async def test_begin_after_its_end_needs_nobody_s_leave(store: Store, opened: Factory) -> None:
-    """What has ended is nobody's: a living owner of it does not matter."""
+    """What has ended is no one's: a living owner of it does not matter."""
     one, other = await opened(store), await opened(store)
     entry = await one.begin(intent("k"), window=DAY)
     await one.write(entry, EntryState.COMPLETED, instruction_id="i", resource_id="r")
@@ -258,7 +258,7 @@ async def test_begin_refuses_what_the_gateway_may_have_forgotten(
 
 
 async def test_begin_refuses_what_was_begun_in_the_future(store: Store, opened: Factory) -> None:
-    """A clock was set back: how old the key is nobody knows, unless it is one's own, held still."""
+    """A clock was set back: how old the key is no one knows, unless it is one's own, held still."""
     await leave(store, "dead")
     journal = await opened(store)
     own = await journal.begin(intent("own"), window=DAY)
@@ -435,7 +435,7 @@ async def test_each_entry_is_claimed_once_however_many_race(store: Store, opened
 async def test_a_claim_that_nobody_waits_for_leaves_nothing_behind(
     store: Store, opened: Factory
 ) -> None:
-    """What a cancelled claim has taken may be claimed again at once, by anybody."""
+    """What a canceled claim has taken may be claimed again at once, by anybody."""
     await leave(store, "k", "l")
     one, other = await opened(store), await opened(store)
     claim = asyncio.create_task(one.claim(GATEWAY))
@@ -451,7 +451,7 @@ async def test_a_claim_that_nobody_waits_for_leaves_nothing_behind(
 
 
 async def test_adopt_takes_over_by_the_gateway_s_id(store: Store, opened: Factory) -> None:
-    """An id leads to its entry, from whoever is dead or has let go, and from oneself."""
+    """An id leads to its entry, from anyone who is dead or has let go, and from oneself."""
     await leave(store, "k", state=EntryState.SUBMITTED)
     journal = await opened(store)
     entry = await journal.adopt("payment", GATEWAY, "id of k")
@@ -503,7 +503,7 @@ async def resolve(journal: Any, *args: Any, **options: Any) -> Entry:
 async def test_resolve_writes_what_a_person_found_out(
     store: Store, opened: Factory, state: EntryState
 ) -> None:
-    """It ends as was said, keeps no body, and whoever drove it last can write nothing any more."""
+    """It ends as was said, keeps no body, and the owner before can write nothing any more."""
     journal = await opened(store)
     entry = await journal.begin(intent("k"), window=DAY)
     await journal.write(entry, EntryState.UNKNOWN, release=True)
@@ -671,7 +671,7 @@ async def test_what_can_t_be_stored_fails_alone(store: Store, opened: Factory) -
 
 
 async def test_a_waiter_that_is_cancelled_disturbs_no_other(store: Store, opened: Factory) -> None:
-    """Whoever is cancelled, the others of its group are entered, and it may be begun again."""
+    """Anyone who is canceled, the others of its group are entered, and it may be begun again."""
     journal = await opened(store)
     tasks = [
         asyncio.create_task(journal.begin(intent(str(number)), window=DAY)) for number in range(20)
@@ -735,7 +735,7 @@ async def test_a_journal_opens_again_after_it_was_closed(store: Store, opened: F
 async def test_a_closing_that_is_cancelled_closes_all_the_same(
     store: Store, opened: Factory
 ) -> None:
-    """The lock is let go of, whoever cancels."""
+    """The lock is released, anyone who cancels."""
     journal, other = await opened(store), await opened(store)
     await journal.begin(intent("k"), window=DAY)
     closing = asyncio.create_task(journal.aclose())

@@ -106,7 +106,7 @@ async def test_a_restart_while_it_idles_is_noticed_and_the_lock_taken_again(
 async def test_a_restart_amidst_begins_loses_and_doubles_none(
     postgres: PostgresServer, schema: str
 ) -> None:
-    """Whoever begins while the server restarts waits for it, and is entered once."""
+    """Anyone who begins while the server restarts waits for it, and is entered once."""
     async with journal_in(postgres, schema, patience=20) as journal:
         restart = asyncio.create_task(asyncio.to_thread(postgres.restart))
         begun: list[asyncio.Task[Entry]] = []
@@ -123,7 +123,7 @@ async def test_a_restart_amidst_begins_loses_and_doubles_none(
 async def test_a_restart_amidst_claims_strands_and_doubles_none(
     postgres: PostgresServer, schema: str
 ) -> None:
-    """Whoever has an entry in the end was given it, and nobody else under that fence."""
+    """Anyone who has an entry in the end was given it, and no one else under that fence."""
     await leave(postgres, schema, *(str(number) for number in range(300)))
     async with (
         journal_in(postgres, schema, patience=20) as one,
@@ -306,7 +306,7 @@ async def test_a_server_that_does_not_answer_is_an_error_in_time(
 async def test_a_loss_that_the_server_has_not_noticed_is_not_waited_for(
     postgres: PostgresServer, schema: str
 ) -> None:
-    """The server is told to end the old session, which holds the lock that the new one needs."""
+    """The server is asked to end the old session, which holds the lock that the new one needs."""
     async with journal_in(postgres, schema, patience=1.0) as journal:
         worker = journal._worker
         assert worker is not None
@@ -395,7 +395,7 @@ def user(postgres: PostgresServer, schema: str) -> Iterator[str]:
 async def test_who_may_not_create_tables_uses_those_that_are_there(
     postgres: PostgresServer, schema: str, user: str
 ) -> None:
-    """It is told where the SQL is; with its tables and rights everything works."""
+    """It is reported where the SQL is; with its tables and rights everything works."""
     journal = PostgresJournal(postgres.dsn(user, QUOTED), schema=schema)
     with pytest.raises(JournalError, match=r"may not make them .*docs/postgres\.md"):
         await journal.open()

@@ -136,7 +136,7 @@ async def test_a_full_disk_fails_the_begin_and_no_more(path: Path) -> None:
 
 
 async def test_a_file_that_may_not_be_written_is_refused() -> None:
-    """Before anything is sent: opening fails, for whoever is not root."""
+    """Before anything is sent: opening fails, for anyone who is not root."""
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is for its user alone
         path = f"{folder}/sales.db"
         async with journal_at(path) as journal:
@@ -246,7 +246,7 @@ def test_arguments_are_checked(arguments: dict[str, Any], field: str) -> None:
 
 
 async def test_a_journal_that_nobody_closes_is_no_hang(path: Path) -> None:
-    """A loop that ends with the journal open leaves a thread that is told nothing more."""
+    """A loop that ends with the journal open leaves a thread that is reported nothing more."""
     journal = SQLiteJournal(path)
 
     async def main() -> Entry:

@@ -1,4 +1,4 @@
-"""Processes that are killed or stopped in the midst of sales, and those that recover them.
+"""Processes that are killed or stopped in the middle of sales, and those that recover them.
 
 ``nox -s kill`` does the same for as long as one likes.
 """
@@ -84,7 +84,7 @@ def sell_and_stop(job: Job) -> None:
     async def main() -> None:
         async with session_for(job) as session:
             handle = await session.start_sale(job.serial_number, sale())
-            # Stopped in the midst of a write it would keep all others from writing.
+            # Stopped in the middle of a write it would keep all others from writing.
             while (await session.unfinished())[0].state is EntryState.INTENT:
                 pass
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -121,7 +121,7 @@ async def test_a_stopped_process_keeps_its_sales_and_a_robbed_one_touches_nothin
         assert pid is not None
         try:
             assert await until(lambda: process.exitcode is not None or is_stopped(pid))
-            # It is not dead: nobody may have what it drives.
+            # It is not dead: no one may have what it drives.
             await one.recover()
             assert one.told == []
             await asyncio.to_thread(rob)

@@ -25,7 +25,7 @@ from payroc_async import (
     Refund,
     RefundInstructionRequest,
     RefundOrder,
-    Settled,
+    ResultReceived,
     Signature,
     SignatureInstructionRequest,
 )
@@ -98,7 +98,7 @@ async def polled(gateway: Simulator) -> None:
 
 
 def settled(events: list[Event]) -> list[object]:
-    return [event.resource for event in events if isinstance(event, Settled)]
+    return [event.resource for event in events if isinstance(event, ResultReceived)]
 
 
 async def test_a_refund_runs_end_to_end(gateway: Simulator, session: PayrocSession) -> None:
@@ -152,7 +152,7 @@ async def test_p1_one_key_makes_one_instruction(
 async def test_p3_cancelled_while_it_waits(
     gateway: Simulator, session: PayrocSession, way: Way
 ) -> None:
-    """A cancelled task leaves nothing running on the device."""
+    """A canceled task leaves nothing running on the device."""
     gateway.device(SERIAL).never_finishes()
     task = asyncio.create_task(way.run(session)(SERIAL, way.request))
     await polled(gateway)
@@ -170,7 +170,7 @@ async def test_p5_completed_just_as_it_is_cancelled(
     way: Way,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What came in spite of the cancellation is told by `Settled` and in the log."""
+    """What came in spite of the cancellation is reported by `ResultReceived` and in the log."""
     gateway.device(SERIAL).completes_on_cancel()
     events: list[Event] = []
     task = asyncio.create_task(way.run(session)(SERIAL, way.request, on_event=events.append))
@@ -239,7 +239,7 @@ async def test_p5_an_unknown_outcome_can_be_resumed(
 
 @every_kind
 async def test_a_handle(gateway: Simulator, session: PayrocSession, way: Way) -> None:
-    """Started, it can be cancelled by its handle, which knows its state and its result."""
+    """Started, it can be canceled by its handle, which knows its state and its result."""
     gateway.device(SERIAL).never_finishes()
     handle = await way.start(session)(SERIAL, way.request)
     assert handle.status == "inProgress"
@@ -250,7 +250,7 @@ async def test_a_handle(gateway: Simulator, session: PayrocSession, way: Way) ->
 
 @every_kind
 async def test_the_single_calls(gateway: Simulator, session: PayrocSession, way: Way) -> None:
-    """Submitted, read and cancelled, a call at a time."""
+    """Submitted, read and canceled, a call at a time."""
     gateway.device(SERIAL).never_finishes()
     calls = way.calls(session)
     submitted = await calls.submit(SERIAL, way.request)

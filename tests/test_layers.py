@@ -161,7 +161,7 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_only_the_faces_stand_on_the_package_itself() -> None:
-    """Whoever imports from `payroc_async` imports the whole: only what is above may."""
+    """Anyone who imports from `payroc_async` imports the whole: only what is above may."""
     users = {layer_of(path) for path in modules() if "__init__" in layers_used(path)}
     assert users <= FACES
 

@@ -186,7 +186,7 @@ async def test_the_page_s_five_lines_log_json(gateway: Simulator) -> None:
     code, output, problems = await run_python("-c", program, extra=variables(gateway))
     assert (code, output) == (0, "")
     lines = [orjson.loads(line) for line in problems.splitlines()]
-    lines = [line for line in lines if line["name"] != "asyncio"]  # which tells of slow steps
+    lines = [line for line in lines if line["name"] != "asyncio"]  # which reports slow steps
     assert [line["message"].partition(" in ")[0] for line in lines][-1] == "ended"
     assert {(line["name"], line["order_id"]) for line in lines} == {
         ("payroc_async.instructions.attempt", "OrderRef6543"),

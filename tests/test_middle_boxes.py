@@ -131,7 +131,7 @@ def polls(log: list[Logged]) -> list[Logged]:
 
 
 def assert_one_sale(gateway: Simulator, payment: Payment) -> None:
-    """The payment is the gateway's only one, of its only instruction; nothing was cancelled."""
+    """The payment is the gateway's only one, of its only instruction; nothing was canceled."""
     assert payment.approved
     (instruction,) = gateway.instructions.values()
     assert instruction.payment_id == payment.payment_id
@@ -291,7 +291,7 @@ async def test_p2_a_status_request_given_up_is_closed_before_the_next_is_sent(
 ) -> None:
     """A status request that times out here is closed, through TLS and nginx, before the next."""
     # That no two were open at once, the gateway's fixture checks. nginx passes a close on at once,
-    # unless it is told `proxy_ignore_client_abort on`: then the gateway sees two, and the SDK has
+    # unless it has `proxy_ignore_client_abort on`: then the gateway sees two, and the SDK has
     # no way to know.
     nginx.configure()
     await nginx.start()
@@ -357,7 +357,7 @@ async def test_p2_a_status_request_cut_off_by_nginx_is_sent_again(
 
     assert_one_sale(gateway, payment)
     assert poll.status is None
-    # A poll and the payment; a worker that is told to stop does not log what it was at.
+    # A poll and the payment; a worker that is asked to stop does not log what it was at.
     log = await nginx.logged(5 if how == "reload" else 4)
     assert [one.generation for one in log][-2:] == [2, 2]
 
@@ -495,7 +495,7 @@ async def test_p1_a_submission_lost_behind_nginx_is_repeated_under_its_key(
 async def test_p3_a_sale_cancelled_in_a_held_status_request_leaves_nothing(
     nginx: Nginx, gateway: Simulator, trust: ssl.SSLContext, ignored: str
 ) -> None:
-    """A cancelled sale is cancelled at the gateway, and nginx keeps no status request of it."""
+    """A canceled sale is canceled at the gateway, and nginx keeps no status request of it."""
     nginx.configure(f"proxy_ignore_client_abort {ignored};")
     await nginx.start()
     gateway.device(SERIAL).never_finishes()
@@ -514,7 +514,7 @@ async def test_p3_a_sale_cancelled_in_a_held_status_request_leaves_nothing(
         assert gateway.open_requests == []
         assert len([one for one in events if isinstance(one, CancelRequested)]) == 1
         # nginx closes its request when it sees the client's closed, and the DELETE comes by another
-        # connection, later; unless it is told not to look: then the DELETE has it answered.
+        # connection, later; unless it is reported not to look: then the DELETE has it answered.
         assert poll.status == (None if ignored == "off" else 200)
 
 

@@ -696,7 +696,7 @@ def test_p7_a_payments_repr_shows_no_card_and_no_person() -> None:
     data = payment_json()
     secret = leaves(data["customer"]) + leaves(data["card"]) + leaves(data["customFields"][0])
     known = {"en", "email", "Visa Credit", "contactlessIcc", "notValidated", "foodStamp", "USD"}
-    known |= {"M", "Y", "yourCustomField", "self", "get"}  # brand and words tell nobody's card
+    known |= {"M", "Y", "yourCustomField", "self", "get"}  # brand and words tell no one's card
     link = data["card"]["secureToken"]["link"]["href"]
     said = shown(structure(data, m.Payment)).replace(link, "")
     assert len(secret) > 30
@@ -735,7 +735,7 @@ def test_p7_a_requests_repr_shows_no_person() -> None:
 
 
 def test_a_payments_repr_is_useful() -> None:
-    """A payment's repr tells its id, outcome and amounts."""
+    """A payment's repr says its id, outcome and amounts."""
     assert repr(a_payment("P")) == (
         "Payment(payment_id='M2MJOG6O2Y', outcome=PARTIALLY_APPROVED, amount=4999, "
         "authorized_amount=4999, currency='USD', status='ready', order_id='OrderRef6543')"

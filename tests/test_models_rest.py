@@ -152,7 +152,7 @@ def test_what_an_answer_need_not_have(
     ],
 )
 def test_instructions_of_every_kind(name: str, attribute: str) -> None:
-    """Every kind of instruction tells its own id, and shares the rest with a sale's."""
+    """Every kind of instruction says its own id, and shares the rest with a sale's."""
     instruction = answer(name)
     assert isinstance(instruction, m.Instruction)
     assert instruction.instruction_id == getattr(instruction, attribute)
@@ -216,7 +216,7 @@ def test_a_signatures_image(tmp_path: Path) -> None:
      "data:image/png;base64,AA==", "ÄÖcanary", "Y2Fu!!!!", "Y2Fu\n\n\n\n"],
 )  # fmt: skip
 def test_a_signature_that_is_no_image(text: str, tmp_path: Path) -> None:
-    """What is not strictly Base64 is an error when it is decoded; nothing is written, or told."""
+    """What is not strictly Base64 is an error when it is decoded; nothing is written or said."""
     signature = structure({**sample("signature"), "signature": text}, m.Signature)
     assert signature.signature == text
     path = tmp_path / "a.png"

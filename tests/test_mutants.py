@@ -12,7 +12,7 @@ from attrs import evolve
 
 from payroc_async import errors as e
 from payroc_async.config import Environment, RetryPolicy, Timeouts
-from payroc_async.events import Completed, Event, Retrying, Settled, Submitted
+from payroc_async.events import Completed, Event, ResultReceived, Retrying, Submitted
 from payroc_async.http import token as token_module
 from payroc_async.http.token import TokenManager
 from payroc_async.http.transport import Transport
@@ -179,7 +179,7 @@ async def test_p3_a_cancellation_that_nobody_answers_has_an_end(
 
 
 async def test_p3_whoever_ends_all_tasks_waits_for_the_grace_alone(gateway: Simulator) -> None:
-    """A sale whose task is cancelled from outside ends in `cancel_grace`, not `unreachable`."""
+    """A sale whose task is canceled from outside ends in `cancel_grace`, not `unreachable`."""
     gateway.device(SERIAL).never_finishes()
     timeouts = evolve(QUICK, unreachable=30.0, cancel_grace=5 * UNIT)
     async with PayrocSession(
@@ -353,14 +353,20 @@ async def test_p8_the_retries_of_a_payments_reading_are_told(
     gateway.faults.add("payment", status(503), times=2)
     events: list[Event] = []
     await session.run_sale(SERIAL, sale(), on_event=events.append)
-    assert [type(event) for event in events] == [Submitted, Completed, Retrying, Retrying, Settled]
+    assert [type(event) for event in events] == [
+        Submitted,
+        Completed,
+        Retrying,
+        Retrying,
+        ResultReceived,
+    ]
 
 
 @pytest.mark.parametrize("times", [3, None], ids=["back in time", "gone"])
 async def test_p5_whoever_ends_all_tasks_waits_a_little_for_the_payment(
     gateway: Simulator, times: int | None
 ) -> None:
-    """A task cancelled while it reads the payment goes on, for `cancel_grace` and no longer."""
+    """A task canceled while it reads the payment goes on, for `cancel_grace` and no longer."""
     lost = gateway.faults.add("payment", status(503), times=times)
     timeouts = evolve(QUICK, unreachable=1000 * UNIT, cancel_grace=30 * UNIT)
     async with PayrocSession(

@@ -38,7 +38,7 @@ async def test_p10_the_301st_device_starts_without_delay(gateway: Simulator) -> 
         asked = len(gateway.requests_of("status"))
         payment = await session.run_sale("device300", sale())
         assert payment.approved
-        # All 300 polls are still the same ones: nobody gave way.
+        # All 300 polls are still the same ones: no one gave way.
         held = [seen for seen in gateway.open_requests if seen.kind == "status"]
         assert len(held) == 300
         assert len(gateway.requests_of("status")) == asked + 1

@@ -59,7 +59,7 @@ async def test_p11_the_device_is_free_after_a_refusal(
 async def test_p11_the_device_is_busy_until_the_cancellation_is_known(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """Another sale is refused while the one before it is still being cancelled."""
+    """Another sale is refused while the one before it is still being canceled."""
     gateway.device(SERIAL).never_finishes()
     handle = await session.start_sale(SERIAL, sale())
     cancelling = asyncio.create_task(handle.cancel())

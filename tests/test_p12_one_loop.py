@@ -88,7 +88,7 @@ async def test_p12_the_guard_refuses_where_no_loop_runs() -> None:
 
 
 async def test_p12_the_guard_refuses_another_loop() -> None:
-    """Both loops are named, so that they can be told apart in a log."""
+    """Both loops are named, so that they can be distinguished in a log."""
     guard = LoopGuard()
     guard.open()
     with pytest.raises(WrongEventLoopError) as caught:

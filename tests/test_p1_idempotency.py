@@ -88,7 +88,7 @@ async def test_p1_another_sale_under_a_used_key_is_unknown(
 async def test_p1_a_lost_submission_is_found_again_under_its_key(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """An outcome unknown for want of an id is learned by the same request under the same key."""
+    """An outcome unknown for lack of an id is learned by the same request under the same key."""
     gateway.device(SERIAL).approves(after=0.1)
     lost = gateway.faults.add("submit", drop_after(), times=None)
     with pytest.raises(OutcomeUnknownError) as caught:

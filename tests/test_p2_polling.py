@@ -18,10 +18,10 @@ from payroc_async import (
     InstructionStatus,
     OutcomeUnknownError,
     PayrocSession,
+    ResultReceived,
     Retrying,
     RetryPolicy,
     ServerError,
-    Settled,
     StillInProgress,
     Timeouts,
     TransportError,
@@ -42,7 +42,7 @@ from .driver import until
 from .test_faults import port_of_its_own
 
 NEVER = RetryPolicy(initial=1000 * UNIT, maximum=1000 * UNIT)
-"""A backoff that nobody would sit through: what comes in spite of it was no retry."""
+"""A backoff that no one would sit through: what comes in spite of it was no retry."""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_p2_two_waiters_share_one_poll(gateway: Simulator, session: Payroc
     await handle.cancel()
     first, second = await asyncio.gather(*waiters)
     assert first is second
-    assert len(gateway.requests_of("status")) == 2  # and the one that tells how it ended
+    assert len(gateway.requests_of("status")) == 2  # and the one that says how it ended
 
 
 async def test_p2_resuming_a_live_sale_joins_its_poll(
@@ -105,7 +105,7 @@ async def test_p2_resuming_a_live_sale_joins_its_poll(
     await again.cancel()
     first, second = await asyncio.gather(handle.result(), again.result())
     assert first is second
-    assert len(gateway.requests_of("status")) == 2  # and the one that tells how it ended
+    assert len(gateway.requests_of("status")) == 2  # and the one that says how it ended
 
 
 async def test_p2_an_id_resumed_twice_has_one_poll(
@@ -243,7 +243,7 @@ async def test_p2_a_gateway_that_answers_at_once_is_not_hammered(
 async def test_p2_unknown_status_words_keep_it_going(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Words that nobody knows are no end; the log tells of them once."""
+    """Words that no one knows are no end; the log reports them once."""
     gateway.device(SERIAL).shows_status("awaitingTip", after=2 * UNIT)
     gateway.device(SERIAL).shows_status("printing", after=6 * UNIT).approves(after=20 * UNIT)
     events: list[Event] = []
@@ -337,7 +337,7 @@ async def test_p2_with_a_timeout_polling_goes_on_beyond_unreachable(gateway: Sim
         assert not any(isinstance(event, CancelRequested) for event in events)
         await gateway.start()
         assert (await handle.result()).approved
-    assert isinstance(events[-1], Settled)
+    assert isinstance(events[-1], ResultReceived)
 
 
 async def test_p2_a_proxy_alone_is_not_believed_for_ever(
@@ -368,7 +368,7 @@ async def test_p2_a_proxy_alone_is_not_believed_for_ever(
 async def test_p2_what_is_no_patient_proxy_is_not_believed(
     gateway: Simulator, monkeypatch: pytest.MonkeyPatch, fault: FaultAction
 ) -> None:
-    """Where nobody ever answers, `unreachable` is the end, however long a proxy is believed."""
+    """Where no one ever answers, `unreachable` is the end, however long a proxy is believed."""
     monkeypatch.setattr("payroc_async.instructions.attempt.PROXIES_TRUSTED", 10_000)
     gateway.hold = 2 * UNIT
     gateway.device(SERIAL).never_finishes()

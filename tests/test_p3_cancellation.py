@@ -1,4 +1,4 @@
-"""P3: cancelled from every side, and with every fault, a sale leaves no orphan behind."""
+"""P3: canceled from every side, and with every fault, a sale leaves no orphan behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from payroc_async import (
     Event,
     InstructionStatus,
     PayrocSession,
-    Settled,
+    ResultReceived,
     Submitted,
 )
 from payroc_async.simulator import (
@@ -59,7 +59,7 @@ async def begun(gateway: Simulator, sale: Awaitable[Any]) -> asyncio.Task[Any]:
 
 
 def assert_canceled(gateway: Simulator, made: int = 1) -> None:
-    """There is one instruction, and it is cancelled; checked without waiting for anything."""
+    """There is one instruction, and it is canceled; checked without waiting for anything."""
     assert [one.status for one in gateway.instructions.values()] == ["canceled"] * made
 
 
@@ -231,10 +231,10 @@ async def test_p3_p4_cancelled_from_any_side(
     cancelled: Callable[[Awaitable[object]], Awaitable[None]],
     call: str,
 ) -> None:
-    """Whoever cancels finds the instruction cancelled, and gets what that side is used to get."""
+    """Anyone who cancels finds the instruction canceled, and gets what that side is used to get."""
     gateway.device(SERIAL).never_finishes()
     before = asyncio.all_tasks()
-    # The gateway takes its time, so that whoever did not wait for it would be found out.
+    # The gateway takes its time, so that anyone who did not wait for it would be found out.
     gateway.faults.add("cancel", delay(3 * UNIT))
     if call == "run_sale":
         await cancelled(session.run_sale(SERIAL, sale()))
@@ -251,7 +251,7 @@ async def test_p3_p4_cancelled_from_any_side(
 async def test_p4_a_native_cancel_is_not_taken_for_the_scopes(
     gateway: Simulator, session: PayrocSession, scope_first: bool
 ) -> None:
-    """Cancelled by an anyio scope and natively too, the task ends as cancelled."""
+    """Cancelled by an anyio scope and natively too, the task ends as canceled."""
     gateway.device(SERIAL).never_finishes()
     opens = asyncio.Event()
     gateway.faults.add("cancel", gate(opens), times=None)
@@ -297,7 +297,7 @@ async def test_p3_an_anyio_scope_that_cancels_for_long(
 async def test_p3_cancelled_fifty_times_at_every_turn_of_the_loop(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """However often it is cancelled, the CancelledError waits for the gateway."""
+    """However often it is canceled, the CancelledError waits for the gateway."""
     gateway.device(SERIAL).never_finishes()
     opens = asyncio.Event()
     gateway.faults.add("cancel", gate(opens), times=None)
@@ -317,7 +317,7 @@ async def test_p3_cancelled_fifty_times_at_every_turn_of_the_loop(
 async def test_p3_one_of_two_waiters_is_cancelled(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """The other one, who was not cancelled, is told what became of the instruction."""
+    """The other one, who was not canceled, is informed what became of the instruction."""
     gateway.device(SERIAL).never_finishes()
     handle = await session.start_sale(SERIAL, sale())
     one, other = (asyncio.ensure_future(handle.result()) for _ in range(2))
@@ -396,7 +396,7 @@ async def test_p3_cancelled_while_the_submissions_answer_is_lost(
     times: int,
     on_cancel: payroc_async.OnCancel,
 ) -> None:
-    """The id is learned by the same POST again; then it is cancelled, or left with its id known."""
+    """The id is learned by the same POST again; then it is canceled, or left with its id known."""
     gateway.device(SERIAL).never_finishes()
     injected = gateway.faults.add("submit", fault, times=times)
     before = asyncio.all_tasks()
@@ -529,7 +529,7 @@ async def test_p3_cancelled_while_the_cancellation_itself_fails(
 async def test_p3_p5_cancelled_too_late_while_the_reading_fails(
     gateway: Simulator, session: PayrocSession, fault: Any, times: int, on: str
 ) -> None:
-    """A 409 means that it came too late: the payment is told, by event and at WARNING."""
+    """A 409 means that it came too late: the payment is reported, by event and at WARNING."""
     gateway.device(SERIAL).completes_on_cancel()
     events: list[Event] = []
     task = await begun(gateway, session.run_sale(SERIAL, sale(), on_event=events.append))
@@ -539,7 +539,7 @@ async def test_p3_p5_cancelled_too_late_while_the_reading_fails(
         await asyncio.wait((task,))
     assert task.cancelled()
     (payment_id,) = gateway.payments
-    (settled,) = [event for event in events if isinstance(event, Settled)]
+    (settled,) = [event for event in events if isinstance(event, ResultReceived)]
     assert getattr(settled.resource, "payment_id", None) == payment_id
     (warning,) = heard.at(logging.WARNING)
     assert payment_id in warning
@@ -575,7 +575,7 @@ async def elapsed(waits: Awaitable[object]) -> float:
 async def test_p3_what_the_grace_leaves_unfinished_goes_on(
     gateway: Simulator, impatient: PayrocSession, closes: bool
 ) -> None:
-    """The CancelledError goes on after the grace, the cancelling in the background to its end."""
+    """The CancelledError goes on after the grace, the canceling in the background to the end."""
     gateway.device(SERIAL).never_finishes()
     task = await begun(gateway, impatient.run_sale(SERIAL, sale()))
     opens = asyncio.Event()
@@ -604,7 +604,7 @@ async def test_p3_what_the_grace_leaves_unfinished_goes_on(
 async def test_p3_a_payment_after_the_grace_is_told(
     gateway: Simulator, impatient: PayrocSession
 ) -> None:
-    """A payment that comes to light in the background is told by event and at WARNING."""
+    """A payment that comes to light in the background is reported by event and at WARNING."""
     gateway.device(SERIAL).completes_on_cancel()
     events: list[Event] = []
     task = await begun(gateway, impatient.run_sale(SERIAL, sale(), on_event=events.append))
@@ -618,7 +618,7 @@ async def test_p3_a_payment_after_the_grace_is_told(
         opens.set()
         await impatient.aclose()
     (payment_id,) = gateway.payments
-    (settled,) = [event for event in events if isinstance(event, Settled)]
+    (settled,) = [event for event in events if isinstance(event, ResultReceived)]
     assert getattr(settled.resource, "payment_id", None) == payment_id
     (warning,) = heard.at(logging.WARNING)
     assert payment_id in warning
@@ -646,7 +646,7 @@ async def test_p3_closing_does_not_wait_for_ever_for_the_background(
 async def test_p3_the_grace_passes_before_the_id_is_known(
     gateway: Simulator, impatient: PayrocSession
 ) -> None:
-    """A submission that is answered after the grace is cancelled all the same."""
+    """A submission that is answered after the grace is canceled all the same."""
     gateway.device(SERIAL).never_finishes()
     opens = asyncio.Event()
     gateway.faults.add("submit", gate(opens), times=None)
@@ -667,7 +667,7 @@ async def test_p3_the_grace_passes_before_the_id_is_known(
 async def test_p3_all_tasks_cancelled_is_bounded_too(
     gateway: Simulator, caller_first: bool
 ) -> None:
-    """When all tasks are cancelled at once and the gateway is silent, all end within the grace."""
+    """When all tasks are canceled at once and the gateway is silent, all end within the grace."""
     gateway.device(SERIAL).never_finishes()
     session = PayrocSession(
         gateway.api_key,
@@ -769,7 +769,7 @@ async def unclosed():
     await sale()
 
 async def main_ends():
-    # The sale's task is nobody's: asyncio.run cancels it with all the others when main ends.
+    # The sale's task is no one's: asyncio.run cancels it with all the others when main ends.
     over = asyncio.Event()
     on_sigterm(over.set)
     await session.open()
@@ -863,8 +863,8 @@ async def test_p3_a_process_that_is_told_to_end_leaves_no_orphan(
     assert gateway.in_progress == []
     (instruction,) = gateway.instructions.values()
     if behaviour == "completes_on_cancel":
-        assert b"Settled" in out
-        # Told at WARNING, unless the sale's own task was left to have it.
+        assert b"ResultReceived" in out
+        # Reported at WARNING, unless the sale's own task was left to have it.
         assert (instruction.payment_id or "").encode() in err or main == "closing"
     else:
         assert b"Canceled" in out

@@ -1,4 +1,4 @@
-"""P3, P4 and P5 at every step: a sale is cancelled after each step of the loop that it takes.
+"""P3, P4 and P5 at every step: a sale is canceled after each step of the loop that it takes.
 
 A step is one callback that the event loop runs, on either side: the gateway shares the loop.
 """
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from payroc_async import CancelRequested, Event, PayrocSession, Settled, Submitted
+from payroc_async import CancelRequested, Event, PayrocSession, ResultReceived, Submitted
 from payroc_async.simulator import Simulator
 
 from .conftest import EAGER, QUICK, SERIAL, sale
@@ -56,7 +56,7 @@ def script_device(gateway: Simulator, behaviour: str) -> None:
 
 
 class Attack:
-    """One call on one device, to be cancelled over and over."""
+    """One call on one device, to be canceled over and over."""
 
     def __init__(
         self, gateway: Simulator, session: PayrocSession, call: str, behaviour: str
@@ -74,7 +74,7 @@ class Attack:
                 self.gateway._state.change(instruction, "completed")
 
     async def __call__(self, steps: tuple[int, ...]) -> list[str]:
-        """One sale, cancelled after these steps; where it stood. Checks all that must hold."""
+        """One sale, canceled after these steps; where it stood. Checks all that must hold."""
         before = asyncio.all_tasks()
         self.gateway.clear()
         with listening() as heard:
@@ -111,7 +111,7 @@ class Attack:
         if ending.begun:
             check_ending(ending, self.gateway, heard)
         else:
-            # Nobody has awaited the handle: the sale goes on, as it should.
+            # No one has awaited the handle: the sale goes on, as it should.
             assert ending.task.cancelled()
             assert not any(isinstance(event, CancelRequested) for event in events)
             await handle.cancel()
@@ -156,7 +156,7 @@ async def prepared(gateway: Simulator, session: PayrocSession, call: str, behavi
 async def test_p3_run_sale_cancelled_once_at_every_step(
     gateway: Simulator, session: PayrocSession, behaviour: str
 ) -> None:
-    """Wherever it is cancelled, nothing runs on, nothing is left, and a payment is told."""
+    """Wherever it is canceled, nothing runs on, nothing is left, and a payment is reported."""
     attack = await prepared(gateway, session, "run_sale", behaviour)
     await sweep(attack, enough=enough_of("run_sale", behaviour))
     assert set(attack.phases) >= phases_of("run_sale", behaviour)
@@ -259,7 +259,7 @@ async def test_p3_first_sale_of_a_session_cancelled_at_every_step(
 async def test_p3_the_device_is_free_when_the_cancelled_error_arrives(
     gateway: Simulator, session: PayrocSession, behaviour: str
 ) -> None:
-    """Whoever catches the CancelledError may run the next sale there at once."""
+    """Anyone who catches the CancelledError may run the next sale there at once."""
     await prepared(gateway, session, "run_sale", behaviour)
 
     async def attack(steps: tuple[int, ...]) -> list[str]:
@@ -286,7 +286,7 @@ async def test_p3_the_device_is_free_when_the_cancelled_error_arrives(
 async def test_p3_resumed_when_the_cancelled_error_arrives(
     gateway: Simulator, session: PayrocSession, behaviour: str
 ) -> None:
-    """Whoever catches the CancelledError of a detached sale may resume it at once."""
+    """Anyone who catches the CancelledError of a detached sale may resume it at once."""
     await prepared(gateway, session, "run_sale", behaviour)
 
     async def attack(steps: tuple[int, ...]) -> list[str]:
@@ -361,7 +361,7 @@ async def test_p3_detached_at_every_step(
 async def test_p3_every_task_cancelled_at_every_step(
     gateway: Simulator, behaviour: str, distance: int | None
 ) -> None:
-    """When all tasks are cancelled at once, as ``asyncio.run`` does, the sale is still seen out."""
+    """When all tasks are canceled at once, as ``asyncio.run`` does, the sale is still seen out."""
     script_device(gateway, behaviour)
     seen: Counter[str] = Counter()
 
@@ -390,7 +390,7 @@ async def test_p3_every_task_cancelled_at_every_step(
             assert ending.task.cancelled() == bool(ending.phases)
             await settle(gateway, before)
             assert len(gateway.instructions) <= 1
-            settled = [one for one in ending.events if isinstance(one, Settled)]
+            settled = [one for one in ending.events if isinstance(one, ResultReceived)]
             assert [getattr(one.resource, "payment_id", None) for one in settled] == list(
                 gateway.payments
             )

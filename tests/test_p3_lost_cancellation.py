@@ -76,7 +76,7 @@ async def test_p3_a_delete_that_was_not_heard_is_sent_again_soon(
 
 
 async def test_p3_a_look_lasts_no_longer_than_the_time_that_is_left(gateway: Simulator) -> None:
-    """When the time is up, what was not confirmed is told as unknown, after one grace at most."""
+    """When the time is up, what was not confirmed is unknown, after one grace at most."""
     gateway.hold = 60.0
     gateway.device(SERIAL).never_finishes()
     # It has to be waited for for a minute, says the gateway.
@@ -94,7 +94,7 @@ async def test_p3_a_look_lasts_no_longer_than_the_time_that_is_left(gateway: Sim
 
 
 async def test_p3_the_last_look_is_answered_on_a_slow_network(gateway: Simulator) -> None:
-    """Where each look is broken off before its answer comes, the last one still tells the end."""
+    """Where each look is broken off before its answer comes, the last one still says the end."""
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("cancel", drop_after(), times=None)
     timeouts = evolve(QUICK, poll_interval=UNIT / 20, unreachable=10 * UNIT, cancel_grace=10.0)
@@ -105,7 +105,7 @@ async def test_p3_the_last_look_is_answered_on_a_slow_network(gateway: Simulator
 
 
 async def test_p3_a_lost_delete_of_what_was_never_seen(gateway: Simulator) -> None:
-    """Resumed by its id and cancelled at once, it has no status yet: it is asked for again."""
+    """Resumed by its id and canceled at once, it has no status yet: it is asked for again."""
     gateway.device(SERIAL).never_finishes()
     async with session_with(gateway, QUICK) as session:
         submitted = await session.payment_instructions.submit(SERIAL, sale())

@@ -23,7 +23,7 @@ from .conftest import SERIAL, sale
 async def test_p3_a_refusal_after_a_lost_answer_is_no_end_for_a_caller_that_has_gone(
     gateway: Simulator, session: PayrocSession, status: int, on_cancel: str
 ) -> None:
-    """The id is learned under the key, whatever a later try is told, and no orphan is left."""
+    """The id is learned under the key, whatever a later try is reported, and no orphan is left."""
     gateway.device(SERIAL).never_finishes()
     events: list[Event] = []
     gateway.faults.add("submit", drop_after(), times=3)
@@ -97,7 +97,7 @@ async def test_p3_not_found_without_a_delete_is_no_cancellation(
 async def test_p5_a_payment_whose_task_was_ended_from_outside_is_told(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where all tasks of the loop are cancelled and the payment came first, a WARNING names it."""
+    """Where all tasks of the loop are canceled and the payment came first, a WARNING names it."""
     gateway.device(SERIAL).completes_on_cancel()
     handle = await session.start_sale(SERIAL, sale())
     (task,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("payroc payment"))
@@ -114,7 +114,7 @@ async def test_p5_a_payment_whose_task_was_ended_from_outside_is_told(
 async def test_p3_a_submission_that_was_broken_off_may_have_arrived(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """All tasks of the loop are cancelled in mid-POST: a refusal of the next try proves nothing."""
+    """All tasks of the loop are canceled in mid-POST: a refusal of the next try proves nothing."""
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("submit", hang_after())
     gateway.faults.add("submit", problem(409, "cannot-be-modified"), times=2)

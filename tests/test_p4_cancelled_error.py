@@ -85,7 +85,7 @@ async def test_p4_a_handle_raises_it_too(
 
 
 async def test_p4_closing_raises_it_too(gateway: Simulator) -> None:
-    """``aclose()`` that is cancelled is finished, and ends as cancelled."""
+    """``aclose()`` that is canceled is finished, and ends as canceled."""
     gateway.device(SERIAL).never_finishes()
     session = await fresh(gateway).open()
     await session.start_sale(SERIAL, sale())
@@ -125,7 +125,7 @@ async def test_p4_the_callers_errors_come_out_bare(
 
 
 async def test_p4_cancelled_inside_the_session(gateway: Simulator) -> None:
-    """A body that is cancelled closes its session, sales of other tasks included."""
+    """A body that is canceled closes its session, sales of other tasks included."""
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("cancel", delay(2 * UNIT))
     errors: list[BaseException] = []

@@ -27,7 +27,7 @@ from payroc_async import (
     PaymentDeclinedError,
     PayrocSession,
     ResponseFormatError,
-    Settled,
+    ResultReceived,
     StillInProgress,
     Submitted,
 )
@@ -71,17 +71,22 @@ async def test_p5_every_answered_sale_returns_its_payment(
 
 
 async def test_p5_the_events_of_a_sale(gateway: Simulator, session: PayrocSession) -> None:
-    """A sale tells what happens in its order, with all that is known each time."""
+    """A sale says what happens in its order, with all that is known each time."""
     gateway.device(SERIAL).approves(after=0.6)  # longer than the hold: one answer without change
     events: list[Event] = []
     payment = await session.run_sale(SERIAL, sale(), on_event=events.append)
-    assert [type(event) for event in events] == [Submitted, StillInProgress, Completed, Settled]
+    assert [type(event) for event in events] == [
+        Submitted,
+        StillInProgress,
+        Completed,
+        ResultReceived,
+    ]
     (instruction,) = gateway.instructions.values()
     for event in events:
         assert event.serial_number == SERIAL
         assert event.instruction_id == instruction.id
         assert event.idempotency_key == instruction.idempotency_key
-    assert isinstance(events[-1], Settled)
+    assert isinstance(events[-1], ResultReceived)
     assert events[-1].resource is payment
 
 
@@ -110,7 +115,7 @@ async def test_p5_cancelled_by_the_cardholder(gateway: Simulator, session: Payro
 
 
 async def test_p5_cancelled_by_another_caller(gateway: Simulator, session: PayrocSession) -> None:
-    """A sale cancelled through its id from elsewhere is an error that says so."""
+    """A sale canceled through its id from elsewhere is an error that says so."""
     gateway.device(SERIAL).never_finishes()
     handle = await session.start_sale(SERIAL, sale())
     assert handle.instruction_id is not None
@@ -121,7 +126,7 @@ async def test_p5_cancelled_by_another_caller(gateway: Simulator, session: Payro
 
 
 async def test_p5_timeout_cancels(gateway: Simulator, session: PayrocSession) -> None:
-    """When `timeout` passes the instruction is cancelled: no money has moved."""
+    """When `timeout` passes the instruction is canceled: no money has moved."""
     gateway.device(SERIAL).never_finishes()
     events: list[Event] = []
     with pytest.raises(InstructionTimeoutError):
@@ -155,7 +160,7 @@ async def test_p5_a_timeout_never_cuts_off_the_reading_of_the_payment(
 async def test_p5_a_payment_too_late_for_the_cancelled_caller_is_told(
     gateway: Simulator, session: PayrocSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The race lost: Settled comes before the CancelledError, and a WARNING names the payment."""
+    """The race lost: the event comes before the CancelledError, and a WARNING names the payment."""
     gateway.device(SERIAL).completes_on_cancel()
     told: list[str] = []
 
@@ -176,7 +181,7 @@ async def test_p5_a_payment_too_late_for_the_cancelled_caller_is_told(
         task.cancel()
         await asyncio.wait({task})
     assert task.cancelled()
-    assert told == ["Submitted", "CancelRequested", "Completed", "Settled", "CancelledError"]
+    assert told == ["Submitted", "CancelRequested", "Completed", "ResultReceived", "CancelledError"]
     (payment_id,) = gateway.payments
     assert any(
         record.levelno == logging.WARNING and payment_id in record.getMessage()
@@ -204,7 +209,7 @@ async def test_p5_a_payment_that_cannot_be_read_is_an_unknown_outcome(
     fault: object,
     cause: type[Exception],
 ) -> None:
-    """Completed, but what came of it can't be read: told as unknown, and found out later."""
+    """Completed, but what came of it can't be read: reported as unknown, and found out later."""
     gateway.faults.add(on, fault, times=None)  # type: ignore[arg-type]
     with pytest.raises(OutcomeUnknownError) as caught:
         await session.run_sale(SERIAL, sale())
@@ -254,7 +259,7 @@ async def test_p5_a_sale_resumed_after_a_restart(
     assert handle.instruction_id == submitted.instruction_id
     assert handle.serial_number is None
     assert (await handle.result()).approved
-    assert [type(event) for event in events] == [Completed, Settled]
+    assert [type(event) for event in events] == [Completed, ResultReceived]
 
 
 async def test_p5_a_handle_tells_what_is_known(gateway: Simulator, session: PayrocSession) -> None:
@@ -286,7 +291,7 @@ async def test_p5_cancelling_too_late_leaves_the_payment(
 async def test_p5_detached_where_no_status_is_to_be_had(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """With `on_cancel="detach"` an unwatched instruction is told as unknown, never cancelled."""
+    """With `on_cancel="detach"` an unwatched instruction is reported as unknown, never canceled."""
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("status", problem(403, "forbidden"), times=None)
     with pytest.raises(OutcomeUnknownError):
@@ -299,7 +304,7 @@ async def test_p5_detached_where_no_status_is_to_be_had(
 async def test_p5_an_identity_outage_where_money_may_have_moved(
     gateway: Simulator, on: str
 ) -> None:
-    """However long there is no token, within `unreachable`, what may exist is seen to its end."""
+    """However long there is no token, within `unreachable`, what may exist is seen to the end."""
     timeouts = evolve(QUICK, token=2 * UNIT, unreachable=10.0)
     async with PayrocSession(
         gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER

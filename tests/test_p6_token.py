@@ -103,7 +103,7 @@ async def test_p6_without_a_token_callers_wait_bounded_and_get_the_reason(
 
 
 async def test_p6_a_wrong_key_fails_fast(gateway: Simulator) -> None:
-    """A wrong API key is told at once to everybody, without showing it, and nobody hammers on."""
+    """A wrong API key is reported at once to all, without showing it, and no one hammers on."""
     async with PayrocSession(
         "wrong-key", environment=gateway.environment, timeouts=QUICK
     ) as session:
@@ -181,7 +181,7 @@ async def test_p6_an_identity_outage_in_the_midst_of_a_sale_is_sat_out(gateway: 
 
 
 async def test_p3_cancelled_while_there_is_no_token_sends_nothing(gateway: Simulator) -> None:
-    """A sale that waits for its first token is dropped at once, and told as cancelled."""
+    """A sale that waits for its first token is dropped at once, and reported as canceled."""
     gateway.faults.add("authorize", hang(), times=None)
     events: list[Event] = []
     async with PayrocSession(

@@ -333,7 +333,7 @@ def test_p7_no_frame_of_a_configurations_error_shows_a_secret(make: Callable[[],
 
 
 async def test_p7_no_frame_of_a_databases_error_shows_its_password() -> None:
-    """Nobody listens there; the driver has the whole connection string in its frames."""
+    """No one listens there; the driver has the whole connection string in its frames."""
     dsn = "postgresql://till:canary-password@127.0.0.1:9/till"
     journal = PostgresJournal(dsn, patience=1.0)
     with pytest.raises(PayrocError) as caught:

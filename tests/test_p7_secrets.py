@@ -190,7 +190,7 @@ async def test_p7_these_ears_hear(gateway: Simulator) -> None:
 
 @pytest.fixture
 async def decoy() -> AsyncIterator[Decoy]:
-    """A second server on loopback, which nobody may ever contact."""
+    """A second server on loopback, which no one may ever contact."""
     async with Decoy().listening() as decoy:
         yield decoy
         assert decoy.contacts == 0

@@ -198,7 +198,7 @@ async def test_p8_every_try_of_a_post_is_the_same(
 async def retried(
     gateway: Simulator, fault: FaultAction, policy: RetryPolicy, times: int = 1
 ) -> list[Retrying]:
-    """What a sale tells of its submission's retries."""
+    """What a sale reports its submission's retries."""
     gateway.faults.add("submit", fault, times=times)
     events: list[Event] = []
     async with PayrocSession(
@@ -285,7 +285,7 @@ LOST = [drop_after(), hang_after(), truncated(), status(502, effect=True)]
 async def test_p8_a_cancellation_whose_answer_was_lost_is_verified(
     gateway: Simulator, session: PayrocSession, lost: FaultAction
 ) -> None:
-    """The second DELETE comes too late for the first; the status shows that it is cancelled."""
+    """The second DELETE comes too late for the first; the status shows that it is canceled."""
     about = await prepared(gateway, session, "cancel")
     gateway.faults.add("cancel", lost)
     await session.payment_instructions.cancel(about)
@@ -310,7 +310,7 @@ async def test_p8_a_cancellation_that_came_too_late_is_no_success(
 async def test_p8_a_conflict_is_what_the_status_says(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """A 409 to what has completed is a conflict; what is cancelled already is cancelled."""
+    """A 409 to what has completed is a conflict; what is canceled already is canceled."""
     await session.run_sale(SERIAL, sale())
     (id_,) = gateway.instructions
     with pytest.raises(ConflictError):

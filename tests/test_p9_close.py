@@ -22,8 +22,8 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PayrocSession,
+    ResultReceived,
     SessionClosedError,
-    Settled,
     Submitted,
 )
 from payroc_async.instructions.live import Options
@@ -101,7 +101,7 @@ async def nothing_left(gateway: Simulator, before: set[asyncio.Task[Any]]) -> No
 async def test_p9_closed_at_every_step_of_a_sale(
     gateway: Simulator, behaviour: str, on_cancel: Any
 ) -> None:
-    """Wherever the sale stands, its caller is told the truth, and nothing is left after closing."""
+    """Wherever the sale stands, its caller learns the truth, and nothing is left after closing."""
     getattr(gateway.device(SERIAL), behaviour)()
     seen: Counter[str] = Counter()
 
@@ -163,7 +163,7 @@ async def test_p9_closed_at_every_step_of_a_sale(
 @pytest.mark.usefixtures("undebugged")
 @pytest.mark.parametrize("distance", [None, 0, 2])
 async def test_p9_closing_cancelled_at_every_step(gateway: Simulator, distance: int | None) -> None:
-    """``aclose()`` that is cancelled has closed everything before its CancelledError goes on."""
+    """``aclose()`` that is canceled has closed everything before its CancelledError goes on."""
     gateway.device(SERIAL).never_finishes()
 
     async def attack(steps: tuple[int, ...]) -> list[str]:
@@ -215,7 +215,7 @@ async def test_p9_every_task_cancelled_at_every_step_of_closing(
             await session.aclose()
         await until(lambda: not tasks_left(before))
         assert gateway.in_progress == []
-        settled = [one for one in events if isinstance(one, Settled)]
+        settled = [one for one in events if isinstance(one, ResultReceived)]
         assert [getattr(one.resource, "payment_id", None) for one in settled] == list(
             gateway.payments
         )
@@ -231,7 +231,7 @@ async def test_p9_every_task_cancelled_at_every_step_of_closing(
 
 
 async def test_p9_many_sales_at_once(gateway: Simulator) -> None:
-    """Sales in every phase are all seen to their ends by one closing."""
+    """Sales in every phase are all seen to the end by one closing."""
     before = asyncio.all_tasks()
     count = 24
     session = await fresh(gateway).open()
@@ -291,7 +291,7 @@ async def test_p9_closed_more_than_once(gateway: Simulator, how: str) -> None:
 
 @pytest.mark.parametrize("times", [1, 2, 50])
 async def test_p9_closing_cancelled_many_times(gateway: Simulator, times: int) -> None:
-    """However often ``aclose()`` is cancelled, it has closed everything when it ends."""
+    """However often ``aclose()`` is canceled, it has closed everything when it ends."""
     gateway.device(SERIAL).never_finishes()
     opens = asyncio.Event()
     gateway.faults.add("cancel", gate(opens))
@@ -331,7 +331,7 @@ async def test_p9_one_of_two_closings_is_cancelled(gateway: Simulator) -> None:
 
 
 async def test_p9_closed_and_cancelled_at_once(gateway: Simulator) -> None:
-    """A caller that is cancelled while the session closes still ends as cancelled."""
+    """A caller that is canceled while the session closes still ends as canceled."""
     gateway.device(SERIAL).never_finishes()
     before = asyncio.all_tasks()
     session = await fresh(gateway).open()
@@ -424,7 +424,7 @@ async def test_p9_a_generator_may_hold_the_session(gateway: Simulator) -> None:
 
 
 async def test_p9_detached_sales_are_left_running(gateway: Simulator) -> None:
-    """Closing leaves them alone; whoever awaits one is told its id."""
+    """Closing leaves them alone; anyone who awaits one is reported its id."""
     gateway.device(SERIAL).never_finishes()
     before = asyncio.all_tasks()
     session = await fresh(gateway).open()
@@ -477,7 +477,7 @@ async def test_p9_closing_is_bounded(gateway: Simulator, fault: Any, on: str) ->
 
 
 async def test_p9_the_grace_of_closing_is_logged(gateway: Simulator) -> None:
-    """An instruction that could not be seen to its end is logged at ERROR with its id."""
+    """An instruction that could not be seen to the end is logged at ERROR with its id."""
     gateway.device(SERIAL).never_finishes()
     gateway.faults.add("cancel", hang(), times=None)
     session = await fresh(gateway, cancel_grace=5 * UNIT, request=30.0).open()
@@ -632,7 +632,7 @@ async def test_p5_timeout_that_cannot_cancel_says_so(gateway: Simulator, fault: 
 async def test_p5_cancelled_after_the_timeout(
     gateway: Simulator, session: PayrocSession, on_cancel: Any
 ) -> None:
-    """A caller that is cancelled while its timeout cancels ends as cancelled, once for all."""
+    """A caller that is canceled while its timeout cancels ends as canceled, once for all."""
     await session.run_sale("another", sale())
     gateway.clear()
     gateway.device(SERIAL).never_finishes()

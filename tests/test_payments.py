@@ -384,7 +384,7 @@ async def test_p1_the_error_says_which_key_to_repeat_it_under(
 async def test_p1_a_refusal_after_a_lost_answer_says_that_it_may_be_done(
     gateway: Simulator, session: PayrocSession, refusal: int
 ) -> None:
-    """What a later try is told does not undo an earlier one, whose answer was lost."""
+    """What a later try is reported does not undo an earlier one, whose answer was lost."""
     payment = await paid(session)
     gateway.close_batch()
     gateway.faults.add("change", drop_after())
@@ -399,7 +399,7 @@ async def test_p1_a_refusal_after_a_lost_answer_says_that_it_may_be_done(
 async def test_p1_a_gateway_that_went_away_after_it_was_done(
     gateway: Simulator, session: PayrocSession
 ) -> None:
-    """Where the last try reached nobody, the error still tells that an earlier one may have."""
+    """Where the last try reached no one, the error still says that an earlier one may have."""
     payment = await paid(session)
     gateway.faults.add("change", drop_after())
     task = asyncio.create_task(session.payments.reverse(payment.payment_id))

@@ -579,7 +579,7 @@ def test_p6_an_answer_without_a_token_that_can_be_sent_is_refused(body: bytes) -
 
 
 def test_p6_a_refused_key_is_an_authentication_error() -> None:
-    """The identity service's 401 is told as such."""
+    """The identity service's 401 is reported as such."""
     with pytest.raises(e.AuthenticationError):
         decipher_token(answer(401, problem(401, "not-authorized")))
 
@@ -667,7 +667,7 @@ def test_what_is_no_instruction_breaks_the_contract(body: bytes) -> None:
 
 
 def test_an_error_in_place_of_an_instruction_is_the_error() -> None:
-    """An error is told by its class, whatever its body."""
+    """An error is reported by its class, whatever its body."""
     with pytest.raises(e.NotFoundError):
         decipher_instruction(PAYMENT, answer(404, instruction()), ID)
 
@@ -726,7 +726,7 @@ def test_rel_and_spelling_do_not_matter(rel: str, method: str) -> None:
 
 
 def test_a_link_without_rel_and_method_is_followed() -> None:
-    """A completed sale is not lost for want of words that mean nothing."""
+    """A completed sale is not lost for lack of words that mean nothing."""
     body = instruction("completed", link={"href": PAYMENT_URL})
     found = decipher_instruction(PAYMENT, answer(200, body), ID)
     assert follow_link(PAYMENT, found.link).path == "/payments/M2MJOG6O2Y"

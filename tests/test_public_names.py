@@ -190,7 +190,7 @@ EXPECTED = [
     "SecurityChecks",
     "ServerError",
     "SessionClosedError",
-    "Settled",
+    "ResultReceived",
     "SettledSummary",
     "SettlementCardType",
     "SettlementEntryMethod",

@@ -16,7 +16,7 @@ from .soak import soak
 async def test_random_schedules_lose_double_and_leave_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Under any mix of faults each sale makes one instruction at most, and its outcome is told."""
+    """Under any mix of faults each sale makes one instruction at most, its outcome reported."""
     caplog.set_level(logging.DEBUG)
     seed = random.randrange(2**32)
     run = await soak(seed, sales=60, devices=20)

@@ -457,7 +457,7 @@ def test_the_masked_number(number: str, shown: str) -> None:
 
 @pytest.mark.parametrize("whose", ["customer", "merchant"])
 def test_p7_what_is_never_on_a_receipt(whose: str) -> None:
-    """No expiry date, no first digits, no name, no token; and no repr tells more than the brand."""
+    """No expiry date, no first digits, no name, no token; and no repr says more than the brand."""
     data = payment_json()
     receipt = receipt_of(data, whose)
     for text in (receipt.text(32), receipt.text(42), repr(receipt)):

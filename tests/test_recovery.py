@@ -191,7 +191,7 @@ async def test_each_end_is_kept(
 async def test_the_wish_to_cancel_is_on_disk_before_the_cancellation(
     gateway: Simulator, path: Path
 ) -> None:
-    """While DELETE is on its way the entry says so; afterwards that it is cancelled."""
+    """While DELETE is on its way the entry says so; afterwards that it is canceled."""
     gateway.device(SERIAL).never_finishes()
     opens = asyncio.Event()
     gateway.faults.add("cancel", gate(opens))
@@ -208,7 +208,7 @@ async def test_the_wish_to_cancel_is_on_disk_before_the_cancellation(
 
 
 async def test_cancelled_before_it_is_sent(gateway: Simulator, path: Path) -> None:
-    """A sale that is cancelled while its intent is written is ended, and nothing is sent."""
+    """A sale that is canceled while its intent is written is ended, and nothing is sent."""
     async with session_of(gateway, path) as session:
         # The lock of another process keeps the intent waiting.
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -260,7 +260,7 @@ class Silent(SQLiteJournal):
 
 
 async def test_a_journal_that_does_not_answer_sends_nothing(gateway: Simulator, path: Path) -> None:
-    """After `Timeouts.journal` the sale is refused, and nobody recovers what is on disk of it."""
+    """After `Timeouts.journal` the sale is refused, and no one recovers what is on disk of it."""
     session = PayrocSession(
         gateway.api_key,
         environment=gateway.environment,
@@ -516,7 +516,7 @@ async def test_what_was_submitted_is_seen_to_its_end(gateway: Simulator, path: P
 async def test_a_young_intent_is_sent_again_under_its_key(
     gateway: Simulator, path: Path, sent: bool, on_found: str
 ) -> None:
-    """It tells what became of it: one instruction in any case, finished or cancelled as asked."""
+    """It says what became of it: one instruction in any case, finished or canceled as asked."""
     if on_found == "cancel":
         gateway.device(SERIAL).never_finishes()
     key = await leave(gateway, path)
@@ -711,7 +711,7 @@ async def test_past_the_window_nothing_is_ever_sent_again(
         assert isinstance(found.error, OutcomeUnknownError)
         assert [one.levelname for one in caplog.records] == ["ERROR"]
         assert await recovered(session, resubmit=True) == []
-        kept = await entry(path)  # let go of, so that a person may close it while the session lives
+        kept = await entry(path)  # released, so that a person may close it while the session lives
         assert (kept.state, kept.body, kept.owner) == (EntryState.UNKNOWN, encode(sale()), "")
     assert gateway.requests_of("submit") == []
 
@@ -729,7 +729,7 @@ async def test_a_shorter_window_is_a_setting(gateway: Simulator, path: Path) -> 
 async def test_two_old_intents_for_one_order_are_not_guessed_at(
     gateway: Simulator, path: Path
 ) -> None:
-    """One payment is found, and either may have made it: neither is told to have."""
+    """One payment is found, and either may have made it: neither is asked to have."""
     async with session_of(gateway, path.with_name("none.db")) as session:
         await session.run_sale(SERIAL, sale())
     await leave(gateway, path, age=200)
@@ -848,7 +848,7 @@ async def test_a_clock_that_was_set_back_makes_no_intent_young(
 async def test_a_search_that_fails_leaves_it_for_another_time(
     gateway: Simulator, path: Path
 ) -> None:
-    """It is told with the reason, and found again."""
+    """It is reported with the reason, and found again."""
     await leave(gateway, path, age=200)
     gateway.faults.add("search", problem(403, "forbidden"))
     async with session_of(gateway, path) as session:
@@ -947,7 +947,7 @@ async def test_what_another_gateway_has_is_left_alone(gateway: Simulator, path: 
 async def test_what_a_living_process_drives_is_not_recovered(
     gateway: Simulator, path: Path
 ) -> None:
-    """Nor resumed, nor run again under its key: whoever tries is told."""
+    """Nor resumed, nor run again under its key: anyone who tries is reported."""
     gateway.device(SERIAL).approves(after=40 * UNIT)
     key = str(uuid4())
     async with session_of(gateway, path) as one, session_of(gateway, path) as other:
@@ -968,7 +968,7 @@ async def test_what_a_living_process_drives_is_not_recovered(
 
 
 async def test_whoever_has_lost_its_sale_stops_touching_it(gateway: Simulator, path: Path) -> None:
-    """Taken over by another process, a sale is neither cancelled nor written by the first."""
+    """Taken over by another process, a sale is neither canceled nor written by the first."""
     gateway.device(SERIAL).never_finishes()
     async with session_of(gateway, path) as session:
         task = asyncio.create_task(session.run_sale(SERIAL, sale()))
@@ -987,7 +987,7 @@ async def test_whoever_has_lost_its_sale_stops_touching_it(gateway: Simulator, p
 async def test_a_payment_is_returned_though_the_sale_was_taken_over(
     gateway: Simulator, path: Path
 ) -> None:
-    """What is known is told; the journal is the other process's to write."""
+    """What is known is reported; the journal is the other process's to write."""
     gateway.device(SERIAL).approves(after=20 * UNIT)
     async with session_of(gateway, path) as session:
         task = asyncio.create_task(session.run_sale(SERIAL, sale()))
@@ -1058,7 +1058,7 @@ async def test_a_sale_under_a_key_whose_id_is_known_is_not_sent_again(
 
 
 async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path) -> None:
-    """Whoever runs it again is told, before anything is sent."""
+    """Anyone who runs it again is reported, before anything is sent."""
     key = await leave(gateway, path, age=7 * 86_400)
     async with session_of(gateway, path) as session:
         with pytest.raises(ConfigurationError, match="longer than the gateway is trusted"):
@@ -1087,7 +1087,7 @@ async def test_e8_a_refusal_under_a_callers_key_ends_only_an_entry_of_its_own(
 async def test_what_was_never_sent_but_may_have_been_before_is_cancelled_by_recovery(
     gateway: Simulator, path: Path
 ) -> None:
-    """Run again under its key and cancelled at once, it is left as one to cancel."""
+    """Run again under its key and canceled at once, it is left as one to cancel."""
     key = await leave(gateway, path)
     gateway.device(SERIAL).never_finishes()
     async with session_of(gateway, path) as session:
@@ -1154,7 +1154,7 @@ async def test_leaving_the_loop_lets_go_of_the_rest(gateway: Simulator, path: Pa
 
 
 async def test_closing_the_session_ends_the_loop(gateway: Simulator, path: Path) -> None:
-    """What was being recovered is let go of; the loop says that the session was closed."""
+    """What was being recovered is released; the loop says that the session was closed."""
     gateway.device(SERIAL).never_finishes()
     async with session_of(gateway, path) as session:
         made = await session.payment_instructions.submit(SERIAL, sale())
@@ -1173,7 +1173,7 @@ async def test_closing_the_session_ends_the_loop(gateway: Simulator, path: Path)
 
 
 async def test_a_closed_session_leaves_no_search_behind(gateway: Simulator, path: Path) -> None:
-    """A search that is under way ends with the session, and its entry is let go of."""
+    """A search that is under way ends with the session, and its entry is released."""
     await leave(gateway, path, age=200)
     gateway.faults.add("search", hang())
     async with session_of(gateway, path) as session:

@@ -127,7 +127,7 @@ def test_a_wrong_session_cannot_be_built(options: dict[str, Any], field: str) ->
 
 
 def test_a_session_has_no_default_environment() -> None:
-    """Nobody reaches production by leaving something out."""
+    """No one reaches production by leaving something out."""
     with pytest.raises(TypeError, match="environment"):
         PayrocSession("key")  # type: ignore[call-arg]
 

@@ -590,7 +590,7 @@ class TestStatus:
 
 class TestCancel:
     async def test_in_progress(self, gateway: Simulator, caller: Caller) -> None:
-        """What is in progress can be cancelled; a held status request learns of it at once."""
+        """What is in progress can be canceled; a held status request learns of it at once."""
         gateway.hold = 60
         gateway.device(SERIAL).approves(after=60)
         instruction_id = await caller.start()
@@ -607,7 +607,7 @@ class TestCancel:
         assert gateway.payments == {}
 
     async def test_too_late(self, gateway: Simulator, caller: Caller) -> None:
-        """What has ended cannot be cancelled; each attempt is counted."""
+        """What has ended cannot be canceled; each attempt is counted."""
         instruction_id = await caller.start()
         for _ in range(2):
             assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-canceled")
@@ -615,14 +615,14 @@ class TestCancel:
         assert (await caller.poll(instruction_id)).json["status"] == "completed"
 
     async def test_twice(self, gateway: Simulator, caller: Caller) -> None:
-        """What has been cancelled cannot be cancelled again."""
+        """What has been canceled cannot be canceled again."""
         gateway.device(SERIAL).never_finishes()
         instruction_id = await caller.start()
         assert (await caller.cancel(instruction_id)).status == 204
         assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-canceled")
 
     async def test_unknown_id(self, caller: Caller) -> None:
-        """What does not exist cannot be cancelled."""
+        """What does not exist cannot be canceled."""
         assert_problem(await caller.cancel("nothing"), 404, "not-found")
 
 
@@ -759,7 +759,7 @@ class TestDevices:
         assert (await caller.submit()).status == 202
 
     async def test_shows_status(self, gateway: Simulator, caller: Caller) -> None:
-        """An unknown status is answered at once, cannot be cancelled, and goes on as scripted."""
+        """An unknown status is answered at once, cannot be canceled, and goes on as scripted."""
         gateway.hold = 60
         gateway.device(SERIAL).shows_status("printing").shows_status("waiting", 60).approves(
             after=120

@@ -326,7 +326,7 @@ class TestWhichRequests:
         assert [one.fault for one in gateway.requests_of(on)] == ["status"]
 
     async def test_times_and_skip(self, gateway: Simulator, caller: Caller) -> None:
-        """A fault lets some requests through, strikes as often as told, and is over."""
+        """A fault lets some requests through, strikes as often as reported, and is over."""
         fault = gateway.faults.add("any", status(599), times=2, skip=1)
         seen = [(await caller.poll("x")).status for _ in range(5)]
         assert seen == [404, 599, 599, 404, 404]

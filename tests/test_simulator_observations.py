@@ -221,7 +221,7 @@ class TestViolations:
         assert "no Idempotency-Key" in said
 
     async def test_each_is_a_sentence(self, gateway: Simulator, caller: Caller) -> None:
-        """Several violations of one request are all told, a sentence each."""
+        """Several violations of one request are all reported, a sentence each."""
         headers = {"x-api-key": gateway.api_key, **caller.bearer(), "Content-Type": "text/plain"}
         said = await raw(caller, "POST", SUBMIT, data=gateway.api_key.encode(), headers=headers)
         assert len(said) == 4

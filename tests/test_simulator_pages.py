@@ -480,7 +480,7 @@ class TestOnlineAndOffline:
         assert len(gateway.payments) == 1
 
     async def test_cancelled_while_closed(self, gateway: Simulator, caller: Caller) -> None:
-        """What was cancelled meanwhile is shown as such by the page that comes."""
+        """What was canceled meanwhile is shown as such by the page that comes."""
         async with opened(caller):
             instruction = await caller.start()
         await closed(gateway)
@@ -520,7 +520,7 @@ class TestOnlineAndOffline:
             async with asyncio.timeout(10):
                 while not page.socket.closed:
                     await page.socket.receive()
-        assert left == []  # nobody whom the server would have had to wait for
+        assert left == []  # no one whom the server would have had to wait for
         await closed(gateway)
         await gateway.start()
         async with opened(caller) as page:
@@ -582,7 +582,7 @@ class TestOverview:
             assert states[-1] == "canceled"
 
     async def test_a_failure_and_a_long_body(self, gateway: Simulator, caller: Caller) -> None:
-        """A failure says why; a body that nobody would read is cut short, and says so."""
+        """A failure says why; a body that no one would read is cut short, and says so."""
         gateway.device(SERIAL).fails("Paper out")
         await caller.submit({**BODY, "novel": "x" * 30_000})
         async with opened(caller, "/gateway") as page:
@@ -635,7 +635,7 @@ class TestOverview:
             )
 
     async def test_a_fault_is_removed(self, gateway: Simulator, caller: Caller) -> None:
-        """A fault is removed by the page that shows it, whoever set it."""
+        """A fault is removed by the page that shows it, anyone who set it."""
         gateway.faults.add("status", faults.garbage(), times=None)
         async with opened(caller, "/gateway") as page:
             (shown,) = page.heard[0]["faults"]

@@ -134,7 +134,7 @@ class TestInstructions:
 
     @pytest.mark.parametrize("kind", LATER_KINDS)
     async def test_cancel(self, gateway: Simulator, caller: Caller, kind: str) -> None:
-        """It can be cancelled while it is in progress, once."""
+        """It can be canceled while it is in progress, once."""
         gateway.device(SERIAL).never_finishes()
         path = await start(caller, kind)
         assert (await caller.call("DELETE", path, headers=caller.bearer())).status == 204

@@ -170,7 +170,7 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
     # Left, left by another, forbidden and idle pass, and err at their end.
     result.assert_outcomes(passed=5, errors=4 + 1, failed=1, xfailed=1)
     lines = result.stdout.str()
-    told, _, _ = lines.partition("short test summary info")  # which under CI tells all of it again
+    told, _, _ = lines.partition("short test summary info")  # which under CI says all of it again
     assert told.count("was left in progress on device 1850010868.") == 2
     result.stdout.fnmatch_lines(
         [

@@ -310,7 +310,7 @@ async def test_p6_a_token_without_a_life_is_used(
 async def test_p6_a_short_token_from_a_slow_identity_service_is_used(
     identity: Identity, keeper_of: KeeperMaker, small: None
 ) -> None:
-    """A token that is older than its life when it arrives is used: a 401 tells if it is stale."""
+    """A token that is older than its life when it arrives is used: a 401 says if it is stale."""
     identity.script, identity.takes = [0.0], 3 * UNIT
     keeper = keeper_of()
     async with asyncio.timeout(2 * PATIENCE):
@@ -407,7 +407,7 @@ async def test_p6_an_identity_service_that_never_answers_is_told(
 async def test_p6_a_wrong_key_fails_fast_for_all(
     identity: Identity, keeper_of: KeeperMaker
 ) -> None:
-    """All who wait, and all who come shortly after, are told at once, by errors of their own."""
+    """All who wait, and all who come shortly after, learn it at once, by errors of their own."""
     identity.script, identity.takes = [refused()], UNIT
     keeper = keeper_of(patience=30.0, initial=5.0, maximum=10.0)
     async with asyncio.timeout(1.0):
@@ -421,7 +421,7 @@ async def test_p6_a_wrong_key_fails_fast_for_all(
 async def test_p6_a_wrong_key_is_not_tried_in_a_loop_of_its_own(
     identity: Identity, keeper_of: KeeperMaker
 ) -> None:
-    """While nobody asks, a refused key is not sent again."""
+    """While no one asks, a refused key is not sent again."""
     identity.script = [refused()]
     keeper = keeper_of()
     with pytest.raises(e.AuthenticationError):
@@ -436,7 +436,7 @@ async def test_p6_a_wrong_key_is_not_tried_in_a_loop_of_its_own(
 async def test_p6_a_key_that_was_withdrawn_fails_fast_when_the_token_has_expired(
     identity: Identity, keeper_of: KeeperMaker, small: None
 ) -> None:
-    """As long as the token is good nobody is told; from then on everybody is, at once."""
+    """As long as the token is good no one is reported; from then on everybody is, at once."""
     identity.script = [6 * UNIT, refused()]
     keeper = keeper_of(patience=30.0)
 
@@ -455,7 +455,7 @@ async def test_p6_a_key_that_was_withdrawn_fails_fast_when_the_token_has_expired
 async def test_p6_a_key_put_right_is_tried_again(
     identity: Identity, keeper_of: KeeperMaker, pause: float
 ) -> None:
-    """When the key works again, whoever asks gets a token, at whatever moment he asks."""
+    """When the key works again, anyone who asks gets a token, at whatever moment he asks."""
     identity.script = [refused(), refused(), refused(), 3600.0]
     keeper = keeper_of()
     got = None
@@ -498,7 +498,7 @@ async def test_p6_there_is_no_hot_loop_in_any_trouble(
 async def test_p6_a_cancelled_caller_disturbs_neither_the_fetch_nor_others(
     identity: Identity, keeper_of: KeeperMaker
 ) -> None:
-    """One that is cancelled while it waits leaves the fetch and the other waiters alone."""
+    """One that is canceled while it waits leaves the fetch and the other waiters alone."""
     identity.takes = 2 * UNIT
     keeper = keeper_of()
     leaving, staying = (asyncio.create_task(keeper.get()) for _ in range(2))
@@ -665,7 +665,7 @@ async def test_p6_stop_wakes_who_waits(identity: Identity, keeper_of: KeeperMake
 async def test_p6_a_task_killed_from_outside_is_an_error_not_a_hang(
     identity: Identity, keeper_of: KeeperMaker
 ) -> None:
-    """Somebody cancels every task of the loop: waiters and later callers are told."""
+    """Somebody cancels every task of the loop: waiters and later callers are informed."""
     identity.takes = 30.0
     keeper = keeper_of(patience=30.0)
     waiting = asyncio.create_task(keeper.get())

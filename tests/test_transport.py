@@ -310,7 +310,7 @@ async def test_aiohttps_exceptions_stop_here(
     expected: type[e.PayrocError],
     sent: bool,
 ) -> None:
-    """Each becomes one of ours, which tells whether the request may have been received."""
+    """Each becomes one of ours, which says whether the request may have been received."""
     answers.get(API + GET.path, exception=raised)
     with pytest.raises(e.TransportError) as caught:
         await mocked_once.call(GET, decipher_success)
@@ -398,7 +398,7 @@ async def test_p7_no_token_in_an_error_after_retries(wire: Wire, transport: Tran
 
 
 async def test_a_refused_connection_was_not_sent(wire: Wire) -> None:
-    """Nobody listens: the request was certainly not received."""
+    """No one listens: the request was certainly not received."""
     await wire.stop()
     transport = make(wire.environment, retries=ONCE)
     await transport.open()
@@ -476,7 +476,7 @@ async def test_p4_an_answer_that_has_been_read_is_closed_without_a_word(wire: Wi
 
 
 async def test_p7_a_redirect_is_not_followed(wire: Wire, single: Transport) -> None:
-    """The token goes nowhere else, even where a redirect tells so."""
+    """The token goes nowhere else, even where a redirect says so."""
     for status in (301, 302, 303, 307, 308):
         wire.seen.clear()
         location = f"http://127.0.0.1:{wire.port}/v1/elsewhere"
@@ -605,7 +605,7 @@ async def test_p1_every_retry_sends_the_same_bytes_and_key(
 async def test_p8_aiohttp_repeats_nothing_by_itself(
     wire: Wire, single: Transport, request_: Request
 ) -> None:
-    """On a kept connection that breaks, every further try is one of ours: counted and told."""
+    """On a kept connection that breaks, every further try is one of ours: counted and reported."""
 
     async def reset(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
@@ -631,7 +631,7 @@ async def test_p8_the_attempts_are_counted(wire: Wire, transport: Transport) -> 
 async def test_p8_what_is_refused_is_not_repeated(
     wire: Wire, transport: Transport, status: int
 ) -> None:
-    """A refusal is told after the first try."""
+    """A refusal is reported after the first try."""
     wire.replies = [b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status]
     with pytest.raises(e.APIError):
         await transport.call(GET, decipher_success)
@@ -808,7 +808,7 @@ async def test_p7_a_repeated_requests_token_is_blotted_out_too(
 async def test_p7_nothing_is_logged_about_a_request_that_is_retried(
     wire: Wire, transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever logs the retries, at whatever level: no token is among it."""
+    """Anyone who logs the retries, at whatever level: no token is among it."""
     caplog.set_level(logging.DEBUG)
     wire.replies = [UNAVAILABLE, b"garbage\r\n\r\n", OK]
     await transport.call(POST, decipher_success)
@@ -948,7 +948,7 @@ async def test_p10_connections_are_not_limited_unless_asked_for(
 
 
 async def test_p10_a_call_that_was_given_up_frees_its_connection(wire: Wire) -> None:
-    """Where connections are limited, a cancelled request leaves its place to the next."""
+    """Where connections are limited, a canceled request leaves its place to the next."""
     transport = make(wire.environment, max_connections=1, retries=ONCE)
     await transport.open()
     wire.replies = [hang, OK]
@@ -968,7 +968,7 @@ async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
         full = sockets.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        # Linux takes one more than it was told to, and then lets no connection come about.
+        # Linux takes one more than it was asked to, and then lets no connection come about.
         for _ in range(3):
             waiting = sockets.enter_context(socket.socket())
             waiting.setblocking(False)
@@ -989,7 +989,7 @@ async def test_a_connection_that_is_not_taken_is_told_in_time() -> None:
 
 async def test_requests_go_through_the_proxy(wire: Wire) -> None:
     """With `proxy` the proxy is asked, with the whole URL, and the host itself is not."""
-    base = "http://localhost:1"  # where nobody listens
+    base = "http://localhost:1"  # where no one listens
     environment = Environment(api_url=base + "/v1", identity_url=base + "/authorize")
     transport = make(environment, proxy=f"http://127.0.0.1:{wire.port}")
     await transport.open()
@@ -1020,7 +1020,7 @@ async def test_a_kept_connection_that_went_stale_does_not_lose_a_post(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_p7_a_session_with_its_own_auth_is_refused() -> None:
-    """What would send a header of its own in the token's place is told at once."""
+    """What would send a header of its own in the token's place is reported at once."""
     async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "canary")) as http:
         with pytest.raises(e.ConfigurationError) as caught:
             make(MOCKED, http_session=http)

@@ -307,7 +307,7 @@ async def test_a_tab_closed_in_the_midst_of_a_sale(
 
 
 async def test_offline_and_back(device: Page, gateway: Simulator, session: PayrocSession) -> None:
-    """A device that was offline while the till cancelled learns of it when it comes back."""
+    """A device that was offline while the till canceled learns of it when it comes back."""
     handle = await session.start_sale(SERIAL, sale())
     await button(device, "Go offline").click()
     await expect(screen(device)).to_contain_text("Offline")

@@ -33,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job. ``paid`` is None as long as nobody knows."""
+    """What became of a job. ``paid`` is None as long as no one knows."""
 
     order_id: str
     paid: bool | None

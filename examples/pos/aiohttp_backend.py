@@ -63,7 +63,7 @@ async def sell(request: web.Request) -> web.Response:
 
 @routes.delete(r"/orders/{order_id}/sales/{attempt:\d+}")
 async def cancel(request: web.Request) -> web.Response:
-    """Have it cancelled. Its outcome tells whether that came in time."""
+    """Have it canceled. Its outcome says whether that came in time."""
     till, order_id = request.app[TILL], request.match_info["order_id"]
     await till.cancel(order_id, int(request.match_info["attempt"]))
     return web.json_response(await till.show(order_id), status=202)

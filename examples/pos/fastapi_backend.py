@@ -77,7 +77,7 @@ async def sell(order_id: str, attempt: int, sale: NewSale, till: TheTill) -> dic
 
 @app.delete("/orders/{order_id}/sales/{attempt}", status_code=202)
 async def cancel(order_id: str, attempt: int, till: TheTill) -> dict[str, Any]:
-    """Have it cancelled. Its outcome tells whether that came in time."""
+    """Have it canceled. Its outcome says whether that came in time."""
     await till.cancel(order_id, attempt)
     return await till.show(order_id)
 

@@ -1,7 +1,7 @@
 """What the till keeps: each attempt to sell an order, with its key, before anything is sent.
 
 An SQLite file of one process: a second one that opens it waits for the first to end, and then gives
-up. So of one order nobody else can start a sale meanwhile.
+up. So of one order no one else can start a sale meanwhile.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Sale:
         attempt: 1 for the first of its order.
         order_amount: What the order comes to.
         amount: What this attempt asks for: less, after a partial approval.
-        canceling: Whether somebody wants it cancelled.
+        canceling: Whether somebody wants it canceled.
         outcome: What came of it; None as long as money may move.
         authorized: What was taken.
         note: Why there is no payment, or why it is not known whether there is one.
@@ -96,7 +96,7 @@ class Orders:
         )
 
     async def cancel(self, sale: Sale) -> None:
-        """Keep that somebody wants it cancelled."""
+        """Keep that somebody wants it canceled."""
         await self._write(
             "UPDATE sales SET canceling = 1 WHERE idempotency_key = ?", sale.idempotency_key
         )

@@ -1,4 +1,4 @@
-"""The till: it owns the session, the sales that run, and whoever looks on.
+"""The till: it owns the session, the sales that run, and anyone who looks on.
 
 It knows nothing of HTTP. ``fastapi_backend.py`` and ``aiohttp_backend.py`` put it on the web, and
 are thin. What it is built on:
@@ -10,7 +10,7 @@ are thin. What it is built on:
   not paid yet.
 * A sale belongs to the till, and not to the request that started it. A browser that goes away takes
   nothing with it; one that comes back is shown everything.
-* What is not known stays open, and is asked for until it is known. Nobody can sell the order again
+* What is not known stays open, and is asked for until it is known. No one can sell the order again
   meanwhile.
 """
 
@@ -67,7 +67,7 @@ PATIENCE = 120.0
 ASK_EVERY = 10.0
 """Seconds between two looks at what has no outcome."""
 HEARTBEAT = 15.0
-"""Seconds after which a page is told again that nothing has changed: a connection that is lost
+"""Seconds after which a page is reported again that nothing has changed: a connection that is lost
 without a word shows by that, on both sides."""
 
 SELL_AGAIN_AFTER = {
@@ -169,7 +169,7 @@ class Till:
                 order_amount=amount,
                 amount=left,
             )
-            live = self._alive(sale)  # before it is kept, lest it pass for one that was lost
+            live = self._alive(sale)  # before it is kept, else it would pass for one that was lost
             try:
                 await self._orders.add(sale)
             except BaseException:
@@ -178,7 +178,7 @@ class Till:
             self._start(f"sale of {order_id}", self._drive(sale, request, live))
 
     async def cancel(self, order_id: str, attempt: int) -> None:
-        """Have a sale cancelled, if it is not over. The outcome tells whether that came too late.
+        """Have a sale canceled, if it is not over. The outcome says whether that came too late.
 
         Raises:
             Refused: There is no such sale, or no process drives it now.
@@ -191,7 +191,7 @@ class Till:
             return
         live = self._live.get(sale.idempotency_key)
         if live is None:
-            raise Refused("its outcome is being asked for, it can't be cancelled now")
+            raise Refused("its outcome is being asked for, it can't be canceled now")
         await self._orders.cancel(sale)
         live.canceling = True
         live.note("Cancelling")
@@ -199,7 +199,7 @@ class Till:
         self._cancel_if_wanted(live)
 
     async def show(self, order_id: str) -> dict[str, Any]:
-        """All that a page has to say of an order. An order that nobody has sold is ``new``."""
+        """All that a page has to say of an order. An order that no one has sold is ``new``."""
         sales = await self._orders.sales(order_id)
         may_be_sold = _may_be_sold(sales)
         return {
@@ -215,7 +215,7 @@ class Till:
     async def watch(self, order_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """What ``show`` gives: at once, and again whenever it has changed, till the till closes.
 
-        Whoever was away has missed nothing, and who is slow is shown the newest alone.
+        Anyone who was away has missed nothing, and who is slow is shown the newest alone.
         """
         changed = asyncio.Event()
         watchers = self._watchers.setdefault(order_id, set())
@@ -287,13 +287,13 @@ class Till:
         self._cancel_if_wanted(live)
 
     def _cancel_if_wanted(self, live: Live) -> None:
-        """Once the gateway's id is known, a sale can be cancelled."""
+        """Once the gateway's id is known, a sale can be canceled."""
         if live.canceling and not live.cancel_sent and live.instruction_id is not None:
             live.cancel_sent = True
             self._start("cancellation", self._cancel(live.instruction_id))
 
     async def _cancel(self, instruction_id: str) -> None:
-        """Cancel it at the gateway. Whoever drives it is told what became of that."""
+        """Cancel it at the gateway. Anyone who drives it is informed what became of that."""
         try:
             await self._session.resume_sale(instruction_id, on_cancel="detach").cancel()
         except PayrocError as error:
@@ -355,11 +355,11 @@ class Till:
             await self._doubt(key, found.error)
 
     async def _look_up(self, sale: Sale) -> None:
-        """What the journal has of a sale that nobody drives: its process died too soon to say."""
+        """What the journal has of a sale that no one drives: its process died too soon to say."""
         key = sale.idempotency_key
         entry = await self._journal.get(key)
         if entry is None:
-            # Nobody else starts a sale of this till, and nothing is sent before it is entered.
+            # No one else starts a sale of this till, and nothing is sent before it is entered.
             await self._orders.end(key, NOTHING, note="it was never sent")
         elif entry.resource_id is not None:
             await self._keep(key, await self._session.payments.retrieve(entry.resource_id))

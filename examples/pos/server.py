@@ -20,7 +20,7 @@ __all__ = ["BACKENDS", "Server", "running"]
 
 BACKENDS = ["fastapi_backend.py", "aiohttp_backend.py"]
 PATIENCE = 30.0
-"""Seconds for what takes one or two where nobody else is at work."""
+"""Seconds for what takes one or two where no one else is at work."""
 
 
 @define
@@ -66,7 +66,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that no one listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -152,7 +152,7 @@ async def test_a_part_and_the_rest(
 
 @pytest.mark.parametrize(("code", "state"), [("E", "deferred"), ("Z", "unknown")])
 async def test_not_settled(code: str, state: str, new_till: Tills, payroc_device: Device) -> None:
-    """A payment that is processed later, or whose answer nobody knows, is not charged again."""
+    """A payment that is processed later, or whose answer no one knows, is not charged again."""
     payroc_device.answers(code)
     async with new_till() as till:
         await sell(till)
@@ -162,7 +162,7 @@ async def test_not_settled(code: str, state: str, new_till: Tills, payroc_device
 
 
 async def test_another_price_or_device(new_till: Tills, payroc_device: Device) -> None:
-    """A second tab that would charge something else is told so."""
+    """A second tab that would charge something else is informed so."""
     payroc_device.never_finishes()
     async with new_till() as till:
         await sell(till)
@@ -197,7 +197,7 @@ async def test_no_payment(new_till: Tills, payroc_device: Device) -> None:
 
 
 async def test_cancelled(new_till: Tills, payroc_device: Device) -> None:
-    """A sale that is cancelled while its submission is under way ends without a payment."""
+    """A sale that is canceled while its submission is under way ends without a payment."""
     payroc_device.never_finishes()
     async with new_till() as till:
         await sell(till)
@@ -230,7 +230,7 @@ async def test_unknown_and_found_out(
     payroc_device: Device,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While nobody knows whether money moved nothing is charged, and the till finds out."""
+    """While no one knows whether money moved nothing is charged, and the till finds out."""
     monkeypatch.setattr(pos_till, "PATIENCE", 0.2)
     payroc_device.approves(after=0.1)
     async with new_till() as till:

@@ -89,7 +89,7 @@ def cli(context: click.Context, env_file: Path | None) -> None:
     """
     if os.environ.get("NO_COLOR"):
         context.color = False
-    # What they log is told here in other words; without a handler, Python prints it.
+    # What they log is reported here in other words; without a handler, Python prints it.
     logging.getLogger("payroc_async").addHandler(logging.NullHandler())
 
 
@@ -122,7 +122,7 @@ def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
     default="127.0.0.1",
     show_default=True,
     metavar="HOST",
-    help="Listen here. Whoever reaches this address can see and drive all of it.",
+    help="Listen here. Anyone who reaches this address can see and drive all of it.",
 )
 @click.option(
     "--port",

@@ -161,7 +161,7 @@ def _added(
         if seen.fault is not None or seen.status not in (200, 202)
     }
     began, back = outage
-    # Whoever needed a token meanwhile had to wait until the first was issued again.
+    # Anyone who needed a token meanwhile had to wait until the first was issued again.
     issued = [one.ended for one in gateway.requests_of("authorize") if one.status == 200]
     over = min((when for when in issued if when is not None and when >= back), default=back)
     for sale in sales:

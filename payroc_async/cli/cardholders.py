@@ -57,7 +57,7 @@ class Manner:
         name: In plain words.
         share: How often, out of all.
         ending: What the sale must end in.
-        script: Tells the device, given the amount and the seconds it takes.
+        script: Says the device, given the amount and the seconds it takes.
         patience: What ends a sale that would not end by itself: the sale's ``timeout``, or the
             till, which cancels the awaiting task.
     """

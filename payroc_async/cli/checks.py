@@ -150,7 +150,7 @@ def check_open_files(devices: int | None, counted: bool) -> Check:
     if devices is None:
         enough = max(0, soft - SPARE_FILES) // 2
         return Check(name, "ok", f"the limit is {soft}, enough for {enough} devices at once")
-    # While a sale is cancelled it has a second connection.
+    # While a sale is canceled it has a second connection.
     least, need = devices + SPARE_FILES, 2 * devices + SPARE_FILES
     of = f"{devices} devices in use at the gateway" if counted else f"{devices} devices"
     if soft >= need:
@@ -177,7 +177,7 @@ def check_journal(given: str | None) -> list[Check]:
                 Check(
                     name,
                     "warning",
-                    "none is named: nobody would find a sale whose process dies",
+                    "none is named: no one would find a sale whose process dies",
                     "set PAYROC_JOURNAL, or give --journal",
                 )
             ]
@@ -240,7 +240,7 @@ def _check_entries(open_: list[Entry]) -> Check:
     unknown = sum(entry.state is EntryState.UNKNOWN for entry in open_)
     advice = []
     if stray:
-        advice.append("run `payroc-async recover` for what nobody drives")
+        advice.append("run `payroc-async recover` for what no one drives")
     if unknown:
         advice.append(
             "find out what became of what is unknown (`payroc-async journal list --all`), at the "
@@ -249,7 +249,7 @@ def _check_entries(open_: list[Entry]) -> Check:
     return Check(
         "journal entries",
         "warning" if advice else "ok",
-        f"{running} under way, {stray} unfinished that nobody drives, {unknown} of unknown outcome",
+        f"{running} under way, {stray} unfinished that no one drives, {unknown} of unknown outcome",
         "; ".join(advice),
     )
 

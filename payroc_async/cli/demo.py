@@ -106,11 +106,11 @@ async def _run_until_interrupted(demo: Demo, longest: float) -> bool:
     def stop() -> None:
         nonlocal interrupted
         interrupted = True
-        demo.board.say("interrupted: cancelling what is running", "bold yellow")
+        demo.board.say("interrupted: canceling what is running", "bold yellow")
         task.cancel()
 
     def again() -> None:
-        demo.board.say("still cancelling", "yellow")
+        demo.board.say("still canceling", "yellow")
 
     with on_signal(stop, again):
         _, late = await asyncio.wait((task,), timeout=longest)
@@ -213,7 +213,7 @@ class Demo:
         self.board.say("identity service down (503), and every token revoked", "bold red")
         await asyncio.sleep(0.6 * self.pace)
         if down.hits == 0:
-            # With few devices nobody may have asked for a token: let them feel it.
+            # With few devices no one may have asked for a token: let them feel it.
             await asyncio.sleep(0.6 * self.pace)
         down.remove()
         self.outage = (began, time.monotonic())

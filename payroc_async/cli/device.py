@@ -22,7 +22,7 @@ from payroc_async import (
     OutcomeUnknownError,
     PayrocError,
     PayrocSession,
-    Settled,
+    ResultReceived,
     Signature,
 )
 from payroc_async.journal import Journal
@@ -111,7 +111,7 @@ async def _main(
             name=f"payroc-async {options.job.command}",
         )
         progress.begin(getattr(request, "order", None))
-        # Cancelled once: the SDK then cancels the instruction, and waits for the gateway's word.
+        # Canceled once: the SDK then cancels the instruction, and waits for the gateway's word.
         with on_signal(lambda: _interrupt(running, progress), progress.already_cancelling):
             await asyncio.wait((running,))
             # Here, and not only below: what the gateway says while it closes counts too.
@@ -148,7 +148,7 @@ def _interrupt(running: asyncio.Task[Any], progress: Progress) -> None:
 
 
 def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> Result:
-    """What became of what Ctrl-C was to end: the last event told."""
+    """What became of what Ctrl-C was to end: the last event reported."""
     known: dict[str, Any] = {
         "serial_number": options.serial_number,
         "idempotency_key": options.idempotency_key,
@@ -159,7 +159,7 @@ def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> R
     last = progress.last
     error: InstructionError
     match last:
-        case Settled():
+        case ResultReceived():
             return Result(
                 resource=last.resource, instruction_id=progress.instruction_id, interrupted=True
             )

@@ -56,7 +56,7 @@ def _examine(journal: str | None, devices: int | None, terminal: str | None) -> 
 
 
 def _trusted_file() -> list[Check]:
-    """A warning where a variable has OpenSSL believe in a file that is not there: in nobody."""
+    """A warning where a variable has OpenSSL believe in a file that is not there: in no one."""
     named = os.environ.get("SSL_CERT_FILE")
     if not named or os.path.isfile(named):
         return []

@@ -52,5 +52,5 @@ class CommandLine(click.Group):
 
 
 def say_error_json(type: str, message: str) -> None:
-    """An error that no command told."""
+    """An error that no command reported."""
     say_json({"error": {"type": type, "message": message}})

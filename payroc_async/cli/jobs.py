@@ -1,4 +1,4 @@
-"""What a device can be told to do from the command line, as data: all of it runs the same way."""
+"""What a device can be asked to do from the command line, as data: all of it runs the same way."""
 
 from __future__ import annotations
 

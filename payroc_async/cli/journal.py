@@ -65,7 +65,7 @@ def _list(place: str | None, everything: bool, as_json: bool) -> int:
         note("the journal is empty" if everything else "nothing in the journal is unfinished")
     stray = sum(entry.unfinished and not entry.running for entry in found)
     if stray:
-        note(f"nobody drives {stray} of them: `payroc-async recover` does")
+        note(f"no one drives {stray} of them: `payroc-async recover` does")
     unknown = sum(entry.state is EntryState.UNKNOWN for entry in found)
     if unknown:
         more = (

@@ -69,9 +69,9 @@ def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) ->
     """End what processes that died have left unfinished.
 
     Each sale, refund and signature that the journal has unfinished at the gateway of the PAYROC_
-    variables, and that no living process drives, is seen to its end, all at once, and printed as it
+    variables, and that no living process drives, is seen to the end, all at once, and printed as it
     ends. Run it as often, and in as many places, as you like: each is taken by one alone, and none
-    is charged twice. Ctrl-C lets go of what has not ended; it stays in the journal.
+    is charged twice. Ctrl-C releases what has not ended; it stays in the journal.
     """
     from .recover import RecoverOptions, run_recovery
 
@@ -98,7 +98,7 @@ def list_journal(journal: str | None, everything: bool, as_json: bool) -> None:
     """Print what is unfinished, the oldest first.
 
     States: intent (the gateway may or may not know of it), submitted, canceling; and with --all
-    completed, failed, canceled, unknown (asking on tells nothing). A running one is driven by a
+    completed, failed, canceled, unknown (polling shows nothing more). A running one is driven by a
     process that lives; `recover` ends the others.
     """
     from .journal import list_entries

@@ -1,4 +1,4 @@
-"""What is told on stderr while a command waits for its cardholder."""
+"""What is reported on stderr while a command waits for its cardholder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from payroc_async import (
     Failed,
     Order,
     RefundOrder,
+    ResultReceived,
     Retrying,
-    Settled,
     StillInProgress,
     Submitted,
 )
@@ -35,7 +35,7 @@ class Progress:
 
     Attributes:
         instruction_id: The gateway's id for the instruction, once it is known.
-        last: The last event that tells how it ended; None until there is one.
+        last: The last event that says how it ended; None until there is one.
     """
 
     def __init__(self, console: Console, options: JobOptions) -> None:
@@ -80,25 +80,25 @@ class Progress:
                 reason = reason_in_words(event.error)
                 self._say(f"{reason}, trying again in {event.delay:.1f} s")
             case CancelRequested() if event.reason == "timeout":
-                self._say("the time is up, cancelling")
+                self._say("the time is up, canceling")
             case CancelRequested() if event.reason == "gave up":
-                self._say("the gateway gives no status, cancelling")
+                self._say("the gateway gives no status, canceling")
             case Completed():
                 self._wait(f"the device is done, reading the {self._options.job.noun}")
-            case Settled() | Canceled() | Failed():
+            case ResultReceived() | Canceled() | Failed():
                 self.last = event
             case _:
                 pass
 
     def cancelling(self) -> None:
         """Ctrl-C came."""
-        self._say(f"cancelling the {self._options.job.command}: waiting for the gateway's word")
+        self._say(f"canceling the {self._options.job.command}: waiting for the gateway's word")
         if self._status is not None:
             self._status.update("cancelling")
 
     def already_cancelling(self) -> None:
         """Ctrl-C came again."""
-        self._say("already cancelling: the gateway has not answered yet")
+        self._say("already canceling: the gateway has not answered yet")
 
     def trouble(self, what: str) -> None:
         """Say what does not stop it."""

@@ -167,7 +167,7 @@ def _judge_certificate(name: str, what: str, certificate: dict[str, Any]) -> Che
         name,
         "warning",
         f"{message}, {days:.0f} days from now",
-        "whoever runs that server has to renew it: Payroc, or what decrypts TLS between",
+        "anyone who runs that server has to renew it: Payroc, or what decrypts TLS between",
     )
 
 

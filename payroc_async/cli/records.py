@@ -21,8 +21,8 @@ from payroc_async import (
     Payment,
     RequestTimeoutError,
     ResponseFormatError,
+    ResultReceived,
     Retrying,
-    Settled,
     StillInProgress,
     Submitted,
 )
@@ -37,10 +37,10 @@ ENDINGS = {
     Outcome.DECLINED: Ending.DECLINED,
 }
 WHY_CANCELING = {
-    "caller": "cancelling for the till",
-    "timeout": "time is up, cancelling",
-    "close": "cancelling at closing",
-    "gave up": "gateway unreachable, cancelling",
+    "caller": "canceling for the till",
+    "timeout": "time is up, canceling",
+    "close": "canceling at closing",
+    "gave up": "gateway unreachable, canceling",
 }
 
 
@@ -61,10 +61,10 @@ class Sale:
 
     Attributes:
         state: What it is doing, in plain words.
-        in_trouble: A request is being repeated, or the sale cancelled.
+        in_trouble: A request is being repeated, or the sale canceled.
         polls: How many status requests brought no change.
         submitted: When the gateway had accepted it, by `time.monotonic`; None until then.
-        settled: The payment that an event told of.
+        settled: The payment that an event informed of.
         payment: The payment that the caller was given.
         ended: When its caller went on, by `time.monotonic`; None while it runs.
     """
@@ -97,7 +97,7 @@ class Sale:
         return (self.ended or time.monotonic()) - self.started
 
     def end(self, payment: Payment | None, error: BaseException | None) -> None:
-        """Write down how it ended for its caller, now; both None: its task was cancelled."""
+        """Write down how it ended for its caller, now; both None: its task was canceled."""
         self.ended = time.monotonic()
         self.payment = payment
         self.error = error
@@ -149,7 +149,7 @@ class Line:
         return self.sale is not None and self.sale.ended is None
 
     def note(self, event: Event) -> None:
-        """Take note of what the SDK tells of the present sale."""
+        """Take note of what the SDK reports the present sale."""
         sale = self.sale
         if sale is None:
             return
@@ -169,7 +169,7 @@ class Line:
                 sale.state = told = WHY_CANCELING[event.reason]
             case Completed():
                 sale.state = "reading the payment"
-            case Settled():
+            case ResultReceived():
                 assert isinstance(event.resource, Payment)  # the demo runs sales alone
                 sale.settled = event.resource
                 sale.state = "payment read"

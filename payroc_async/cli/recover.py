@@ -1,4 +1,4 @@
-"""``payroc-async recover``: what processes that died have left unfinished, driven to its end."""
+"""``payroc-async recover``: what processes that died have left unfinished, driven to the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from payroc_async import (
     PayrocSession,
     Recovered,
     RecoveryAction,
-    Settled,
+    ResultReceived,
     Transaction,
 )
 from payroc_async.journal import Entry, EntryState, Journal
@@ -76,7 +76,7 @@ class Search:
         before: What was unfinished, by key.
         ends: The last event of each that has ended, by key.
         found: What has ended, or was left, by key.
-        stray: How many are unfinished, and driven by nobody, after all.
+        stray: How many are unfinished, and driven by no one, after all.
         driven: How many other processes drive.
         elsewhere: How many are unfinished at another gateway.
         error: What stopped it.
@@ -102,7 +102,10 @@ class Search:
 
     def note(self, event: Event) -> None:
         """Take note of how one has ended."""
-        if isinstance(event, Settled | Canceled | Failed) and event.idempotency_key is not None:
+        if (
+            isinstance(event, ResultReceived | Canceled | Failed)
+            and event.idempotency_key is not None
+        ):
             self.ends[event.idempotency_key] = event
 
     def tell(self, found: Recovered) -> None:
@@ -168,7 +171,7 @@ async def _recover(search: Search, session: PayrocSession) -> None:
 
 
 def _tell_the_rest(search: Search) -> None:
-    """What has ended while it was let go of: the recovery yields that to nobody."""
+    """What has ended while it was released: the recovery yields that to no one."""
     for key, event in search.ends.items():
         entry = search.before.get(key)
         if entry is not None and key not in search.found:
@@ -187,7 +190,7 @@ def _recovered(entry: Entry, event: Event, *, cancel: bool) -> Recovered:
         "kind": entry.kind,
     }
     match event:
-        case Settled():
+        case ResultReceived():
             state, resource = EntryState.COMPLETED, event.resource
             return Recovered(entry=entry, action=action, state=state, resource=resource)
         case Failed():

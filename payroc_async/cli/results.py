@@ -62,7 +62,7 @@ class Result:
     """What came of it: a payment, a refund, a signature, or an error.
 
     Args:
-        instruction_id: The gateway's id for the instruction, once it was told.
+        instruction_id: The gateway's id for the instruction, once it was reported.
         interrupted: Ctrl-C came before the end.
         unsaved: Why the signature's image is not in the file it was to be saved in.
     """
@@ -89,7 +89,7 @@ class Result:
 
 
 def exit_code_of(work: Callable[[], int]) -> int:
-    """What ``work`` returns; an error that it raises is told, and has a code too."""
+    """What ``work`` returns; an error that it raises is reported, and has a code too."""
     try:
         return work()
     except ConfigurationError as error:

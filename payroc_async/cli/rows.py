@@ -1,4 +1,4 @@
-"""Payments and devices, told without card data: as JSON members, and as a table's rows."""
+"""Payments and devices, reported without card data: as JSON members, and as a table's rows."""
 
 from __future__ import annotations
 

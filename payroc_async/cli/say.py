@@ -1,8 +1,8 @@
-"""Where it is said: results on stdout, all else on stderr, and nothing ends for want of a reader.
+"""Where it is said: results on stdout, all else on stderr, and nothing ends for lack of a reader.
 
 A reader that has gone (``| head``), or a full disk, is no reason to give up a sale, nor to change
 the exit code by which a script learns what became of it. A list writes with `click.echo`: it stops
-when nobody reads on.
+when no one reads on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the task at work is cancelled once, and has the time it needs to end."""
+"""Ctrl-C and SIGTERM: the task at work is canceled once, and has the time it needs to end."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ KEPT = 200
 """How many requests and violations that were printed are kept for the page. It may run for days."""
 
 OPEN_TO_OTHERS = """\
-Not loopback: whoever reaches {host} can open the pages without a key, see what is sent, drive the
+Not loopback: anyone who reaches {host} can open the pages without a key, see what is sent, drive
 devices and inject faults, and all of it, tokens included, crosses the network as plain HTTP. From
 elsewhere open the pages by this machine's IP address: other names are refused. A PayrocSession on
 another machine refuses plain HTTP: put TLS before it.\

@@ -17,7 +17,7 @@ from .board import STYLES
 __all__ = ["print_summary", "report_members"]
 
 MOST_OF_A_KIND = 6
-"""How many problems of one kind are told one by one."""
+"""How many problems of one kind are reported one by one."""
 
 
 def print_summary(
@@ -113,6 +113,6 @@ def _added(report: Report) -> Text:
     return Text.assemble(
         (f"p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms", "bold"),
         f", from the gateway's change of status to the awaited result"
-        f" ({len(report.added)} sales: those hit by a fault or the outage, or cancelled from"
+        f" ({len(report.added)} sales: those hit by a fault or the outage, or canceled from"
         " here, are not counted)",
     )

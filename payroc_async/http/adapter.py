@@ -54,7 +54,7 @@ class SingleResponse(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """Read the status line and the headers."""
         # aiohttp repeats a GET or DELETE by itself when its connection breaks, on its own errors
-        # alone. Retries are ours: counted, told and delayed.
+        # alone. Retries are ours: counted, reported and delayed.
         try:
             return await super().start(connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:

@@ -35,7 +35,7 @@ APIKey = str | Callable[[], Awaitable[str]]
 """An API key, or an async callable that returns one, asked at each token fetch."""
 
 SHORTEST_LIFE = 1.0
-"""Seconds for which any token is used, whatever its ``expires_in``: a 401 tells if it is stale."""
+"""Seconds for which any token is used, whatever its ``expires_in``: a 401 says if it is stale."""
 ASSUMED_LIFE = 300.0
 """Seconds that a token is taken to live whose answer does not say."""
 LONGEST_LIFE = 86_400.0
@@ -106,7 +106,7 @@ class TokenManager:
         self._failure: PayrocError | None = None
         """The last fetch's failure; None after a success."""
         self._refused_until = 0.0
-        """After a final refusal nobody asks the identity service again before."""
+        """After a final refusal no one asks the identity service again before."""
 
     def start(self) -> None:
         """Start the task, in the running loop."""
@@ -174,7 +174,7 @@ class TokenManager:
             await asyncio.wait((self._changed,), timeout=deadline - now)
 
     def _tell(self) -> None:
-        """Wake whoever waits for a token, to look again."""
+        """Wake anyone who waits for a token, to look again."""
         changed, self._changed = self._changed, self._loop.create_future()
         changed.set_result(None)
 
@@ -238,7 +238,7 @@ class TokenManager:
             failed = type(error).__name__
         else:
             return check_api_key(key)
-        # Outside of the handler, and by its class alone: nobody knows what a vault's errors hold.
+        # Outside of the handler, and by its class alone: no one knows what a vault's errors hold.
         raise TransportError(f"the api_key callable failed with {failed}", request_sent=False)
 
     def _accept(self, token: Token, started: float) -> float:
@@ -253,7 +253,7 @@ class TokenManager:
         self._failure = None
         self._refused_until = 0.0
         self._rejected = False
-        self._asked.clear()  # whoever asked has it now
+        self._asked.clear()  # anyone who asked has it now
         self._tell()
         margin = min(0.2 * life, EARLIEST_REFRESH)
         return max(self._expires - margin * random.uniform(0.75, 1.0), started + LEAST_INTERVAL)
@@ -280,7 +280,7 @@ class TokenManager:
         if worth_retrying(error) or slip or self._valid():
             await asyncio.sleep(delay)
             return
-        # A wrong key is told to everybody at once. It is tried again when somebody asks, for it may
+        # A wrong key is reported to all callers. It is tried again when one asks, for it may
         # have been put right, but not in a loop of its own.
         self._refused_until = self._loop.time() + delay
         self._asked.clear()

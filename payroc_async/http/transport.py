@@ -70,7 +70,7 @@ class TokenProvider(Protocol):
         ...
 
     def reject(self, token: str) -> None:
-        """Told that the API refused this token."""
+        """Reported that the API refused this token."""
         ...
 
 
@@ -323,7 +323,7 @@ class Transport:
                     **self._options,
                 )
                 status = response.status
-                # Read to its end, it has given its connection back; if not, that is closed.
+                # Read to the end, it has given its connection back; if not, that is closed.
                 body = await _read(response)
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s %s: %d", exchange.method, exchange.url.raw_path, status)

@@ -18,7 +18,7 @@ class Pacing:
     Args:
         loop: The session's event loop.
         timeouts: ``cancel_grace`` is the grace, ``poll_interval`` the shortest patience.
-        retries: The backoff while nobody waits for a cancellation.
+        retries: The backoff while no one waits for a cancellation.
     """
 
     def __init__(

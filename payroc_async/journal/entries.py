@@ -2,7 +2,7 @@
 
 Every write is fenced: it names the owner and the fence that it believes in, and changes nothing
 where somebody else has taken the entry over since. An owner is one opened journal; it holds a lock
-for as long as its process lives, which the engine lets go of when the process dies. So no clocks
+for as long as its process lives, which the engine releases when the process dies. So no clocks
 are compared to tell the living from the dead.
 """
 
@@ -36,22 +36,22 @@ NOBODY = ""
 
 
 class EntryState(StrEnum):
-    """How far an instruction has come, as far as the journal was told."""
+    """How far an instruction has come, as far as the journal was reported."""
 
     INTENT = "intent"
     """About to be submitted: the gateway may or may not know of it."""
     SUBMITTED = "submitted"
     """The gateway has accepted it."""
     CANCELING = "canceling"
-    """It is wanted cancelled; the gateway may or may not know of that."""
+    """It is wanted canceled; the gateway may or may not know of that."""
     COMPLETED = "completed"
     """It led to a payment, refund or signature."""
     FAILED = "failed"
     """It failed, or was refused: nothing came of it."""
     CANCELED = "canceled"
-    """It was cancelled, or never sent: nothing came of it."""
+    """It was canceled, or never sent: nothing came of it."""
     UNKNOWN = "unknown"
-    """Its outcome can't be learned by asking on: a person has to look at it."""
+    """Its outcome can't be learned by continuing to poll: a person has to look at it."""
 
 
 UNFINISHED: frozenset[EntryState] = frozenset(
@@ -224,7 +224,7 @@ class Journal(Protocol):
             state: Its state from now on.
             instruction_id: The gateway's id; with one, the body is dropped.
             resource_id: The id of what came of it.
-            release: Let go of it as well, so that anybody may claim it.
+            release: Release it as well, so that anybody may claim it.
 
         Raises:
             LeaseLost: Somebody else has taken it over.

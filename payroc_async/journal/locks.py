@@ -1,4 +1,4 @@
-"""Which owners live: each holds an OS file lock, which the system lets go of when it dies.
+"""Which owners live: each holds an OS file lock, which the system releases when it dies.
 
 SQLite takes the lock, on an empty file of the owner's own, for it knows how to on every system. It
 is of the process, so that a child that is forked does not keep it.
@@ -14,7 +14,7 @@ from uuid import uuid4
 __all__ = ["OwnerLock", "forget_dead_owners", "is_alive"]
 
 NO_JOURNAL = "PRAGMA journal_mode = MEMORY"
-"""Lest each lock make a second file, which a process that is killed would leave."""
+"""Without a second file for each lock, which a killed process would leave."""
 
 
 class OwnerLock:
@@ -40,14 +40,14 @@ class OwnerLock:
             self._connection.close()
 
     def release(self) -> None:
-        """Let go of it: from here on, what is still owned may be claimed."""
+        """Release it: from here on, what is still owned may be claimed."""
         self._connection.close()
         # After it, for Windows keeps a file that is open; the name never comes again.
         self._path.unlink(missing_ok=True)
 
 
 def is_alive(folder: Path, owner: str) -> bool:
-    """Whether the owner's process lives. Where that can't be told it is taken to."""
+    """Whether the owner's process lives. Where that can't be known it is taken to."""
     path = folder / owner
     if not path.exists():
         return False

@@ -19,7 +19,7 @@ class NullEntry:
         return True
 
     def defer_release(self) -> None:
-        """Nobody else can claim it."""
+        """No one else can claim it."""
 
 
 NO_ENTRY = NullEntry()

@@ -26,7 +26,7 @@ class Job(Generic[T]):
         judge: What comes of the statement's rows; None where ``work`` has to tell.
         work: What takes more than one statement. It looks before it writes: if it raises an error
             of ours, it has changed nothing.
-        forsaken: Undoes what nobody waits for any more.
+        forsaken: Undoes what no one waits for any more.
     """
 
     statement: bytes | None = None

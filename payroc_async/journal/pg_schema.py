@@ -86,7 +86,7 @@ NEXT_OWNER = b"SELECT nextval('payroc_journal_owner')"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK_OF.format('%s')})".encode()
 LOCK = f"SELECT pg_advisory_lock({LOCK_OF.format('%s')})".encode()
 # In the space of two numbers. The server may yet do what it was sent on a connection that is lost:
-# the next one waits until that has ended, lest an old write come after a new one.
+# the next one waits until that has ended, so that no old write comes after a new one.
 LOCK_WORK = b"""
 SELECT pg_advisory_lock(('payroc_journal'::regclass::oid::bigint - 2147483648)::int, %s::int)
 """
@@ -136,7 +136,7 @@ UPDATE payroc_journal SET owner = %s, fence = fence + 1, changed = clock_timesta
     holds_device = holds_device OR %s
 WHERE idempotency_key = %s RETURNING {COLUMNS}
 """.encode()
-# A release that is asked for again finds nobody's entry, under the same fence.
+# A release that is asked for again finds no one's entry, under the same fence.
 WRITE = b"""
 UPDATE payroc_journal SET state = %s, instruction_id = coalesce(%s, instruction_id),
     resource_id = coalesce(%s, resource_id), body = CASE WHEN %s THEN NULL ELSE body END,

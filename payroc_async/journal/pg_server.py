@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 Connection = psycopg.AsyncConnection[Row]
 
 # Both sides notice within half a minute that the other's machine is gone: the client, so that it
-# locks again; the server, so that it lets go of a dead owner's lock.
+# locks again; the server, so that it releases a dead owner's lock.
 KEEPALIVES = {
     "keepalives": "1",
     "keepalives_idle": "10",
@@ -50,7 +50,7 @@ LOST = ("08", "57P", "25P03", "25P04", "25006")
 
 
 class Server:
-    """Where a journal's tables are, and what it is told about that.
+    """Where a journal's tables are, and what it is reported about that.
 
     Args:
         dsn: A libpq connection string or URL.
@@ -126,7 +126,7 @@ class Server:
         return connection
 
     def told(self, error: BaseException) -> JournalError:
-        """What the caller is told: never the password, nor what was to be written."""
+        """What the caller is informed: never the password, nor what was to be written."""
         text = isinstance(error, psycopg.Error) and error.diag.message_primary
         text = text or " ".join(str(error).split())
         if isinstance(error, TimeoutError) or not text:
@@ -147,10 +147,10 @@ def is_lost(connection: Connection | None, error: BaseException) -> bool:
 
 
 def cut(connection: Connection) -> None:
-    """Break a connection off at once: whoever waits for its answer gets an error.
+    """Break a connection off at once: anyone who waits for its answer gets an error.
 
-    Cancelling the waiter instead would have psycopg ask the server to cancel the statement, and
-    wait for that; and a cancelled commit reports success before a synchronous standby has it.
+    Canceling the waiter instead would have psycopg ask the server to cancel the statement, and
+    wait for that; and a canceled commit reports success before a synchronous standby has it.
     """
     with (
         suppress(OSError, psycopg.Error),
@@ -160,7 +160,7 @@ def cut(connection: Connection) -> None:
 
 
 async def close_and_wait(connection: Connection, seconds: float) -> None:
-    """Close a connection, and wait until the server has let go of the locks it held.
+    """Close a connection, and wait until the server has released the locks it held.
 
     The server closes its end after that; a connection that is lost is not waited for.
     """

@@ -105,7 +105,7 @@ class Worker:
                 more += [job for job in group if job.statement is None]
                 await self._insist(more, self._one_by_one)
         finally:
-            # Whatever has ended this task, nobody waits for it in vain.
+            # Whatever has ended this task, no one waits for it in vain.
             while not self._queue.empty():
                 group += filter(None, (self._queue.get_nowait(),))
             for job in group:
@@ -124,7 +124,7 @@ class Worker:
             except Exception as error:
                 lost = is_lost(connection, error)
                 in_doubt = in_doubt or (lost and connection is not None)
-                await self._disconnect()  # for what it is in the midst of
+                await self._disconnect()  # for what it is in the middle of
                 if not lost and len(jobs) > 1:
                     return [left for job in jobs for left in await self._insist([job], attempt)]
                 if lost and not delay:
@@ -185,7 +185,7 @@ class Worker:
         elif job.forsaken is not None:
             for undoing in job.forsaken(result):
                 self._put(undoing)
-                undoing.done.cancel()  # nobody waits for this one either
+                undoing.done.cancel()  # no one waits for this one either
 
     async def _bounded(self, connection: Connection, attempt: Awaitable[T]) -> T:
         timer = self._loop.call_later(self._server.patience, cut, connection)
@@ -255,7 +255,7 @@ class OwnerLock:
         self._task = asyncio.create_task(self._keep(connection), name="payroc journal lock")
 
     async def aclose(self) -> None:
-        """Let go of it: from here on, what is still owned may be claimed."""
+        """Release it: from here on, what is still owned may be claimed."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -310,7 +310,7 @@ class OwnerLock:
         while True:
             await asyncio.sleep(delay)
             try:
-                # Claims under way come to their end first.
+                # Claims under way come to the end first.
                 connection, self._last_session = await _connected_as(
                     self._server, LOCK, self.owner, self._last_session
                 )

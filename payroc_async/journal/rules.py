@@ -72,7 +72,7 @@ def check_window(known: Entry, window: float) -> None:
 
     Raises:
         ConfigurationError: It is older than ``window`` seconds, and has no id to ask for instead;
-            or a clock that was set back leaves nobody knowing how old it is.
+            or a clock that was set back leaves no one knowing how old it is.
     """
     # One that runs is the asker's own, which it asks for again: that was let in before.
     if known.instruction_id is None and known.age < 0 and not known.running:

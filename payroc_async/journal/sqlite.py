@@ -147,7 +147,7 @@ class SQLiteJournal(SharedJournal):
         release: bool = False,
     ) -> None:
         """As ``Journal.write``."""
-        # A release that is asked for again finds nobody's entry, under the same fence.
+        # A release that is asked for again finds no one's entry, under the same fence.
         values = (
             *(state.value, instruction_id, resource_id),
             forgets_body(entry, state, instruction_id),
@@ -163,7 +163,7 @@ class SQLiteJournal(SharedJournal):
     ) -> Entry:
         """The entry that had no outcome, with the one that a person has found out.
 
-        Whoever drove it last is fenced off. Doing it again changes nothing.
+        Anyone who drove it last is fenced off. Doing it again changes nothing.
 
         Args:
             idempotency_key: The entry's key.

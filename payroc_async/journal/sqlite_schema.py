@@ -72,7 +72,7 @@ NOT EXISTS (
         AND {{device}} = other.serial_number AND {IN_UNFINISHED}
 )
 """
-# A crowd's rows in one statement: each statement lets go of the interpreter and waits for it again,
+# A crowd's rows in one statement: each statement releases the interpreter and waits for it again,
 # beside a loop that has other things to do.
 INSERT = f"""
 INSERT INTO entries ({COLUMNS}, digest)

@@ -54,7 +54,7 @@ class Job(Generic[T]):
         key: The entry's that the statement is about.
         device: The device that it needs for itself, if it does: gateway, scope, serial number.
         values: This one's for the statement.
-        forsaken: Undoes what nobody waits for any more.
+        forsaken: Undoes what no one waits for any more.
     """
 
     work: Callable[[sqlite3.Connection], T]
@@ -92,7 +92,7 @@ class Worker:
     async def open(self, connect: Callable[[], tuple[OwnerLock, sqlite3.Connection]]) -> None:
         """Start the thread, which connects; what that raises is raised here."""
         opened: asyncio.Future[None] = self._loop.create_future()
-        # A daemon, lest a journal that nobody closed keep the interpreter from ending.
+        # A daemon: a journal that was not closed must not keep the interpreter from ending.
         self._thread = threading.Thread(
             target=self._serve, args=(connect, opened), name="payroc journal", daemon=True
         )
@@ -104,7 +104,7 @@ class Worker:
         self._closing = True
 
     async def aclose(self) -> None:
-        """Finish what was asked for and end the thread, also if this is cancelled."""
+        """Finish what was asked for and end the thread, also if this is canceled."""
         self.refuse()
         if not self._busy:
             self._queue.put(None)
@@ -139,7 +139,7 @@ class Worker:
 
     def _settle(self, results: list[Result]) -> None:
         for job, result, error in results:
-            if job.done.done():  # its waiter was cancelled
+            if job.done.done():  # its waiter was canceled
                 if job.forsaken is not None and error is None:
                     undo = Job(job.forsaken(result))
                     undo.done = job.done
@@ -210,13 +210,13 @@ class Worker:
                     raise
 
     def _tell(self, callback: Callable[..., object], *args: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+        with suppress(RuntimeError):  # the loop is closed: no one is left to tell
             self._loop.call_soon_threadsafe(callback, *args)
 
 
 def _finish(future: asyncio.Future[None], error: Exception | None = None) -> None:
     if future.done():
-        return  # its waiter was cancelled
+        return  # its waiter was canceled
     if error is None:
         future.set_result(None)
     else:
@@ -248,7 +248,7 @@ def _do_at_once(
 
 
 def _told(path: Path, error: Exception) -> Exception:
-    """What the caller is told: one of our errors, never with what was to be written."""
+    """What the caller is informed: one of our errors, never with what was to be written."""
     if isinstance(error, PayrocError):
         return error
     told = JournalError(f"{path}: {error}")

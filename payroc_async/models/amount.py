@@ -220,7 +220,7 @@ def _refuse_type(value: object) -> NoReturn:
 
 
 def int_or_amount(value: int | Amount) -> int:
-    """As it came, until the order is checked: a converter, for what it tells the type checkers."""
+    """As it came, until the order is checked: a converter, for what it says the type checkers."""
     return cast(int, value)
 
 

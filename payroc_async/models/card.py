@@ -48,7 +48,7 @@ class Balance(Model):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Card(ReadOnDemand):
-    """The card that paid. Source: contract section 5. Its repr tells brand and entry alone.
+    """The card that paid. Source: contract section 5. Its repr says brand and entry alone.
 
     Attributes:
         type: The brand.

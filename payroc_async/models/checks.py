@@ -175,7 +175,7 @@ def as_tuple(value: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
 def name_the_field(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
     """Puts the field's name on what a converter refuses: a hook for ``field_transformer``.
 
-    A converter is not told which field it works for, as a validator is.
+    A converter is not reported which field it works for, as a validator is.
     """
     return [
         field.evolve(converter=_naming(field.name, field.converter)) if field.converter else field

@@ -1,4 +1,4 @@
-"""What the gateway tells about devices and what they read. Source: contract sections 2 and 5."""
+"""What the gateway says about devices and what they read. Source: contract sections 2 and 5."""
 
 from __future__ import annotations
 

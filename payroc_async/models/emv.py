@@ -132,7 +132,7 @@ def _name(values: dict[str, str], tag: str, character_set: str) -> str | None:
 
 
 def _character_set(values: dict[str, str]) -> str:
-    # Without tag 9F11, nobody knows what the bytes mean that are not ASCII.
+    # Without tag 9F11, no one knows what the bytes mean that are not ASCII.
     index = _bytes(values, "9F11", 1)
     return f"iso8859_{index[0]}" if index else "ascii"
 

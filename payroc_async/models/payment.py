@@ -85,7 +85,7 @@ class Payment(Transaction):
         """Returns if the payment was approved in full, in the manner of ``raise_for_status()``.
 
         The answers to a capture, a reversal, an adjustment and a refund are payments too, and are
-        given with HTTP 200 also where the change was declined: this tells the two apart.
+        given with HTTP 200 also where the change was declined: this says the two apart.
 
         Raises:
             PaymentDeclinedError: It was not: declined, deferred, approved in part, or unknown.

@@ -42,7 +42,7 @@ class Refund(Transaction):
         """Returns if the refund was approved in full, in the manner of ``raise_for_status()``.
 
         The answers to a reversal and an adjustment of a refund are refunds too, and are given with
-        HTTP 200 also where the change was declined: this tells the two apart.
+        HTTP 200 also where the change was declined: this says the two apart.
 
         Raises:
             RefundDeclinedError: It was not: declined, deferred, approved in part, or unknown.

@@ -116,7 +116,7 @@ class Link(Model):
     Attributes:
         rel: What the gateway calls the relation; seen in several spellings.
         method: The HTTP method; ``GET`` where the gateway leaves it out, so that a completed sale
-            is not lost for want of it.
+            is not lost for lack of it.
         href: An absolute URL.
     """
 

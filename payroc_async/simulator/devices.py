@@ -231,7 +231,7 @@ class Device:
         status: str = "ready",
         response_message: str | None = None,
     ) -> Device:
-        """The processor answers with any other code: E, R, C, or a word nobody knows."""
+        """The processor answers with any other code: E, R, C, or a word no one knows."""
         return self._completes("answers", after, Result(response_code, status, response_message))
 
     def fails(self, message: str = "Device error", after: float = 0.0) -> Device:
@@ -247,11 +247,11 @@ class Device:
         return self._script("cardholder_cancels", behaviour)
 
     def never_finishes(self) -> Device:
-        """The instruction stays ``inProgress`` until it is cancelled."""
+        """The instruction stays ``inProgress`` until it is canceled."""
         return self._script("never_finishes", Behaviour())
 
     def completes_on_cancel(self) -> Device:
-        """The instruction completes just as it is to be cancelled: the cancellation is too late.
+        """The instruction completes just as it is to be canceled: the cancellation is too late.
 
         The DELETE is answered with 409, and the payment is approved.
         """
@@ -266,7 +266,7 @@ class Device:
     def shows_status(self, word: str, after: float = 0.0) -> Device:
         """The instruction shows this status on the way to what is scripted next.
 
-        A status other than ``inProgress`` is answered without a hold, and cannot be cancelled. If
+        A status other than ``inProgress`` is answered without a hold, and cannot be canceled. If
         nothing is scripted next, the instruction stays there.
         """
         stage = (arguments.seconds("after", after), arguments.text("word", word))

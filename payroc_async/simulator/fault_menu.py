@@ -96,6 +96,6 @@ def add_fault(to: Faults, asked: Json) -> None:
 
 
 def _text(name: str) -> str:
-    # Python leaves docstrings out if told so.
+    # Python leaves docstrings out if reported so.
     lines = (getattr(faults, name).__doc__ or name).splitlines()
     return str(lines[0]).replace("`", "").replace("seconds", "so many seconds")

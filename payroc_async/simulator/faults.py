@@ -333,7 +333,7 @@ class Faults:
 
     Attributes:
         waiting: Those that have not struck as often as they are to.
-        note: Told when one comes or goes; None if nobody looks on.
+        note: Reported when one comes or goes; None if no one looks on.
     """
 
     waiting: list[Fault] = field(factory=list)
@@ -385,7 +385,7 @@ class Faults:
         self.tell()
 
     def tell(self) -> None:
-        """Tells who looks on that a fault has come or gone."""
+        """Says who looks on that a fault has come or gone."""
         if self.note is not None:
             self.note()
 

@@ -177,7 +177,7 @@ class Simulator(Settings):
         self._pages.drop()
         server.pre_shutdown()
         await server.shutdown(1.0)
-        # Closed transports let go of their sockets in the loop's next turns.
+        # Closed transports released their sockets in the loop's next turns.
         await _few_turns()
 
     @property
@@ -268,7 +268,7 @@ class Simulator(Settings):
         Without one it approves. A decline comes with HTTP 201, as Payroc's does.
 
         Args:
-            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or a word nobody knows. With
+            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or a word no one knows. With
                 ``P``, what does not accept a part is declined.
             status: The transaction's status; the one that goes with the code if None.
             response_message: The processor's message; one that goes with the code if None.

@@ -37,7 +37,7 @@ def take_hold(state: State, device: Device) -> None:
 def let_go(state: State, device: Device) -> None:
     """A page has gone. With the last one the device is offline.
 
-    As with a terminal that has lost its power: what runs stays in progress, until it is cancelled
+    As with a terminal that has lost its power: what runs stays in progress, until it is canceled
     or a page is opened again, which goes on where the last one was.
     """
     if device.hand is not None:

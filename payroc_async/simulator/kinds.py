@@ -28,7 +28,7 @@ class InstructionKind:
 
     Args:
         collection: The last part of the path it is submitted to, the first of the path it is read
-            and cancelled at.
+            and canceled at.
         id_field: Its id's name in JSON.
         resource: The collection of what it leads to.
         rel: The link's ``rel`` once it has completed.

@@ -128,7 +128,7 @@ class Records:
     """Every request seen, every violation found, and which requests are still open.
 
     Attributes:
-        note: Told of each request when it comes and when it ends; None if nobody looks on.
+        note: Informed of each request when it comes and when it ends; None if no one looks on.
     """
 
     requests: list[Observed] = field(factory=list)

@@ -116,7 +116,7 @@ class Feed:
         self.wake.set()
 
     def notice(self, text: str) -> None:
-        """Has the person told this."""
+        """Has the person reported this."""
         self.notices.append(text)
         self.wake.set()
 
@@ -249,7 +249,7 @@ class Pages:
             if device is not None:
                 let_go(self._state, device)
             if not self._feeds:
-                # Nobody looks on: the gateway is as fast as without pages.
+                # No one looks on: the gateway is as fast as without pages.
                 self._state.note = self._records.note = self._faults.note = None
 
     def _note(self, changed: Changed) -> None:
@@ -280,7 +280,7 @@ class Pages:
             feed.notice(str(wrong))
 
     async def _push(self, feed: Feed, socket: web.WebSocketResponse) -> None:
-        with suppress(ConnectionError):  # the page has gone; whoever reads from it learns of it
+        with suppress(ConnectionError):  # the page has gone; anyone who reads from it learns of it
             feed.wake.set()
             while True:
                 await feed.wake.wait()

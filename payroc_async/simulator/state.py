@@ -167,8 +167,7 @@ class State:
         unscripted: What a device does that has no script.
         pre_authorizations: How pre-authorizations are shown, or that they are refused.
         misuses: What a script or fault asked for that could not be done.
-        note: Told of each device and instruction that is new or has changed; None if nobody looks
-            on.
+        note: Called for each device and instruction that is new or has changed, if given.
     """
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
@@ -196,7 +195,7 @@ class State:
         return device
 
     def tell(self, changed: SimInstruction | Device) -> None:
-        """Tells who looks on that this is new or has changed."""
+        """Says who looks on that this is new or has changed."""
         if self.note is not None:
             self.note(changed)
 

@@ -202,7 +202,7 @@ class _Sale:
         for entry in self.disk.entries.values():
             wrong += self._wrong_entry(entry, money)
         if gateway.status == "inProgress" and not self._is_known():
-            wrong.append("an instruction runs, and nobody is responsible")
+            wrong.append("an instruction runs, and no one is responsible")
         return wrong
 
     def _wrong_of(self, number: int, caller: asyncio.Task[Any], money: bool) -> list[str]:
@@ -218,7 +218,7 @@ class _Sale:
         if not isinstance(error, PayrocError):
             return [f"{type(error).__name__}: {error}"]
         if isinstance(error, NOTHING_MADE) and money:
-            return [f"told {type(error).__name__}, but it is {self.gateway.status}"]
+            return [f"reported {type(error).__name__}, but it is {self.gateway.status}"]
         return []
 
     def _wrong_entry(self, entry: Entry, money: bool) -> list[str]:
@@ -230,7 +230,7 @@ class _Sale:
         return []
 
     def _is_known(self) -> bool:
-        """Left on purpose, told as unknown, handed over, or for a recovery to find."""
+        """Left on purpose, reported as unknown, handed over, or for a recovery to find."""
         told = any(
             caller.done()
             and not caller.cancelled()
@@ -242,7 +242,7 @@ class _Sale:
 
 
 async def run_sale(plan: Plan) -> tuple[list[str], str]:
-    """What is wrong with one sale, and how it came to its end."""
+    """What is wrong with one sale, and how it came to the end."""
     sale = _Sale(plan)
     wrong = await sale.run()
     how = sale.gateway.status or "not made"

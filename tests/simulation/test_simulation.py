@@ -66,7 +66,7 @@ def _end(state: State, outcome: Outcome) -> State:
 
 @pytest.mark.parametrize("broken", [_refused, _deleted, _refused_poll], ids=["E1", "E5", "E4"])
 def test_a_broken_rule_is_found(monkeypatch: pytest.MonkeyPatch, broken: object) -> None:
-    """With a rule broken some sale goes wrong, and its shortest schedule is told."""
+    """With a rule broken some sale goes wrong, and its shortest schedule is reported."""
 
     def step(state: State, seen: Seen) -> State:
         changed = broken(state, seen)  # type: ignore[operator]

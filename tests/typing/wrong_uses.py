@@ -1,6 +1,6 @@
 """Wrong uses that a type checker must refuse. Never run: mypy reads it.
 
-Each is marked with the error that it is; mypy's `warn_unused_ignores` tells if one becomes right.
+Each is marked with the error that it is; mypy's `warn_unused_ignores` says if one becomes right.
 """
 
 from __future__ import annotations

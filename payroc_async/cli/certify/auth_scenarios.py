@@ -73,7 +73,7 @@ async def expired_token(bench: Bench) -> None:
 
 @AUTH.add("AUTH-04", "recommended", "Exchange a wrong key", "401, reported as an error")
 async def wrong_key(bench: Bench) -> None:
-    """Authorize with a key that nobody has."""
+    """Authorize with a key that no one has."""
     bare = await bench.bare()
     with bench.refused(401, 403, 400):
         await bare.authorize(f"no-such-key-{uuid4()}")

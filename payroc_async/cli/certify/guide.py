@@ -1,4 +1,4 @@
-"""Who acts at the device: a person who is told what to do, or the simulator's scripts."""
+"""Who acts at the device: a person who is informed what to do, or the simulator's scripts."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def error_replayed(bench: Bench) -> None:
     "OBS-04", "open question", "What an unknown serial number is answered with", "recorded"
 )
 async def unknown_device(bench: Bench) -> None:
-    """Submit a sale to a device that nobody has."""
+    """Submit a sale to a device that no one has."""
     answer = await bench.submit_raw(
         bench.body(4999), key=str(uuid4()), serial=f"none-{uuid4().hex[:8]}"
     )
@@ -205,7 +205,7 @@ async def rate_limits(bench: Bench) -> None:
 @QUESTIONS.add(
     "OBS-10",
     "open question",
-    "How a sale ends that nobody answers",
+    "How a sale ends that no one answers",
     "recorded",
     feature="unattended",
     device=True,

@@ -92,7 +92,7 @@ async def a_decline(bench: Bench) -> None:
     device=True,
 )
 async def cancel(bench: Bench) -> None:
-    """Start a sale that nobody answers, and cancel it."""
+    """Start a sale that no one answers, and cancel it."""
     bench.at_device(NO_CARD, 4999, never_finishes)
     handle = await bench.session.start_sale(bench.serial_number, bench.request(4999))
     canceled = await handle.cancel()

@@ -22,7 +22,7 @@ FEATURES = {
     "pre-authorization": "pre-authorizations and their captures",
     "token": "cards that are saved in a sale, and charged later",
     "settlement": "reports on batches and transactions",
-    "unattended": "how an instruction ends that nobody answers; takes ten minutes",
+    "unattended": "how an instruction ends that no one answers; takes ten minutes",
 }
 """What ``--with`` may name."""
 

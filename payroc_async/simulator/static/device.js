@@ -12,7 +12,7 @@ const DONE_WITH = { tap: "tapped", insert: "inserted", swipe: "swiped", keyed: "
 
 let device = null;
 let linked = false;
-// Kept, so that a page that is opened again shows what nobody has seen, and nothing else.
+// Kept, so that a page that is opened again shows what no one has seen, and nothing else.
 let dismissed = localStorage.getItem(`payroc-done-${serial}`);
 let shown = "";
 

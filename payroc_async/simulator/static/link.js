@@ -62,7 +62,7 @@ export function make(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Shows a text and, unless it is there already, so tells screen readers. */
+/** Shows a text and, unless it is there already, so says screen readers. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

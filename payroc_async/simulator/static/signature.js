@@ -4,7 +4,7 @@ const WIDTH = 640;
 const HEIGHT = 240;
 const INK = "#10183a";
 
-/** Makes a canvas a field to sign in; `changed` is told whether there is anything on it. */
+/** Makes a canvas a field to sign in; `changed` is informed whether there is anything on it. */
 export function signatureField(canvas, changed) {
   canvas.width = WIDTH;
   canvas.height = HEIGHT;

@@ -4,7 +4,7 @@ import { make } from "./link.js";
 
 const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 
-/** JSON with its keys, strings and numbers told apart; other text as it is. */
+/** JSON with its keys, strings and numbers distinguished; other text as it is. */
 function coloured(text) {
   let written = text;
   try {
