@@ -285,7 +285,7 @@ class TestJournal:
 
         checks = asyncio.run(look())
         assert "1 are held by others" in checks["journal"].message
-        assert "version 1" in checks["journal"].message
+        assert "version 2" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
         assert checks["journal entries"].message.startswith("1 under way, 0 unfinished")
 
@@ -319,4 +319,4 @@ class TestJournal:
         with postgres.schema() as schema:
             checks = journal_checks(f"{postgres.dsn()}?options=-csearch_path%3D{schema}")
         assert [one.status for one in checks.values()] == ["ok", "ok"]
-        assert "PostgreSQL, version 1" in checks["journal"].message
+        assert "PostgreSQL, version 2" in checks["journal"].message

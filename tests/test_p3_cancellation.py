@@ -855,7 +855,7 @@ async def test_p3_a_process_that_is_told_to_end_leaves_no_orphan(
     process.send_signal(signals[0])
     await until(asked(gateway, "cancel"))
     for number in signals[1:]:
-        # In the midst of a Python function, KeyboardInterrupt would strike just there.
+        # In the middle of a Python function, KeyboardInterrupt would strike just there.
         await asyncio.sleep(2 * UNIT)
         process.send_signal(number)
     opens.set()

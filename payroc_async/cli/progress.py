@@ -94,7 +94,7 @@ class Progress:
         """Ctrl-C came."""
         self._say(f"canceling the {self._options.job.command}: waiting for the gateway's word")
         if self._status is not None:
-            self._status.update("cancelling")
+            self._status.update("canceling")
 
     def already_cancelling(self) -> None:
         """Ctrl-C came again."""

@@ -158,7 +158,7 @@ async def _recover(search: Search, session: PayrocSession) -> None:
     search.before = {entry.idempotency_key: entry for entry in await session.unfinished()}
     waiting = sum(not entry.running for entry in search.before.values())
     if waiting:
-        verb = "cancelling" if search.options.cancel else "asking what became of"
+        verb = "canceling" if search.options.cancel else "asking what became of"
         note(f"{waiting} unfinished: {verb} {'it' if waiting == 1 else 'them'}")
     recovery = session.recover(
         "cancel" if search.options.cancel else "finish",
