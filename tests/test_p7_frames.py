@@ -14,6 +14,8 @@ from aiohttp import web
 from attrs import evolve
 
 from payroc_async import ConfigurationError, Environment, PayrocError, PayrocSession, Timeouts
+from payroc_async.api.refunds import Refunds
+from payroc_async.api.secure_tokens import SecureTokens
 from payroc_async.http.transport import Transport
 from payroc_async.journal import PostgresJournal, SQLiteJournal, journal_at, pg_work
 from payroc_async.payments import Payments
@@ -318,6 +320,8 @@ DSN = "postgresql://till:canary-password@db.example.com/till"
         lambda: Environment(api_url="https://u:canary@h/v1", identity_url="https://h/authorize"),
         lambda: Environment(api_url="https://h/v1", identity_url="https://h/a?key=canary"),
         lambda: Payments(not_asked).search(first6="4539canary7062"),
+        lambda: Refunds(not_asked).search(first6="4539canary7062"),
+        lambda: SecureTokens(not_asked).search("1234001", last4="4539canary7062"),
         lambda: Payments(not_asked).search(last4="4539canary7062"),
         lambda: Payments(not_asked).search(cardholder_name=["canary"]),  # type: ignore[arg-type]
     ],

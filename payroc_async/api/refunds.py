@@ -7,8 +7,10 @@ from datetime import date, datetime
 from uuid import UUID
 
 from payroc_async import models
+from payroc_async.errors import ConfigurationError
 from payroc_async.kinds import REFUND
 from payroc_async.resources import Endpoint
+from payroc_async.secret import refusing_unseen
 
 __all__ = ["Refunds"]
 
@@ -32,6 +34,7 @@ class Refunds(Endpoint):
         """
         return await self._retrieve(REFUND, "refund_id", refund_id)
 
+    @refusing_unseen(ConfigurationError)  # they may hold a card's number
     def search(
         self,
         *,

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from payroc_async import models
-from payroc_async.errors import NotFoundError
+from payroc_async.errors import ConfigurationError, NotFoundError
 from payroc_async.kinds import Resource
 from payroc_async.protocol import Request, check_identifier, decipher_success, resource_request
 from payroc_async.resources import Endpoint
+from payroc_async.secret import refusing_unseen
 
 __all__ = ["SecureTokens"]
 
@@ -75,6 +76,7 @@ class SecureTokens(Endpoint):
             if not (error.may_have_taken_effect and error.own):
                 raise
 
+    @refusing_unseen(ConfigurationError)  # they may hold a card's number
     def search(
         self,
         processing_terminal_id: str,
