@@ -1,8 +1,9 @@
 """Many stores in one process, each with an API key of its own: ``python examples/many_stores.py``.
 
-Each store has a session, for a key is good for its own merchant alone, and a journal, for what one
-key has begun another may not read. What goes wrong in one store, be it a key that is refused, stays
-there. A key that lies in a vault is asked for by an async function in its place.
+Each store has a session, for a key is good for its own merchant alone. All share one journal, in
+which each has its own scope: what one key has begun another may not read. What goes wrong in one
+store, be it a key that is refused, stays there. A key that lies in a vault is asked for by an async
+function in its place.
 
 For real, set ``PAYROC_STORES`` to ``name:terminal:device,...``, ``PAYROC_API_KEY_<NAME>`` for each,
 ``PAYROC_ENVIRONMENT``, and ``STORES_DATA``, a folder on a local disk.
@@ -28,7 +29,7 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
 )
-from payroc_async.journal import SQLiteJournal
+from payroc_async.journal import Journal, SQLiteJournal
 from payroc_async.simulator import Simulator
 
 
@@ -46,11 +47,12 @@ def stores_of(environ: Mapping[str, str]) -> list[Store]:
     return [Store(*one.split(":")) for one in environ["PAYROC_STORES"].split(",")]
 
 
-def new_session(store: Store, environ: Mapping[str, str], folder: Path) -> PayrocSession:
+def new_session(store: Store, environ: Mapping[str, str], journal: Journal) -> PayrocSession:
     """The session of one store, not yet opened."""
     return PayrocSession.from_env(
         {**environ, "PAYROC_API_KEY": environ[f"PAYROC_API_KEY_{store.name.upper()}"]},
-        journal=SQLiteJournal(folder / f"{store.name}.journal"),
+        journal=journal,
+        scope=store.name,
     )
 
 
@@ -61,8 +63,9 @@ async def run_store(store: Store, session: PayrocSession) -> bool:
     """
     try:
         async with session:
-            # What was left unfinished here. With the key of another store it would not be found.
-            async for found in session.recover():
+            # What was left unfinished here, before anything new. A server that runs on has
+            # recovery=Recovery() do it by itself.
+            async for found in session.recover(timeout=120):
                 print(f"{store.name:<6}  {found.action} what was left: {found.state}")
             payment = await session.run_sale(
                 store.device,
@@ -85,7 +88,8 @@ async def run_store(store: Store, session: PayrocSession) -> bool:
 
 async def run_stores(environ: Mapping[str, str], folder: Path) -> int:
     """All stores at once."""
-    stores = [(store, new_session(store, environ, folder)) for store in stores_of(environ)]
+    journal = SQLiteJournal(folder / "stores.journal")
+    stores = [(store, new_session(store, environ, journal)) for store in stores_of(environ)]
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run_store(store, session)) for store, session in stores]
     known = sum(task.result() for task in running)

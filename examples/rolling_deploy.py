@@ -35,17 +35,18 @@ from connection import TERMINAL, new_sale
 
 from payroc_async import (
     InstructionError,
-    JournalError,
     OutcomeUnknownError,
     Payment,
     PayrocError,
     PayrocSession,
+    Recovered,
+    Recovery,
 )
 from payroc_async.journal import EntryState, Journal, journal_at
 from payroc_async.simulator import Simulator
 
-RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "30"))
-"""Seconds. On start alone is not enough: the old server may still live then."""
+RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "15"))
+"""Seconds. Once on start is not enough: the old server may still live then."""
 PATIENCE = 30.0
 """Seconds for the whole play: a server that does not start must not keep it going for ever."""
 SERIAL = "1850010868"
@@ -109,16 +110,11 @@ class Server:
             return web.json_response({"outcome": "none", "reason": entry.state.value})
         return web.json_response({"outcome": None}, status=202)
 
-    async def recover(self) -> None:
-        """Go on with what servers that are gone have left, again and again."""
-        while True:
-            try:
-                async for found in self._session.recover():
-                    what = f"{found.entry.kind} on {found.entry.serial_number}"
-                    say(f"{found.action} a {what}: {found.entry.state} and now {found.state}")
-            except JournalError as error:
-                say(f"nothing is recovered: {error}")
-            await asyncio.sleep(RECOVER_EVERY)
+
+def say_recovered(found: Recovered) -> None:
+    """What the session has gone on with, of servers that are gone."""
+    what = f"{found.entry.kind} on {found.entry.serial_number}"
+    say(f"{found.action} a {what}: {found.entry.state} and now {found.state}")
 
 
 async def serve() -> None:
@@ -127,7 +123,8 @@ async def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     journal = journal_at(os.environ["PAYROC_JOURNAL"])
-    async with PayrocSession.from_env(journal=journal) as session:
+    recovery = Recovery(interval=RECOVER_EVERY, on_recovered=say_recovered)
+    async with PayrocSession.from_env(journal=journal, recovery=recovery) as session:
         server = Server(session, journal)
         app = web.Application()
         app.add_routes([web.post("/sales", server.sell), web.get("/sales/{key}", server.show)])
@@ -136,12 +133,9 @@ async def serve() -> None:
         site = web.TCPSite(runner, "127.0.0.1", int(os.environ.get("PORT", "0")))
         await site.start()
         say(f"listening on {runner.addresses[0][1]}")
-        recovering = asyncio.create_task(server.recover())
         await stop.wait()
         say("told to stop: what it runs is left running")
         await site.stop()
-        recovering.cancel()
-        await asyncio.wait([recovering])
         # Detaches the sales, so that their handlers answer, before connections are closed.
         await session.aclose()
         await runner.cleanup()

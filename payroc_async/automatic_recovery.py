@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -124,8 +124,9 @@ class AutomaticRecovery:
     async def _recover(self) -> None:
         while True:
             try:
-                async for found in self._run.run():
-                    self._note(found)
+                async with aclosing(self._run.run()) as recovered:
+                    async for found in recovered:
+                        self._note(found)
             except SessionClosedError:
                 return
             except Exception as error:

@@ -57,6 +57,8 @@ RESUBMIT_WITHIN = 120.0
 """Seconds for which the customer is taken to be still there."""
 LOOK_AGAIN = 2.0
 """Seconds after which a recovery looks into the journal again while it drives something."""
+STARTED_AT_ONCE = 10
+"""Instructions that are taken up in one turn of the event loop."""
 OTHERS_END = 10.0
 """Seconds within which what was claimed together ends, unless a cardholder takes long."""
 LEFT_FOR = 60.0
@@ -137,7 +139,7 @@ class RecoveryRun:
         self._every = every
         self._tasks: set[asyncio.Task[Recovered]] = set()
         self._waiting: dict[str, tuple[float, Entry]] = {}
-        """What is older than two minutes, by key, and when it was claimed."""
+        """What is not started yet, by key, and when it was claimed."""
         self._left: dict[str, float] = {}
         """When it is looked at again what was left as it is, by key."""
         self._driven: set[str] = set()
@@ -193,10 +195,11 @@ class RecoveryRun:
             for entry in found:
                 self._writer.defer_release(entry)
             raise
-        for entry in found:
-            if _is_stale(entry):
-                self._waiting[entry.idempotency_key] = now, entry
-            else:
+        self._waiting |= {entry.idempotency_key: (now, entry) for entry in found}
+        for number, entry in enumerate(entry for entry in found if not _is_stale(entry)):
+            if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
+                await asyncio.sleep(0)  # a crowd of them must not stall the event loop
+            if self._waiting.pop(entry.idempotency_key, None) is not None:
                 self._start(self._drive, entry)
 
     async def _start_looking(self, now: float) -> None:
@@ -211,10 +214,18 @@ class RecoveryRun:
                 latest = min(since for since, _ in self._waiting.values()) + OTHERS_END
                 self._next_look = min(self._next_look, max(latest, now))
             return
-        await self._search.read_rivals()
-        for entry in ready:
-            self._waiting.pop(entry.idempotency_key, None)
-            self._start(self._look, entry)
+        try:
+            await self._search.read_rivals()
+        except JournalError as error:
+            if not self._tasks:
+                raise
+            logger.error("the journal can't be read, what is driven goes on: %s", error)
+            return
+        for number, entry in enumerate(ready):
+            if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if self._waiting.pop(entry.idempotency_key, None) is not None:
+                self._start(self._look, entry)
 
     def _start(
         self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
@@ -25,7 +26,9 @@ from payroc_async import (
     RefundOrder,
     SignatureInstructionRequest,
 )
-from payroc_async.journal import EntryState, Journal, SQLiteJournal
+from payroc_async.journal import EntryState, Journal, Query, SQLiteJournal
+from payroc_async.journal.reader import JournalReader
+from payroc_async.journal.sqlite_work import Job
 from payroc_async.simulator import Simulator, problem
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale
@@ -246,6 +249,163 @@ async def test_what_a_process_of_version_1_enters_beside_is_guarded_too(
     with pytest.raises(DeviceBusyError):
         await journal.begin(intent("new", serial_number="1"), window=DAY)
     assert len(await journal.claim(GATEWAY)) == 2
+
+
+# A long history ----------
+
+
+class Spy:
+    """What a journal in SQLite says to its file, to be explained by SQLite afterwards."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    def plans(self, path: Path) -> dict[str, str]:
+        with closing(sqlite3.connect(path)) as db:
+            return {
+                statement: " / ".join(
+                    str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")
+                )
+                for statement in self.statements
+            }
+
+
+async def exercise(journal: Any) -> None:
+    """Everything that a session asks of its journal, but for reading all of it."""
+    for number in range(10):  # a crowd, and one alone
+        await asyncio.gather(
+            *(journal.begin(intent(f"{number} {n}"), window=DAY) for n in range(1 + number % 2))
+        )
+    entry = await journal.begin(intent("known"), window=DAY)
+    await journal.write(entry, EntryState.SUBMITTED, instruction_id="i")
+    await journal.adopt("payment", GATEWAY, "i")
+    await journal.claim(GATEWAY, but=["x"])
+    reader = JournalReader(journal, GATEWAY, "")
+    await reader.unfinished()
+    await reader.unfinished("1")
+    assert [entry async for entry in reader.with_orders()]
+    await reader.owned("payment", ["r"])
+    await reader.purge(DAY)
+
+
+async def test_no_question_reads_the_history_in_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own plan of every statement searches by an index: none scans the entries."""
+    path, spy = tmp_path / "x.db", Spy()
+    async with SQLiteJournal(path) as journal:
+        await leave(Store({"path": str(path)}, lambda *_: None), "left")
+        worker: Any = journal._worker
+        await worker.do(Job(lambda db: db.set_trace_callback(spy.statements.append)))
+        await exercise(journal)
+        await worker.do(Job(lambda db: db.set_trace_callback(None)))
+    plans = {
+        statement: plan
+        for statement, plan in (await asyncio.to_thread(spy.plans, path)).items()
+        if plan
+    }
+    assert len(plans) > 10
+    scanning = {s: p for s, p in plans.items() if re.search(r"SCAN (entries|other)(?! USING)", p)}
+    assert scanning == {}
+
+
+async def test_no_question_reads_the_history_in_postgres(
+    postgres_store: Store, opened: Factory, postgres: Any
+) -> None:
+    """With a history so long that a plan without an index shows, the server reads few rows."""
+    journal = await opened(postgres_store)
+    schema = postgres_store.place["schema"]
+    postgres.execute(
+        f"INSERT INTO {schema}.payroc_journal (idempotency_key, kind, gateway, serial_number,"
+        " digest, instruction_id, state, resource_id, begun, changed, owner, fence) SELECT 'old ' || i,"
+        f" 'payment', '{GATEWAY}', '1', '', 'i ' || i, 'completed', 'r ' || i, now(), now(), 7, 1"
+        " FROM generate_series(1, 50000) AS i"
+    )
+    postgres.execute(f"ANALYZE {schema}.payroc_journal")
+    await leave(postgres_store, "left")
+    read = (
+        "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_all_tables "
+        f"WHERE schemaname = '{schema}' AND relname = 'payroc_journal'"
+    )
+    await journal.aclose()
+    await asyncio.sleep(0)
+    before = postgres.execute(read)[0]
+    journal = await opened(postgres_store)
+    await exercise(journal)
+    await journal.aclose()  # a session's numbers are there once it has ended
+    async with asyncio.timeout(20):
+        while (after := postgres.execute(read)[0])[1] == before[1]:
+            await asyncio.sleep(0.05)
+    assert after[0] - before[0] == 0
+    assert 0 < after[1] - before[1] < 2000
+
+
+async def test_what_is_asked_in_portions_is_whole(store: Store, opened: Factory) -> None:
+    """Every portion goes on after the last one, none is left out, and none comes twice."""
+    journal = await opened(store)
+    keys = [f"{n:03}" for n in range(25)]
+    await asyncio.gather(*(journal.begin(intent(key), window=DAY) for key in keys))
+    await journal.write(await journal.get("007"), EntryState.SUBMITTED, instruction_id="i")
+    found: list[str] = []
+    while True:
+        after = found[-1] if found else ""
+        portion = await journal.find(
+            Query(states=[EntryState.INTENT], with_body=True, after=after, limit=10)
+        )
+        found += [entry.idempotency_key for entry in portion]
+        if len(portion) < 10:
+            break
+    assert found == [key for key in keys if key != "007"]
+
+
+async def test_a_query_asks_for_all_that_it_names(store: Store, opened: Factory) -> None:
+    """Each part of it narrows what is found."""
+    journal = await opened(store)
+    for number, device in enumerate(["1", "2", "3"]):
+        entry = await journal.begin(
+            intent(f"k{number}", serial_number=device, scope=device), window=DAY
+        )
+        await journal.write(
+            entry,
+            EntryState.COMPLETED if number else EntryState.SUBMITTED,
+            instruction_id=f"i{number}",
+            resource_id=f"r{number}" if number else None,
+        )
+
+    async def keys(**wanted: Any) -> list[str]:
+        return [entry.idempotency_key for entry in await journal.find(Query(**wanted))]
+
+    assert await keys() == ["k0", "k1", "k2"]
+    assert await keys(limit=2) == ["k0", "k1"]
+    assert await keys(serial_number="2") == ["k1"]
+    assert await keys(scope="3", gateway=GATEWAY) == ["k2"]
+    assert await keys(gateway="other") == []
+    assert await keys(instruction_id="i0") == ["k0"]
+    assert await keys(resource_ids=["r1", "r2", "x"]) == ["k1", "k2"]
+    assert await keys(resource_ids=[]) == []
+    assert await keys(states=[]) == []
+    assert await keys(states=[EntryState.SUBMITTED], with_body=True) == []
+
+
+async def test_purge_deletes_in_portions(
+    store: Store, opened: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much there is, sales come between two portions."""
+    for engine in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"payroc_async.journal.{engine}.PURGED_AT_ONCE", 3)
+    journal = await opened(store)
+    for number in range(10):
+        entry = await journal.begin(intent(str(number)), window=DAY)
+        await journal.write(entry, EntryState.FAILED)
+    await journal.begin(intent("open"), window=DAY)
+    purging = asyncio.create_task(journal.purge(0))
+    turns = 0
+    while not purging.done():
+        assert await journal.get("open")
+        turns += 1
+    assert await purging == 10
+    assert turns > 1
+    assert [entry.idempotency_key for entry in await journal.entries()] == ["open"]
 
 
 # One device ----------

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresJournal"]
 
-PURGED_AT_ONCE = 500
+PURGED_AT_ONCE = 200
 """Entries in one transaction at most: the sales wait behind each."""
 LONGEST_AGE = 1e11
 """Seconds: beyond it the server has no dates."""
@@ -296,10 +296,7 @@ class PostgresJournal(SharedJournal):
         async def delete(connection: Connection) -> int:
             return len(await _rows(connection, PURGE, *values))
 
-        gone = 0
-        while last := await worker.do(Job(work=delete)):
-            gone += last
-        return gone
+        return await self._purge(lambda: worker.do(Job(work=delete)))
 
     # Reading and taking ----------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Self
 
@@ -101,6 +101,17 @@ class SharedJournal(ABC):
             await self._stop()
         finally:
             self._started, self._home, self._closing = False, None, None
+
+    async def _purge(self, delete: Callable[[], Awaitable[int]]) -> int:
+        """How many entries were deleted, portion after portion: half of the time is the sales'."""
+        gone, clock = 0, asyncio.get_running_loop().time
+        while True:
+            started = clock()
+            portion = await delete()
+            if not portion:
+                return gone
+            gone += portion
+            await asyncio.sleep(clock() - started)
 
     @abstractmethod
     async def find(self, query: Query) -> list[Entry]:

@@ -50,7 +50,7 @@ from .sqlite_work import TURN, Job, Worker
 
 __all__ = ["SQLiteJournal"]
 
-PURGED_AT_ONCE = 500
+PURGED_AT_ONCE = 200
 """Entries in one transaction at most: the sales wait behind each."""
 
 
@@ -257,9 +257,7 @@ class SQLiteJournal(SharedJournal):
             owning = db.execute(f"SELECT DISTINCT owner FROM entries WHERE {IN_UNFINISHED}")
             forget_dead_owners(self._owners, {owner for (owner,) in owning})
 
-        gone = 0
-        while last := await self._open_worker().do(Job(delete)):
-            gone += last
+        gone = await self._purge(lambda: self._open_worker().do(Job(delete)))
         await self._open_worker().do(Job(tidy_up))
         return gone
 
