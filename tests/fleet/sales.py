@@ -27,7 +27,7 @@ class Sale:
     Attributes:
         said: ``paid``, ``none``, ``busy`` or ``unknown``, once its caller knows.
         payment: The payment's id, where it is paid.
-        abandoned: Whether a request to sell was not answered: it may still wait in a stopped process.
+        abandoned: Whether a request to sell was not answered: it may be served later.
         asked: What was asked of which process, and what it said.
     """
 
