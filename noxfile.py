@@ -20,6 +20,18 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", workers, *session.posargs, env={"PYTHONASYNCIODEBUG": "1"})
 
 
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The suite with the lowest version of each dependency that pyproject.toml allows."""
+    session.install("uv")  # pip has no such resolution
+    python = os.path.join(session.bin, "python")
+    session.run(
+        *("uv", "pip", "install", "--python", python, "--resolution", "lowest-direct"),
+        *("--editable", ".[dev]"),
+    )
+    session.run("pytest", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff's rules and format."""

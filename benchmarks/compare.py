@@ -28,7 +28,7 @@ def compare(base: Path, devices: int, rounds: int) -> None:
         }
         for _ in range(rounds):
             for side, worker in workers.items():
-                options = {"devices": devices, "sales": max(1, 1000 // devices)}
+                options = {"devices": devices, "sales": max(1, 5000 // devices)}
                 for what, figure in worker.do("cost", {"together": devices}, **options).items():
                     values.setdefault(f"{what} time, ms", {}).setdefault(side, []).append(figure)
         for worker in workers.values():

@@ -1,7 +1,8 @@
 """A morning at a till: ``python examples/day_at_the_till.py [SERIAL [ORDER]]``.
 
-Sales, with a tip and with two cards, a void, a refund of yesterday's ``ORDER``, a signature, and at
-last what was taken. Each receipt is printed as a till would print it.
+Sales, with a tip and with two cards, a void, a refund of yesterday's ``ORDER``, a signature, a tab
+that is captured at last, what was taken, and the close of the batch. Each receipt is printed as a
+till would print it.
 
 Exits with 0 when the morning is over, and with 1 if an outcome is not known.
 """
@@ -13,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
+from attrs import evolve
 from connection import TERMINAL, sessions
 
 from payroc_async import (
@@ -31,6 +33,7 @@ from payroc_async import (
     Tip,
     TipMode,
     TipType,
+    TransactionStatus,
 )
 from payroc_async.simulator import Simulator
 
@@ -51,15 +54,15 @@ async def simulate(gateway: Simulator, serial_number: str) -> None:
     device.approves(card="mastercard")
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
         yesterday = datetime.now().astimezone() - timedelta(days=1)
-        await session.run_sale(
-            serial_number, order(YESTERDAYS_ORDER, dollars("19.95"), at=yesterday)
-        )
+        payment = await session.run_sale(serial_number, order(YESTERDAYS_ORDER, dollars("19.95")))
+    gateway.payments[payment.payment_id]["order"]["dateTime"] = yesterday.isoformat()
     gateway.close_batch(yesterday.date())
     device.approves(after=0.2, card="visa")  # whose chip asks for a signature ...
     device.approves(after=0.2)  # ... which is given on the device
     device.approves(after=0.2, tip=300, card="amex")
     device.approves_partially(2000, after=0.2, card="mastercard")
     device.approves(after=0.2, card="amex")
+    device.approves(after=0.2, card="mastercard")
     device.approves(after=0.2, card="mastercard")
 
 
@@ -71,10 +74,8 @@ def dollars(price: str) -> Amount:
     return Amount.parse(price, "USD")
 
 
-def order(
-    order_id: str, amount: Amount, *, at: datetime | None = None, ask_for_tip: bool = False
-) -> PaymentInstructionRequest:
-    """A sale, now or at another time; a part of it may be authorized."""
+def order(order_id: str, amount: Amount, *, ask_for_tip: bool = False) -> PaymentInstructionRequest:
+    """A sale, of which a part may be authorized."""
     tip = Tip(type=TipType.FIXED_AMOUNT, mode=TipMode.PROMPTED)
     return PaymentInstructionRequest(
         processing_terminal_id=TERMINAL,
@@ -82,7 +83,6 @@ def order(
         order=Order(
             order_id=order_id,
             amount=amount,
-            date_time=at or datetime.now().astimezone(),
             accept_partial_amount=True,
             breakdown=Breakdown(subtotal=amount.minor_units, tip=tip) if ask_for_tip else None,
         ),
@@ -177,6 +177,31 @@ async def give_back(session: PayrocSession, payment: Payment, why: str) -> None:
         print_receipt(await session.refunds.retrieve(undone.refund.refund_id))
 
 
+async def open_tab(session: PayrocSession, serial_number: str) -> None:
+    """A pre-authorization: its money is held, and taken when somebody captures it."""
+    request = evolve(order("Tab-5", dollars("30.00")), auto_capture=False)
+    await present_card(session, serial_number, request)
+
+
+async def close_day(session: PayrocSession) -> None:
+    """Capture every tab that is still open, for the batch's close would not; then close it."""
+    tabs = [
+        payment
+        async for payment in session.payments.search(
+            processing_terminal_id=TERMINAL,
+            status=TransactionStatus.PENDING,
+            settlement_state="unsettled",
+        )
+        if payment.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+    ]
+    for tab in tabs:
+        captured = await session.payments.capture(tab.payment_id, operator=OPERATOR)
+        done = "captured" if captured.approved else "NOT captured"
+        print(f"Order {tab.order.order_id} is {done}: {taken(captured)}")
+    closing = await session.terminals.close_batch(TERMINAL)
+    print(f"The batch is closed at {closing.cut_off_time} {closing.timezone}")
+
+
 async def show_totals(payments: AsyncIterator[Payment]) -> None:
     """List what a search finds, and what it comes to."""
     total, count = NOTHING, 0
@@ -191,7 +216,7 @@ async def show_totals(payments: AsyncIterator[Payment]) -> None:
 
 async def morning(session: PayrocSession, serial_number: str, yesterdays_order: str) -> None:
     """What happens between opening the till and lunch."""
-    opened = datetime.now().astimezone()
+    opened = datetime.now().astimezone().replace(microsecond=0)
 
     for payment in await sell(session, serial_number, order("Morning-1", dollars("49.99"))):
         if payment.receipt().signature_needed:
@@ -206,6 +231,8 @@ async def morning(session: PayrocSession, serial_number: str, yesterdays_order: 
     async for payment in session.payments.search(order_id=yesterdays_order, date_to=opened):
         await give_back(session, payment, "The beans were stale")
 
+    await open_tab(session, serial_number)
+    await close_day(session)
     await show_totals(
         session.payments.search(processing_terminal_id=TERMINAL, date_from=opened, limit=5)
     )

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from .errors import (
     APIError,
@@ -29,13 +29,13 @@ from .errors import (
     ServerError,
 )
 from .json_text import decode
-from .models.shared import Model
+from .models.shared import Link, Model
 from .scalars import whole_number
 
 __all__ = ["Answer", "decipher_success", "decoded", "without_secret"]
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)  # frozen ones are slower to make, and each request makes one
 class Answer(Model):
     """An HTTP answer, read whole. Look headers up in lower case."""
 
@@ -55,12 +55,28 @@ _ERRORS: Mapping[int, type[APIError]] = {
     429: RateLimitedError,
 }
 
+_BY_FRAGMENT: Mapping[str, type[APIError]] = {
+    "attribute-conflict": ConflictError,
+    "bad-request": BadRequestError,
+    "cannot-be-canceled": ConflictError,
+    "cannot-be-modified": ConflictError,
+    "capabilities-missing": BadRequestError,
+    "card-type-not-supported": BadRequestError,
+    "forbidden": ForbiddenError,
+    "idempotency-key-in-use": IdempotencyKeyInUseError,
+    "idempotency-key-missing": BadRequestError,
+    "not-authorized": AuthenticationError,
+    "not-found": NotFoundError,
+    "resource-already-exists": ConflictError,
+}
+"""The errors that Payroc names. Source: contract section 8."""
+
 
 def decipher_success(answer: Answer) -> Answer:
     """The answer, if its status is 2xx.
 
     Raises:
-        APIError: The subclass for its status.
+        APIError: The subclass for the error that Payroc names, else for the status.
         ResponseFormatError: It is a redirect or another status that an API does not answer with.
     """
     if 200 <= answer.status < 300:
@@ -68,11 +84,7 @@ def decipher_success(answer: Answer) -> Answer:
     if answer.status < 400:
         raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
     problem = _decipher_problem(answer)
-    error_type = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIError)
-    # Published under both (contract section 9).
-    if answer.status in (400, 409) and problem.fragment == "idempotency-key-in-use":
-        error_type = IdempotencyKeyInUseError
-    error = error_type(
+    error = _error_type(answer.status, problem)(
         answer.status,
         problem,
         retry_after=_retry_after(answer.headers),
@@ -82,19 +94,39 @@ def decipher_success(answer: Answer) -> Answer:
     raise error
 
 
+def _error_type(status: int, problem: Problem) -> type[APIError]:
+    """By the fragment first: Payroc publishes one error under several statuses (section 9).
+
+    Not for 5xx, which says of the request that it may have taken effect, whatever it names.
+    """
+    if status >= 500:
+        return ServerError
+    return _BY_FRAGMENT.get(problem.fragment) or _ERRORS.get(status, APIError)
+
+
 def without_secret(answer: Answer, secret: str) -> Answer:
     """The answer; an error's without the secret that it may echo, for errors get printed (P7).
 
-    In each encoding that ``decode`` finds by itself: what can be read can be printed.
+    In each encoding that ``decode`` finds by itself, and in JSON's escapes: what can be read can be
+    printed.
     """
     if answer.status < 400:
         return answer
-    body = answer.body
+    body = _ESCAPE.sub(_unescaped, answer.body)
     wide = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be") if b"\0" in body else ()
     for encoding in ("utf-8", *wide):
         body = body.replace(secret.encode(encoding), "***".encode(encoding))
     headers = {name.lower(): value.replace(secret, "***") for name, value in answer.headers.items()}
     return Answer(answer.status, headers, body, answer.host)
+
+
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|(/)|.)", re.DOTALL)
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """The same in JSON without the escape, where it needs none: encoders escape ``/`` and ``+``."""
+    plain = escape[2] or (bytes.fromhex(escape[1].decode()) if escape[1] else b"")
+    return escape[0] if plain in (b"", b'"', b"\\", b"\x7f") else plain
 
 
 def decoded(answer: Answer) -> object:
@@ -136,12 +168,25 @@ def _decipher_problem(answer: Answer) -> Problem:
         status=whole_number(data.get("status")),
         detail=text(data, "detail"),
         instance=text(data, "instance"),
+        link=_link_in(data.get("link")),
         errors=tuple(
             ProblemDetail(text(item, "parameter"), text(item, "detail"), text(item, "message"))
             for item in (errors if isinstance(errors, list) else ())
             if isinstance(item, dict)
         ),
         raw=data,
+    )
+
+
+def _link_in(found: object) -> Link | None:
+    href = found.get("href") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(href, str):
+        return None
+    rel, method = found.get("rel"), found.get("method")
+    return Link(
+        rel=rel if isinstance(rel, str) else None,
+        method=method if isinstance(method, str) else "GET",
+        href=href,
     )
 
 

@@ -8,7 +8,6 @@ they are asked for. No error and no log line holds a value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -21,6 +20,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from . import models
+from .answer_ids import ID_FIELDS, id_in
 from .errors import ResponseFormatError
 from .json_text import decode
 from .logs import get_logger
@@ -32,7 +32,6 @@ __all__ = [
     "decode",
     "encode",
     "encode_query",
-    "id_in",
     "order_id_in",
     "prepare",
     "structure",
@@ -99,34 +98,19 @@ def order_id_in(body: bytes | None) -> str | None:
     return order_id
 
 
-def encode_query(filters: object) -> dict[str, str]:
-    """A model's fields as those of a query: camelCase, ``true`` for True, and without None."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in unstructure(filters).items()
-    }
+def encode_query(filters: object) -> list[tuple[str, str]]:
+    """A model's fields as those of a query: camelCase, ``true`` for True, and without None.
+
+    A field with several values is repeated (contract section 7).
+    """
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, given in unstructure(filters).items()
+        for value in (given if isinstance(given, list | tuple) else [given])
+    ]
 
 
 # What could not be read.
-
-_IDS = (
-    "paymentId",
-    "refundId",
-    "signatureId",
-    "closedLoopReadId",
-    "paymentInstructionId",
-    "refundInstructionId",
-    "signatureInstructionId",
-    "serialNumber",
-)
-_plain_id = re.compile(r"[\w-]{1,64}", re.ASCII).fullmatch
-
-
-def id_in(data: object) -> str:
-    """The id by which a log line can name an answer; empty where it has none."""
-    if not isinstance(data, Mapping):
-        return ""
-    return next((id_ for id_ in map(data.get, _IDS) if type(id_) is str and _plain_id(id_)), "")
 
 
 @lru_cache(maxsize=4096)
@@ -160,12 +144,15 @@ def _model_reader(cls: type[Any]) -> Hook:
     Most fields are optional, most of those are not there, and most that are there are plain.
     """
     fields: list[tuple[str, str, Any, Hook, Any]] = []
+    ids: list[str] = []
     details: list[tuple[str, str]] = []
     on_demand = issubclass(cls, ReadOnDemand)
     for field in attrs.fields(attrs.resolve_types(cls)):
         if not field.init:
             continue  # the word that says which of several variants it is
         key, wanted = _camel_case(field.name), _without_none(field.type)
+        if key in ID_FIELDS:
+            ids.append(field.name)
         read = _as_is if field.name == "raw" else converter.get_structure_hook(wanted)
         if on_demand and _is_detail(field):
             details.append((key, field.name))
@@ -184,6 +171,9 @@ def _model_reader(cls: type[Any]) -> Hook:
             found = get(key)
             if found is not None:
                 given[name] = found if type(found) is plain else read(found, wanted)
+        for name in ids:
+            if name in given:
+                given[name] = given[name].strip(PADDING)
         if has_raw:
             given["raw"] = value
         model = cls(**given)  # a required one that is missing is missed here
@@ -308,17 +298,17 @@ def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
     return models.ClosedLoopOptions(type=options.pop("type"), options=options)
 
 
-def _is_adjustment(cls: Any) -> bool:
-    return bool(cls == models.Adjustment)
+def _is_variant(cls: Any) -> bool:
+    return cls in (models.Adjustment, models.RefundAdjustment, models.ItemTax)
 
 
 @cache
-def _adjustments() -> dict[str, type[Any]]:
-    return {attrs.fields(kind).type.default: kind for kind in get_args(models.Adjustment)}
+def _variants(cls: Any) -> dict[str, type[Any]]:
+    return {attrs.fields(kind).type.default: kind for kind in get_args(cls)}
 
 
-def _read_adjustment(value: Any, _: Any) -> Any:
-    return converter.structure(value, _adjustments()[value["type"]])
+def _read_variant(value: Any, cls: Any) -> Any:
+    return converter.structure(value, _variants(cls)[value["type"]])
 
 
 def _write_date_time(value: datetime) -> str:
@@ -341,7 +331,7 @@ converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
 # By a question, for the models need not be loaded yet. cattrs asks the last registered first.
 converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
-converter.register_structure_hook_func(_is_adjustment, _read_adjustment)
+converter.register_structure_hook_func(_is_variant, _read_variant)
 
 converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
 converter.register_unstructure_hook(date, date.isoformat)
@@ -376,6 +366,8 @@ def _read_model(value: Any, cls: type[Any], path: str, about: str = "") -> Any:
                 read[field.name] = _read_value(value[key], field.type, f"{path}.{key}", about)
             except _Unreadable as unreadable:
                 _warn(about, unreadable)
+        if key in ID_FIELDS and field.name in read:
+            read[field.name] = read[field.name].strip(PADDING)
     return cls(**read)
 
 

@@ -29,6 +29,27 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_host(name: str) -> bool:
+    """Whether a resolver may take this name: an address, or labels as RFC 1035 bounds them."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        labels = name.removesuffix(".").split(".")
+        return len(name.removesuffix(".")) <= 253 and all(map(_is_label, labels))
+    return True
+
+
+def _is_label(label: str) -> bool:
+    # Underscores are in the names of containers.
+    if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", label):
+        return False
+    try:
+        label.encode("ascii").decode("idna")  # what begins with "xn--" must mean something
+    except UnicodeError:
+        return False
+    return True
+
+
 def is_http_url(value: str) -> bool:
     """Whether it is an absolute http or https URL as it would stand in a request."""
     # urlsplit passes over what no request line may hold: spaces, line breaks, letters not in ASCII.
@@ -61,6 +82,12 @@ def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
             attribute.name, "must hold no user name, password, query or fragment: leave them out"
         )
     parts = urlsplit(value)
+    if not is_host(parts.hostname or ""):
+        raise ConfigurationError(
+            attribute.name,
+            f"must name a host that can exist, not {parts.hostname!r}: between its dots stand 1 to "
+            "63 letters, digits and hyphens, in all at most 253 characters",
+        )
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             attribute.name, f"must be https{_shown(value)}: plain http is for loopback hosts alone"
@@ -176,8 +203,9 @@ class RetryPolicy:
         initial: The longest delay before the first retry, in seconds; it doubles from there.
         maximum: The longest delay before any retry, in seconds.
         retry_after_maximum: The longest ``Retry-After`` that is honoured, in seconds.
-        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc
-            documents no such time. What the journal says was begun longer ago is never submitted
+        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc keeps
+            each for 7 days, and compares key, URI and body; the default is a day less, for two
+            clocks and a late retry. What the journal says was begun longer ago is never submitted
             again.
 
     Raises:
@@ -188,4 +216,4 @@ class RetryPolicy:
     initial: float = field(default=0.5, validator=_seconds)
     maximum: float = field(default=10.0, validator=_seconds)
     retry_after_maximum: float = field(default=60.0, validator=_seconds)
-    idempotency_window: float = field(default=86_400.0, validator=_seconds)
+    idempotency_window: float = field(default=6 * 86_400.0, validator=_seconds)

@@ -20,6 +20,7 @@
     ├─ JournalError                             the journal can't be read or written
     │   └─ LeaseLost                            another process or session runs that instruction
     ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
+    ├─ RefundDeclinedError                      from Refund.raise_for_decline() alone
     └─ InstructionError                         an instruction that did not end in its resource
         ├─ InstructionFailedError
         ├─ InstructionCanceledError
@@ -39,8 +40,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from .wording import printable
+
 if TYPE_CHECKING:
-    from .models import Payment
+    from .models import Payment, Refund
+    from .models.shared import Link
 
 __all__ = [
     "APIError",
@@ -64,6 +68,7 @@ __all__ = [
     "Problem",
     "ProblemDetail",
     "RateLimitedError",
+    "RefundDeclinedError",
     "RequestTimeoutError",
     "ResponseFormatError",
     "ServerError",
@@ -169,7 +174,10 @@ class TransportError(PayrocError):
     Attributes:
         request_sent: False if the request certainly never reached the gateway, as when the
             connection was refused. True if it may have taken effect.
+        proxy_status: The status with which a proxy refused to make a tunnel; None otherwise.
     """
+
+    proxy_status: int | None = None
 
     def __init__(self, message: str, *, request_sent: bool) -> None:
         super().__init__(message)
@@ -202,6 +210,12 @@ class Problem:
 
     Source: contract section 8. Every part is optional: between the SDK and the gateway stand
     proxies that answer in HTML or with nothing.
+
+    Attributes:
+        type: A URL of Payroc's that ends in ``#`` and the fragment.
+        link: Where some conflicts lead: that of a cancellation which came too late leads to the
+            payment, refund or signature that came first.
+        raw: The whole document.
     """
 
     type: str | None = None
@@ -209,6 +223,7 @@ class Problem:
     status: int | None = None
     detail: str | None = None
     instance: str | None = None
+    link: Link | None = None
     errors: tuple[ProblemDetail, ...] = ()
     raw: Mapping[str, Any] = field(factory=dict, repr=False)
 
@@ -223,7 +238,7 @@ class Problem:
             ": ".join(part for part in (e.parameter, e.detail or e.message) if part)
             for e in self.errors
         )
-        return f"{said} ({fields})" if said and fields else said or fields
+        return printable(f"{said} ({fields})" if said and fields else said or fields)
 
 
 _PAYROC_ERROR = re.compile(
@@ -263,10 +278,13 @@ class APIError(PayrocError):
     def own(self) -> bool:
         """Whether the gateway gave the answer, and no proxy: its ``type`` is a URL of Payroc's.
 
-        And its ``status``, if it has one, is the answer's. Source: contract section 8.
+        And its ``status``, if it has one, is the answer's; but for a key in use, which Payroc
+        publishes as 400 with 409 in the body. Source: contract sections 8 and 9.
         """
         problem, said = self.problem, self.problem.status
         same = said == self.status or (said is None and problem.raw.get("status") is None)
+        if problem.fragment == "idempotency-key-in-use":
+            same = same or {said, self.status} == {400, 409}
         return same and _PAYROC_ERROR(problem.type or "") is not None
 
     def __str__(self) -> str:
@@ -388,11 +406,18 @@ class LeaseLost(JournalError):
         )
 
 
+def _what_was_answered(what: str, answer: Payment | Refund) -> str:
+    message = answer.transaction_result.response_message
+    return f"{what} is {answer.outcome.name}" + (f": {printable(message)}" if message else "")
+
+
 class PaymentDeclinedError(PayrocError):
-    """The payment was not approved in full; raised by ``Payment.raise_for_decline()`` alone.
+    """A payment, or a change of it, was not approved in full.
+
+    Raised by ``Payment.raise_for_decline()`` alone.
 
     Attributes:
-        payment: The payment.
+        payment: The payment, as the gateway's answer has it.
     """
 
     def __init__(self, payment: Payment) -> None:
@@ -400,9 +425,24 @@ class PaymentDeclinedError(PayrocError):
         self.payment = payment
 
     def __str__(self) -> str:
-        result = self.payment.transaction_result
-        said = f": {result.response_message}" if result.response_message else ""
-        return f"payment {self.payment.payment_id} is {self.payment.outcome.name}{said}"
+        return _what_was_answered(f"payment {self.payment.payment_id}", self.payment)
+
+
+class RefundDeclinedError(PayrocError):
+    """A refund, or a change of it, was not approved in full.
+
+    Raised by ``Refund.raise_for_decline()`` alone.
+
+    Attributes:
+        refund: The refund, as the gateway's answer has it.
+    """
+
+    def __init__(self, refund: Refund) -> None:
+        super().__init__(refund)
+        self.refund = refund
+
+    def __str__(self) -> str:
+        return _what_was_answered(f"refund {self.refund.refund_id}", self.refund)
 
 
 class InstructionError(PayrocError):
@@ -459,7 +499,7 @@ class InstructionFailedError(InstructionError):
         self.error_message = error_message
 
     def _said(self) -> str:
-        return f"the instruction failed: {self.error_message or 'no reason given'}"
+        return f"the instruction failed: {printable(self.error_message or 'no reason given')}"
 
 
 class InstructionCanceledError(InstructionError):

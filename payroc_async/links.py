@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from attrs import field, frozen
 
 from .models.shared import Model
+from .scalars import PADDING
 
 __all__ = ["LinkTarget", "link_target"]
 
@@ -37,22 +38,28 @@ class LinkTarget(Model):
 def link_target(href: str, document: str = "") -> LinkTarget:
     """Where a link leads. The caller decides whether it may lead there.
 
-    White space around it, a slash at its end, percent-encoded letters, relative references, and
-    text that should have been percent-encoded are understood.
+    What can't be seen around it, a slash at its end, percent-encoded letters, relative references,
+    and text that should have been percent-encoded are understood.
 
     Args:
         href: The link.
         document: What the link stands in, below the API's base, where that is a list: its links may
             be no more than a query.
     """
+    if plain := _PLAIN(href):
+        return LinkTarget(tuple(plain[1].split("/")))
     try:
-        found = urlsplit(urljoin(API + document, href.strip()))
+        found = urlsplit(urljoin(API + document, href.strip(PADDING)))
         path = [unquote(segment, errors="strict") for segment in _segments(found.path)]
     except ValueError:
         return LinkTarget(())  # no URL, or bytes that are no text
     if found.scheme not in ("http", "https"):
         return LinkTarget(())
     return LinkTarget(tuple(path), _sendable(found.query))
+
+
+_PLAIN = re.compile(r"https?://[a-z0-9.:-]+((?:/[A-Za-z0-9_~-]+)+)").fullmatch
+"""A link as Payroc gives it, with nothing in it that needs to be understood."""
 
 
 def _segments(path: str) -> list[str]:

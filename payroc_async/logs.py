@@ -10,6 +10,8 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from .wording import printable
+
 __all__ = ["FIELDS", "SUBJECT", "Subject", "get_logger"]
 
 FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
@@ -40,6 +42,17 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
             known = {} if subject is None else subject.fields_of_record()
         kwargs["extra"] = dict.fromkeys(FIELDS) | known
         return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a line. What others have said stays on it: their control characters are escaped."""
+        if self.isEnabledFor(level):
+            msg, kwargs = self.process(msg, kwargs)  # type: ignore[assignment]
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the caller's line, not this
+            self.logger.log(level, msg, *map(_escaped, args), **kwargs)
+
+
+def _escaped(value: object) -> object:
+    return printable(str(value)) if isinstance(value, str | BaseException) else value
 
 
 def get_logger(name: str) -> logging.LoggerAdapter[logging.Logger]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from .errors import WrongEventLoopError
 
-__all__ = ["LoopGuard"]
+__all__ = ["GuardedGenerator", "LoopGuard"]
+
+T = TypeVar("T")
 
 _pid = os.getpid()
 """The process's id, cached: asking for it is a system call, and each call would pay for one."""
@@ -65,6 +68,42 @@ class LoopGuard:
             loop_closed=loop.is_closed(),
             parent_pid=self._home_pid if _pid != self._home_pid else None,
         )
+
+
+class GuardedGenerator(AsyncGenerator[T, None]):
+    """An async generator of the running loop, which no other loop can end.
+
+    An error within a generator is the end of it: its own loop would take what was refused elsewhere
+    for an end of what there is.
+    """
+
+    __slots__ = ("_check", "_generator")
+
+    def __init__(self, generator: AsyncGenerator[T, None]) -> None:
+        self._generator = generator
+        guard = LoopGuard()
+        guard.open()
+        self._check = guard.check
+
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        """The next value."""
+        self._check()
+        return self._generator.__anext__()
+
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+        """The next value."""
+        self._check()
+        return self._generator.asend(value)
+
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
+        """Raise an error where the generator waits."""
+        self._check()
+        return self._generator.athrow(*error)
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """End the generator."""
+        self._check()
+        return self._generator.aclose()
 
 
 def _name_of(loop: AbstractEventLoop) -> str:

@@ -39,12 +39,12 @@ from .events import (
     Settled,
     Submitted,
 )
-from .http.transport import Transport
+from .http.transport import Exchange, Transport
 from .instructions.lifecycle import Outcome as LifecycleOutcome
 from .instructions.runner import InstructionRunner
 from .logs import get_logger
 from .models.enums import Outcome
-from .protocol import Answer, Request
+from .protocol import Answer
 from .telemetry import Telemetry
 from .version import __version__
 
@@ -220,17 +220,18 @@ class _Sale:
                 self.span.add_event(name, details)
 
 
-class _Exchange:
+class _MeasuredExchange:
     """A span around one HTTP exchange, current meanwhile, and its duration."""
 
     def __init__(
-        self, telemetry: OpenTelemetry, method: str, url: URL, template: str, *, own_trace: bool
+        self, telemetry: OpenTelemetry, exchange: Exchange, template: str, *, own_trace: bool
     ) -> None:
         self.status: int | None = None
         """The answer's, once there is one."""
         self._telemetry = telemetry
-        self._url = url
-        self._request = {"http.request.method": method, "url.template": template}
+        self._url = exchange.url
+        self._resend = exchange.resend
+        self._request = {"http.request.method": exchange.method, "url.template": template}
         self._own_trace = own_trace
         self._started = perf_counter()
         self._span: Span | None = None
@@ -243,8 +244,8 @@ class _Exchange:
                 "url.full": str(self._url.with_query(None)),
                 **self._server,
             }
-            if resent := _RESEND.get():
-                attributes["http.request.resend_count"] = resent
+            if self._resend:
+                attributes["http.request.resend_count"] = self._resend
             span = self._telemetry.tracer.start_span(
                 " ".join(self._request.values()),
                 context=Context() if self._own_trace else None,
@@ -290,28 +291,18 @@ class _TracedTransport(Transport):
         self._telemetry = telemetry
         self._base = URL(environment.api_url).raw_path
 
-    async def send(
-        self, request: Request, token: str, *, held: bool = False, resend: int = 0
-    ) -> Answer:
-        before = _RESEND.set(resend)
-        try:
-            return await super().send(request, token, held=held, resend=resend)
-        finally:
-            _RESEND.reset(before)
-
-    async def _exchange(self, method: str, url: URL, *args: Any, **kwargs: Any) -> Answer:
-        is_token = url is self._identity_url
-        template = url.raw_path if is_token else self._base + _template(url, self._base)
-        with _Exchange(self._telemetry, method, url, template, own_trace=is_token) as exchange:
-            answer = await super()._exchange(method, url, *args, **kwargs)
-            exchange.status = answer.status
+    async def _exchange(self, exchange: Exchange) -> Answer:
+        is_token = exchange.url is self._identity_url
+        path = exchange.url.raw_path
+        template = path if is_token else self._base + _template(exchange.url, self._base)
+        with _MeasuredExchange(self._telemetry, exchange, template, own_trace=is_token) as measured:
+            answer = await super()._exchange(exchange)
+            measured.status = answer.status
         return answer
 
 
 _SALE: ContextVar[_Sale | None] = ContextVar("payroc sale", default=None)
 """Whose task this is."""
-_RESEND: ContextVar[int] = ContextVar("payroc resend", default=0)
-"""How often the request in flight was sent before."""
 
 
 class _Harmless:

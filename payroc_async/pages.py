@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import attrs
 
 from . import models
-from .codec import id_in, structure, warn_once
+from .answer_ids import id_in
+from .codec import structure, warn_once
 from .errors import ResponseFormatError
 from .models.page import Page
+from .scalars import PADDING
 
 __all__ = ["structure_page"]
 
@@ -30,18 +32,13 @@ def structure_page(data: object, cls: type[T]) -> Page[T]:
         not be lost.
 
     Raises:
-        ResponseFormatError: There is no list, or none of its links can be read. It names the field,
-            and holds no value.
+        ResponseFormatError: There is no list. It names the field, and holds no value.
     """
     if isinstance(data, Mapping) and "hasMore" not in data and "has_more" in data:
         data = {**data, "hasMore": data["has_more"]}  # both are shown
-    given = data.get("links") if isinstance(data, Mapping) else None
-    if isinstance(data, Mapping) and isinstance(given, list):
-        given = [_with_href(link) for link in given if _leads_somewhere(link)]
-        data = {**data, "links": given}
+    if isinstance(data, Mapping) and data.get("links"):
+        data = {**data, "links": _readable_links(data["links"])}
     page: Page[Any] = structure(data, Page)
-    if given and not page.links:
-        raise ResponseFormatError("Page.links: not readable")
     found: list[T] = []
     skipped: list[str] = []
     for i, item in enumerate(page.data):
@@ -53,23 +50,44 @@ def structure_page(data: object, cls: type[T]) -> Page[T]:
     return attrs.evolve(page, data=tuple(found), skipped=tuple(skipped))
 
 
-def _leads_somewhere(link: object) -> bool:
-    """Whether it is more than the word that there is no such page, as some spell it."""
-    return not isinstance(link, Mapping) or link.get("href") is not None
+NOWHERE = {"rel": "next previous", "href": ""}
+"""In place of a link that can't be read: it is refused where it is followed, and not before.
+
+Were it left out, the search would end there as if nothing came after.
+"""
 
 
-def _with_href(link: object) -> object:
-    """A link to nowhere in place of one that can't be read: it is refused where it is followed.
+def _readable_links(given: object) -> list[object]:
+    """The links of a page; what is no link, or leads nowhere, is not among them."""
+    if isinstance(given, Mapping) and "href" in given:
+        given = [given]
+    links: list[object] = []
+    unreadable = not isinstance(given, list)
+    for link in given if isinstance(given, list) else ():
+        if not isinstance(link, Mapping):
+            unreadable = unreadable or link is not None
+        elif link.get("href") is not None:  # it is, where some say that there is no such page
+            links.append(_readable_link(link))
+    return [*links, NOWHERE] if unreadable else links
 
-    Were it left out, the search would end there as if nothing came after.
-    """
-    if isinstance(link, Mapping) and not isinstance(link["href"], str):
-        return {**link, "href": ""}
-    return link
+
+def _readable_link(link: Mapping[str, object]) -> Mapping[str, object]:
+    rel = link.get("rel")
+    if isinstance(rel, list):  # as HTML has them, and some JSON
+        rel = " ".join(map(str, rel))
+    if not isinstance(link["href"], str) or not isinstance(rel, str | None):
+        return {"rel": rel if isinstance(rel, str) else NOWHERE["rel"], "href": ""}
+    return {**link, "rel": rel}
+
+
+def _is_blank(id_: object) -> bool:
+    return isinstance(id_, str) and not id_.strip(PADDING)
 
 
 def _read_item(item: object, cls: type[T]) -> T:
-    if isinstance(item, Mapping) and "" in (item.get("paymentId"), item.get("refundId")):
+    if isinstance(item, Mapping) and any(
+        map(_is_blank, (item.get("paymentId"), item.get("refundId")))
+    ):
         raise ResponseFormatError(f"{cls.__name__}: its id is empty")
     try:
         return structure(item, cls)

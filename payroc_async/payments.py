@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 from . import models
+from .api.charges import Charges
 from .errors import ConfigurationError
 from .kinds import PAYMENT
 from .models.enums import SupportedOperation
-from .resources import Endpoint
+from .undo import (
+    UNDOING,
+    amount_to_undo,
+    check_undoable,
+    is_reversible,
+    undone_by_refund,
+    undone_by_reversal,
+)
 from .wording import a_type
 
-__all__ = ["Payments", "whole_of"]
-
-UNDOING = {
-    SupportedOperation.FULLY_REVERSE,
-    SupportedOperation.PARTIALLY_REVERSE,
-    SupportedOperation.REFUND,
-}
+__all__ = ["Payments"]
 
 
-class Payments(Endpoint):
+class Payments(Charges):
     """The payments: where an approval or a decline is found, and what can be done about one."""
 
     async def retrieve(self, payment_id: str) -> models.Payment:
@@ -51,9 +53,9 @@ class Payments(Endpoint):
         first6: str | None = None,
         last4: str | None = None,
         tender: str | None = None,
-        tip_mode: str | None = None,
-        type: str | None = None,
-        status: str | None = None,
+        tip_mode: str | Sequence[str] | None = None,
+        type: str | Sequence[str] | None = None,
+        status: str | Sequence[str] | None = None,
         date_from: date | datetime | None = None,
         date_to: date | datetime | None = None,
         settlement_state: str | None = None,
@@ -77,15 +79,16 @@ class Payments(Endpoint):
             first6: Only with these first six digits of the card's number.
             last4: Only with these last four.
             tender: Only by this kind of card, such as a ``Tender``.
-            tip_mode: Only with this ``TipMode``.
-            type: Only of this ``TransactionType``.
-            status: Only of this ``TransactionStatus``.
+            tip_mode: Only with this ``TipMode``, or ``noTip``; or with one of several.
+            type: Only of this ``TransactionType``, or of one of several.
+            status: Only of this ``TransactionStatus``, or of one of several, as
+                ``("ready", "pending")``.
             date_from: Only from then on; a time needs a time zone.
             date_to: Only up to then; a time needs a time zone.
             settlement_state: Only in this state of settlement.
             settlement_date: Only settled on this day.
             payment_link_id: Only those that came by this payment link.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
+            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
             before: The cursor to go back from, the nearest before it first; not beside ``after``.
             after: The cursor to begin after.
 
@@ -133,7 +136,9 @@ class Payments(Endpoint):
     ) -> models.Payment:
         """The payment, refunded in whole or in part; its ``refunds`` show the new one.
 
-        For a payment whose batch is closed. ``undo`` chooses between this and ``reverse``.
+        For a payment whose batch is closed: while it is open, the gateway reverses the payment
+        instead, which then has the status ``reversal`` and no new refund. A new refund has an
+        ``outcome`` of its own. ``undo`` chooses between this and ``reverse``, and reads the answer.
 
         Args:
             payment_id: The payment's id.
@@ -169,6 +174,8 @@ class Payments(Endpoint):
     ) -> models.Payment:
         """The payment, voided in whole or in part while its batch is open.
 
+        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+
         Args:
             payment_id: The payment's id.
             amount: How much, in the payment's currency's smallest unit; all of it if left out.
@@ -201,8 +208,9 @@ class Payments(Endpoint):
     ) -> models.Undone:
         """The payment undone: reversed while its batch is open, refunded after.
 
-        Which it is follows from the payment's ``supported_operations`` alone. Retrieve a payment
-        that you have kept for a while: if its batch has closed since, the gateway refuses.
+        Which is asked for follows from the payment's ``supported_operations`` alone; which it was,
+        from the answer. Retrieve a payment that you have kept for a while: if its batch has closed
+        since, the gateway refuses.
 
         Args:
             payment: The payment, as the gateway gave it.
@@ -213,7 +221,9 @@ class Payments(Endpoint):
                 undoes once.
 
         Returns:
-            Whether it was reversed or refunded, and the payment as it is now.
+            Whether it was reversed or refunded, and the payment as it is now. ``how`` is None where
+            the answer does not show that it was done: the gateway answers a refusal with HTTP 200
+            as well, and ``outcome`` says of which kind it is.
 
         Raises:
             ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
@@ -233,37 +243,34 @@ class Payments(Endpoint):
                 "payment",
                 f"must be a Payment, as payments.retrieve gives one, not {a_type(payment)}",
             )
-        _check_undoable(payment, UNDOING)
+        check_undoable(payment, UNDOING)
         # Made now, so that a wrong argument is refused whichever it is to be.
         refund = models.ReferencedRefundRequest(
-            amount=_amount_to_undo(payment, amount), description=description, operator=operator
+            amount=amount_to_undo(payment, amount), description=description, operator=operator
         )
         id_ = payment.payment_id
-        if _is_reversible(payment, amount):
+        if is_reversible(payment, amount):
             reversed_ = await self.reverse(
                 id_, amount=amount, operator=operator, idempotency_key=idempotency_key
             )
-            return models.Undone(how="reversed", payment=reversed_)
-        _check_undoable(payment, {SupportedOperation.REFUND})
+            return undone_by_reversal(payment, reversed_, amount)
+        check_undoable(payment, {SupportedOperation.REFUND})
         refunded = await self._act(PAYMENT, "payment_id", id_, "refund", refund, idempotency_key)
-        # The contract does not say in which order refunds stand.
-        before = {one.refund_id for one in payment.refunds}
-        new = [one for one in refunded.refunds if one.refund_id not in before]
-        return models.Undone(
-            how="refunded", payment=refunded, refund=new[0] if len(new) == 1 else None
-        )
+        return undone_by_refund(payment, refunded, refund.amount)
 
     async def capture(
         self,
         payment_id: str,
         *,
         amount: int | None = None,
-        breakdown: models.Breakdown | None = None,
+        breakdown: models.ItemizedBreakdown | None = None,
         processing_terminal_id: str | None = None,
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Payment:
         """The payment of a pre-authorization, captured.
+
+        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
 
         Args:
             payment_id: The payment's id.
@@ -302,6 +309,8 @@ class Payments(Endpoint):
     ) -> models.Payment:
         """The payment, changed while its batch is open: its amount, status, customer, signature.
 
+        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+
         Source: contract section 6.
 
         Args:
@@ -324,51 +333,3 @@ class Payments(Endpoint):
         """
         body = models.AdjustmentRequest(adjustments=adjustments, operator=operator)
         return await self._act(PAYMENT, "payment_id", payment_id, "adjust", body, idempotency_key)
-
-
-def whole_of(payment: models.Payment) -> int | None:
-    """All of a payment, in its order's currency's smallest unit.
-
-    Returns:
-        What was authorized; None where that is not known, or given in another currency.
-    """
-    result = payment.transaction_result
-    if result.authorized_amount is None:
-        return payment.order.amount
-    same = result.currency is None or payment.order.currency in (None, result.currency)
-    return result.authorized_amount if same else None
-
-
-def _amount_to_undo(payment: models.Payment, amount: int | None) -> int:
-    whole = whole_of(payment)
-    if amount is not None:
-        # What is no amount is refused by the request's own check.
-        if isinstance(amount, int) and whole is not None and amount > whole:
-            raise ConfigurationError(
-                "amount", f"must not be more than was authorized, {whole}, is {amount}"
-            )
-        return amount
-    if _has_refunds(payment):
-        raise ConfigurationError("amount", "is needed: there were refunds of the payment before")
-    if whole is None:
-        why = "it is not known, or in another currency, how much was authorized"
-        raise ConfigurationError("amount", f"is needed: {why}")
-    return whole
-
-
-def _has_refunds(payment: models.Payment) -> bool:
-    # Asked of the whole object, too: a summary that can't be read is in no list.
-    return bool(payment.refunds or payment.raw.get("refunds"))
-
-
-def _is_reversible(payment: models.Payment, amount: int | None) -> bool:
-    # Of what was refunded in part, all is no longer there to be reversed.
-    whole = not _has_refunds(payment) and amount in (None, whole_of(payment))
-    operation = SupportedOperation.FULLY_REVERSE if whole else SupportedOperation.PARTIALLY_REVERSE
-    return operation in payment.supported_operations
-
-
-def _check_undoable(payment: models.Payment, operations: Set[SupportedOperation]) -> None:
-    if operations.isdisjoint(payment.supported_operations):
-        known = ", ".join(payment.supported_operations) or "nothing"
-        raise ConfigurationError("payment", f"can't be undone so: it supports {known}")

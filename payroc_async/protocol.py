@@ -8,13 +8,13 @@ Source: contract sections 1 to 3 and 8.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 from uuid import UUID, uuid4
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from . import models
 from .answers import Answer, decipher_success, decoded
@@ -25,7 +25,7 @@ from .links import link_target
 from .models.page import Page
 from .models.shared import Link, Model
 from .pages import structure_page
-from .scalars import PADDING
+from .scalars import PADDING, read_text
 from .wording import a_type, show
 
 __all__ = [
@@ -56,7 +56,7 @@ InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 ResourceT = TypeVar("ResourceT")
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)  # frozen ones are slower to make, and each request makes one
 class Request(Model):
     """One request to the API, complete but for the token.
 
@@ -172,15 +172,19 @@ def resource_request(resource: Resource[Any], resource_id: str) -> Request:
 
 
 def action_request(
-    resource: Resource[Any], resource_id: str, action: str, body: bytes, idempotency_key: str
+    resource: Resource[Any],
+    resource_id: str,
+    action: str,
+    body: bytes | None,
+    idempotency_key: str,
 ) -> Request:
     """The POST that does something to a resource, such as ``refund`` to a payment."""
     path = f"/{resource.resources}/{_segment(resource_id)}/{action}"
     return Request("POST", path, body, idempotency_key)
 
 
-def search_request(resource: Resource[Any], filters: Mapping[str, str]) -> Request:
-    """The GET of a search's first page. The filters are named as on the wire."""
+def search_request(resource: Resource[Any], filters: Sequence[tuple[str, str]]) -> Request:
+    """The GET of a search's first page. The filters are named as on the wire, and may repeat."""
     query = f"?{urlencode(filters)}" if filters else ""
     return Request("GET", f"/{resource.resources}{query}")
 
@@ -255,7 +259,7 @@ def _instruction_in(kind: Kind[InstructionT, Any], data: object) -> InstructionT
 def _id_at(href: str, collection: str) -> str | None:
     """The id of the collection's item that a link leads to; None if it leads elsewhere."""
     *_, version, found, id_ = ("", "", "", *link_target(href).path)
-    id_ = id_.strip()
+    id_ = id_.strip(PADDING)
     return id_ if (version, found) == ("v1", collection) and _is_identifier(id_) else None
 
 
@@ -263,9 +267,9 @@ def find_instruction_id(kind: Kind[Any, Any], answer: Answer) -> str | None:
     """The id of the instruction that any answer to a submission holds, whatever its status."""
     try:
         data = decoded(answer)
-        value = data.get(f"{kind.noun}InstructionId") if isinstance(data, dict) else None
-        return check_identifier("instruction id", value) if value else None
-    except (ResponseFormatError, ConfigurationError):
+        value = data[f"{kind.noun}InstructionId"] if isinstance(data, dict) else None
+        return check_identifier("instruction id", read_text(value).strip(PADDING))
+    except (ResponseFormatError, ConfigurationError, KeyError, TypeError):
         return None
 
 
@@ -303,9 +307,9 @@ def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Re
     result = found.transaction_result if isinstance(found, models.Payment | models.Refund) else None
     if result is not None and not result.response_code.strip(PADDING):
         raise ResponseFormatError(f"the {resource.noun}'s responseCode is empty")
-    # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it.
-    asked = request.path.split("/")[2]
-    if shown is not None and _segment(shown) != asked:
+    # "/payments/M2MJOG6O2Y", and perhaps "/refund" behind it; or "/payments" alone.
+    asked = request.path.removeprefix(f"/{resource.resources}").split("/")[1:2]
+    if shown is not None and asked and asked != [_segment(shown)]:
         raise ResponseFormatError(f"the answer shows another {resource.noun} than was asked for")
     return found
 
@@ -349,6 +353,7 @@ def _page_request(resource: Resource[Any], link: Link | None) -> Request | None:
     if link is None:
         return None
     target = link_target(link.href, resource.resources)
-    if target.path[-2:] != ("v1", resource.resources) or not target.query:
+    wanted = ("v1", *map(unquote, resource.resources.split("/")))
+    if target.path[-len(wanted) :] != wanted or not target.query:
         raise ResponseFormatError("the link to another page does not lead to one")
     return Request("GET", f"/{resource.resources}?{target.query}")

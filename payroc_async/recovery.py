@@ -32,7 +32,7 @@ from .journal.entries import UNFINISHED
 from .journal.writer import EntryWriter, JournalWriter
 from .logs import get_logger
 from .models.shared import Model
-from .payment_search import PaymentSearch, is_unclear
+from .order_search import SEARCHED, OrderSearch, id_of, is_unclear
 from .payments import Payments
 from .wording import show
 
@@ -46,8 +46,8 @@ RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left
 """What was done with one.
 
 ``resumed``: its status was asked on; ``canceled``: its cancellation was asked for; ``resubmitted``:
-the same bytes were sent under the same key, which tells; ``searched``: a payment was looked for by
-its order id; ``left``: nothing, for too long a time has passed.
+the same bytes were sent under the same key, which tells; ``searched``: a payment or a refund was
+looked for by its order id; ``left``: nothing, for too long a time has passed.
 """
 
 TakeUp = Callable[..., InstructionHandle[Any, Any]]
@@ -130,7 +130,7 @@ class RecoveryRun:
     ) -> None:
         self._writer = writer
         self._take_up = take_up
-        self._search = PaymentSearch(writer, payments)
+        self._search = OrderSearch(writer, payments)
         self._check_open = check_open
         self._cancel = on_found == "cancel"
         self._resubmit = resubmit
@@ -275,20 +275,21 @@ class RecoveryRun:
         return math.inf if never else asyncio.get_running_loop().time() + LEFT_FOR
 
     async def _look(self, entry: Entry, record: EntryWriter) -> Recovered:
-        """End an intent that is old: the payment is looked for before anything is sent again."""
-        found = await self._search.find(entry) if entry.kind == "payment" else []
+        """End an intent that is old: what came of it is searched before anything is sent again."""
+        found = await self._search.find(entry) if entry.kind in SEARCHED else []
         shared = self._search.may_be_anothers(entry, found)
         unclear = any(map(is_unclear, found))
         if len(found) == 1 and not shared and not unclear:
-            await record.write(EntryState.COMPLETED, resource_id=found[0].payment_id)
+            await record.write(EntryState.COMPLETED, resource_id=id_of(found[0]))
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
-        reason = "no payment is found, and the customer may have left"
+        noun, run = entry.kind, "sale" if entry.kind == "payment" else entry.kind
+        reason = f"no {noun} is found, and the customer may have left"
         if found:
-            ids = ", ".join(payment.payment_id for payment in found)
-            others = "another sale of unknown outcome" if shared else "several payments"
+            ids = ", ".join(map(id_of, found))
+            others = f"another {run} of unknown outcome" if shared else f"several {noun}s"
             if unclear and not shared and len(found) == 1:
                 others = "one whose amount or outcome can't be read"
-            reason = f"which payment is its own can't be told, for {others} may be: {ids}"
+            reason = f"which {noun} is its own can't be told, for {others} may be: {ids}"
         if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")

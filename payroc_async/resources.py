@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from . import models
 from .codec import encode, encode_query
 from .errors import ConfigurationError, ConflictError, NotFoundError, ResponseFormatError
 from .http.transport import Transport
-from .kinds import CLOSED_LOOP_READ, DEVICE, REFUND, SIGNATURE, Kind, Resource
+from .kinds import CLOSED_LOOP_READ, DEVICE, SIGNATURE, Kind, Resource
 from .logs import get_logger
+from .loop_guard import GuardedGenerator
 from .models.enums import InstructionStatus
 from .protocol import (
     Answer,
@@ -33,6 +34,7 @@ from .protocol import (
     status_request,
     submit_request,
 )
+from .secret import Secret
 from .wording import a_type, with_article
 
 __all__ = [
@@ -40,7 +42,6 @@ __all__ = [
     "Devices",
     "Endpoint",
     "Instructions",
-    "Refunds",
     "Signatures",
     "check_request",
     "given_or_new_key",
@@ -99,13 +100,14 @@ class Endpoint:
         name: str,
         resource_id: str,
         action: str,
-        body: object,
+        body: object | None,
         idempotency_key: str | UUID | None,
     ) -> T:
-        """A POST to a resource, under one key (P1)."""
+        """A POST to a resource, with a body or without, under one key (P1)."""
         check_identifier(name, resource_id)
         key = given_or_new_key(idempotency_key)
-        request = action_request(resource, resource_id, action, encode(body), key)
+        sent = None if body is None else encode(body)
+        request = action_request(resource, resource_id, action, sent, key)
         return await self._post(
             request, lambda answer: decipher_resource(resource, answer, request)
         )
@@ -126,9 +128,11 @@ class Endpoint:
     def _search(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
         """Every item of every page. That the session is closed is said at once."""
         self._channel()
-        return self._items(resource, filters)
+        return GuardedGenerator(self._items(resource, filters))
 
-    async def _items(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
+    async def _items(
+        self, resource: Resource[T], filters: models.Filters
+    ) -> AsyncGenerator[T, None]:
         async for page in self._pages(resource, filters):
             for item in page.data if filters.before is None else reversed(page.data):
                 yield item
@@ -142,7 +146,7 @@ class Endpoint:
         while request is not None:
             if request.path in asked:
                 raise ResponseFormatError("the links between the pages go in a circle")
-            asked.add(request.path)
+            asked.add(Secret(request.path))  # its query may name a cardholder
             page = await self._channel().call(
                 request, lambda answer: decipher_page(resource, answer)
             )
@@ -247,55 +251,6 @@ class Instructions(Endpoint, Generic[InstructionT]):
         return instruction.status == InstructionStatus.CANCELED
 
 
-class Refunds(Endpoint):
-    """The refunds, of a payment or without one."""
-
-    async def retrieve(self, refund_id: str) -> models.Refund:
-        """The refund. Source: contract section 5.
-
-        Args:
-            refund_id: The refund's id, which is not the instruction's.
-
-        Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
-            APIError: The gateway refused; NotFoundError if it does not know the refund.
-            TransportError: No answer came.
-
-        Cancellation:
-            The request is dropped.
-        """
-        return await self._retrieve(REFUND, "refund_id", refund_id)
-
-    async def reverse(
-        self,
-        refund_id: str,
-        *,
-        operator: str | None = None,
-        idempotency_key: str | UUID | None = None,
-    ) -> models.Refund:
-        """The refund, voided while its batch is open.
-
-        Args:
-            refund_id: The refund's id.
-            operator: Who runs the reversal.
-            idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
-                reverses once.
-
-        Raises:
-            ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can no longer be reversed.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
-                under the error's ``idempotency_key``.
-
-        Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
-        """
-        body = models.ReversalRequest(operator=operator)
-        return await self._act(REFUND, "refund_id", refund_id, "reverse", body, idempotency_key)
-
-
 class Signatures(Endpoint):
     """The signatures that devices took."""
 
@@ -361,7 +316,7 @@ class Devices(Endpoint):
             ksi: Only with this key serial identifier.
             model: Only of this model.
             active: Only those in use, or only those that are not.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
+            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
             before: The cursor to go back from, the nearest before it first; not beside ``after``.
             after: The cursor to begin after.
 

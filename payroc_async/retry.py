@@ -13,7 +13,9 @@ from .errors import APIError, ResponseFormatError, TransportError
 __all__ = ["backoff_delay", "may_have_taken_effect", "worth_retrying"]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NEVER_BEGUN = frozenset({501, 505})
+_PROXY_REFUSES = frozenset({403, 407})
+"""A proxy that knows neither the user nor the host: the next attempt is refused as well."""
+_NEVER_BEGUN = frozenset({401, 407, 425, 429, 501, 505})
 
 
 def worth_retrying(error: BaseException) -> bool:
@@ -23,6 +25,8 @@ def worth_retrying(error: BaseException) -> bool:
     """
     if isinstance(error, APIError):
         return error.status in _PASSING
+    if isinstance(error, TransportError) and error.proxy_status in _PROXY_REFUSES:
+        return False
     return isinstance(error, TransportError | ResponseFormatError)
 
 
@@ -31,8 +35,11 @@ def may_have_taken_effect(error: Exception) -> bool:
     if isinstance(error, TransportError):
         return error.request_sent
     if isinstance(error, APIError):
-        # Proxies have statuses of their own, such as 524 for an answer that came too late.
-        return error.status == 408 or (error.status >= 500 and error.status not in _NEVER_BEGUN)
+        if error.status in _NEVER_BEGUN:
+            return False
+        # Proxies have statuses of their own, such as 524 for an answer that came too late, and may
+        # answer anything after they have passed a request on (E2): the gateway alone can refuse.
+        return error.status in (408, *range(500, 600)) or not error.own
     return isinstance(error, ResponseFormatError)
 
 

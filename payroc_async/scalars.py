@@ -21,12 +21,14 @@ __all__ = [
     "whole_number",
 ]
 
-PADDING = " \t\r\n\0"
-"""What fills up the fields of a fixed length, and says nothing."""
+PADDING = "".join(map(chr, range(33))) + "\x7f\x85\xa0\u200b\u200c\u200d\u2060\ufeff"
+"""What fills up the fields of a fixed length, or comes along when text is copied, and says nothing:
+blanks, control characters, and what has no width."""
 EXACT = 2**53
 """Up to here a float holds each whole number."""
 
-_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII).fullmatch
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII).fullmatch
+_WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII).fullmatch
 _WORDS = {"true": True, "false": False}
 
 
@@ -44,10 +46,10 @@ def read_text(value: object) -> str:
 def read_int(value: object) -> int:
     """A whole number, such as a sum in the smallest unit; ``"49.99"`` says no unit, and is none."""
     number = value if type(value) is int else None
-    if (type(value) is float and value.is_integer()) or (
-        type(value) is str and value.isascii() and value.lstrip("-").isdigit()
-    ):
+    if type(value) is float and value.is_integer():
         number = int(value)
+    elif type(value) is str and _WHOLE(value.strip(PADDING)):
+        number = int(value.strip(PADDING))
     if number is None or not -(2**63) <= number < 2**64:  # as orjson reads and writes them
         raise TypeError
     return number
@@ -66,8 +68,8 @@ def read_float(value: object) -> float:
     if type(value) is int:
         return value
     number = value if type(value) is float else None
-    if type(value) is str and _NUMBER(value):
-        number = float(value)
+    if type(value) is str and _NUMBER(value.strip(PADDING)):
+        number = float(value.strip(PADDING))
     if number is None or not isfinite(number):
         raise TypeError
     return number
@@ -80,7 +82,7 @@ def read_bool(value: object) -> bool:
     if type(value) is int and value in (0, 1):
         return value == 1
     if type(value) is str:
-        return _WORDS[value.strip().lower()]
+        return _WORDS[value.strip(PADDING).lower()]
     raise TypeError
 
 
@@ -91,4 +93,4 @@ def read_date(value: str) -> date:
 
 def read_datetime(value: str) -> datetime:
     """A moment, in ISO 8601."""
-    return datetime.fromisoformat(value.strip().upper())
+    return datetime.fromisoformat(value.strip(PADDING).upper())

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
+from .api.authorizations import Authorizations
+from .api.batches import Batches
+from .api.refunds import Refunds
+from .api.secure_tokens import SecureTokens
+from .api.terminals import Terminals
+from .api.transactions import Transactions
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
@@ -25,11 +31,18 @@ from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
 from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
-from .loop_guard import LoopGuard
+from .loop_guard import GuardedGenerator, LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
-from .resources import ClosedLoopReads, Devices, Instructions, Refunds, Signatures
-from .session_options import as_environment, check_journaling, check_options, environment_of
+from .resources import ClosedLoopReads, Devices, Instructions, Signatures
+from .secret import concealed, forget_frames
+from .session_options import (
+    as_environment,
+    check_journaling,
+    check_options,
+    environment_of,
+    settings,
+)
 from .supervisor import Supervisor
 from .telemetry import Telemetry
 
@@ -86,7 +99,7 @@ class PayrocSession(DeviceInstructions):
     signature_instructions: Instructions[models.SignatureInstruction]
     """The signature instructions, a call at a time."""
     payments: Payments
-    """The payments: searched, refunded, reversed, undone, captured, adjusted."""
+    """The payments: charged, searched, refunded, reversed, undone, captured, adjusted."""
     refunds: Refunds
     """The refunds, a call at a time."""
     signatures: Signatures
@@ -95,6 +108,16 @@ class PayrocSession(DeviceInstructions):
     """What devices read from closed-loop cards."""
     devices: Devices
     """The merchant's devices."""
+    terminals: Terminals
+    """The processing terminals: read, and their batches closed."""
+    batches: Batches
+    """The batches that were submitted to the processor."""
+    transactions: Transactions
+    """The transactions in those batches."""
+    authorizations: Authorizations
+    """The authorizations of those transactions."""
+    secure_tokens: SecureTokens
+    """The saved cards."""
 
     def __init__(
         self,
@@ -112,6 +135,9 @@ class PayrocSession(DeviceInstructions):
         proxy: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
+        self._state: Literal["new", "open", "closing", "closed"] = "new"
+        # This frame is in the traceback of whatever is refused below.
+        api_key, proxy = concealed(api_key), concealed(proxy)
         if callable(api_key):
             check_async_callback("api_key", api_key)
         else:
@@ -152,7 +178,6 @@ class PayrocSession(DeviceInstructions):
             self._loop_guard,
         )
         self._supervisor = Supervisor(services, telemetry)
-        self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._closing: asyncio.Task[None] | None = None
         self.payment_instructions = Instructions(PAYMENT, self._channel)
         self.refund_instructions = Instructions(REFUND, self._channel)
@@ -162,6 +187,11 @@ class PayrocSession(DeviceInstructions):
         self.signatures = Signatures(self._channel)
         self.closed_loop_reads = ClosedLoopReads(self._channel)
         self.devices = Devices(self._channel)
+        self.terminals = Terminals(self._channel)
+        self.batches = Batches(self._channel)
+        self.transactions = Transactions(self._channel)
+        self.authorizations = Authorizations(self._channel)
+        self.secure_tokens = SecureTokens(self._channel)
 
     @classmethod
     def from_env(
@@ -171,7 +201,7 @@ class PayrocSession(DeviceInstructions):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         journal: Journal | EllipsisType | None = ...,
-        scope: str | None = None,
+        scope: str = "",
         recovery: Recovery | None = None,
         max_connections: int = 0,
         http_session: aiohttp.ClientSession | None = None,
@@ -202,22 +232,25 @@ class PayrocSession(DeviceInstructions):
         Raises:
             ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
         """
-        variables = os.environ if environ is None else environ
-        api_key = variables.get("PAYROC_API_KEY")
-        if not api_key:
+        variables = settings(os.environ if environ is None else environ)
+        del environ  # all the process knows, and this frame is in the traceback of a refusal
+        if "PAYROC_API_KEY" not in variables:
             raise ConfigurationError(
                 "PAYROC_API_KEY", "is not set: set it in the environment of this process"
             )
         if journal is ...:
             place = variables.get("PAYROC_JOURNAL")
-            journal = journal_at(place) if place else None
+            try:
+                journal = journal_at(place) if place else None
+            except ConfigurationError as error:
+                raise forget_frames(error)  # noqa: B904 - the same error, without the parts of a URL
         return cls(
-            api_key,
+            variables["PAYROC_API_KEY"],
             environment=environment_of(variables),
             timeouts=timeouts,
             retries=retries,
             journal=journal,
-            scope=variables.get("PAYROC_SCOPE", "") if scope is None else scope,
+            scope=scope or variables.get("PAYROC_SCOPE", ""),
             recovery=recovery,
             max_connections=max_connections,
             http_session=http_session,
@@ -227,6 +260,8 @@ class PayrocSession(DeviceInstructions):
         )
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_supervisor"):  # it was refused, and a tracker shows its frames
+            return f"<{type(self).__name__} unfinished>"
         return (
             f"<{type(self).__name__} {self._environment.api_url} {self._state}, "
             f"{len(self._supervisor)} instructions>"
@@ -247,6 +282,7 @@ class PayrocSession(DeviceInstructions):
         Cancellation:
             The session is not opened.
         """
+        self._check_new()
         # What is loaded when it is asked for must not be in the midst of a sale: it takes files.
         from . import handle_types  # noqa: F401 - and with it the models
 
@@ -258,10 +294,7 @@ class PayrocSession(DeviceInstructions):
         # would delay, and break where the process can open no more files.
         with anyio.CancelScope():
             await asyncio.sleep(0)
-        if self._state != "new":
-            raise SessionClosedError(
-                f"the session is {self._state}: a session is opened once, build another one"
-            )
+        self._check_new()
         self._state = "open"
         self._loop_guard.open()
         await self._transport.open()
@@ -274,6 +307,14 @@ class PayrocSession(DeviceInstructions):
         if self._recovery is not None:
             self._start_recovery(self._recovery)
         return self
+
+    def _check_new(self) -> None:
+        if self._state in ("open", "closing"):
+            self._loop_guard.check()
+        if self._state != "new":
+            raise SessionClosedError(
+                f"the session is {self._state}: a session is opened once, build another one"
+            )
 
     async def aclose(self) -> tuple[OutcomeUnknownError, ...]:
         """Close the session: safe to call twice, and from any task of its loop.
@@ -394,7 +435,7 @@ class PayrocSession(DeviceInstructions):
         check_recovery(on_found, resubmit, timeout)
         check_callback("on_event", on_event)
         take_up = partial(self._supervisor.take_over, timeout=timeout, on_event=on_event)
-        return self._recovery_run(take_up, on_found, resubmit).run()
+        return GuardedGenerator(self._recovery_run(take_up, on_found, resubmit).run())
 
     async def unfinished(self) -> list[Entry]:
         """What the journal has unfinished at this gateway, the oldest first.

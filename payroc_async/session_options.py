@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from .automatic_recovery import Recovery
-from .config import Environment, RetryPolicy, Timeouts, is_http_url
+from .config import Environment, RetryPolicy, Timeouts, is_host, is_http_url
 from .errors import ConfigurationError
 from .journal import Journal
+from .secret import Secret
 from .telemetry import Telemetry
 from .wording import a_type, show, with_article
 
-__all__ = ["as_environment", "check_journaling", "check_options", "environment_of"]
+__all__ = ["as_environment", "check_journaling", "check_options", "environment_of", "settings"]
 
 LONGEST_SCOPE = 200
 
@@ -94,6 +96,8 @@ def _check_proxy(value: object) -> None:
     # Its text may hold a password: it is never shown.
     if not isinstance(value, str) or not is_http_url(value):
         raise ConfigurationError("proxy", "must be an http or https URL, as http://proxy:3128")
+    if not is_host(urlsplit(value).hostname or ""):
+        raise ConfigurationError("proxy", "must name a host that can exist: check its labels")
 
 
 _ENVIRONMENTS = {"uat": Environment.UAT, "production": Environment.PRODUCTION}
@@ -116,6 +120,16 @@ def as_environment(value: object) -> Environment:
             'must be "uat", "production" or an Environment(api_url=..., identity_url=...), '
             f"not {given}",
         )
+    return found
+
+
+def settings(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a session reads, as far as they are set, with what may be secret blind."""
+    plain = ("PAYROC_ENVIRONMENT", "PAYROC_API_URL", "PAYROC_IDENTITY_URL", "PAYROC_SCOPE")
+    found = {name: variables[name] for name in plain if variables.get(name)}
+    for name in ("PAYROC_API_KEY", "PAYROC_JOURNAL"):
+        if variables.get(name):
+            found[name] = Secret(variables[name])
     return found
 
 

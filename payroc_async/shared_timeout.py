@@ -1,12 +1,13 @@
-"""One timeout for any number of waits, with one timer for all of them."""
+"""Timeouts and alarms for any number of waits, with one timer for all of them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-__all__ = ["SharedTimeout"]
+__all__ = ["SharedAlarm", "SharedTimeout"]
 
 
 class SharedTimeout:
@@ -64,3 +65,40 @@ class SharedTimeout:
             del self._waits[task]
             self._expired[task] = cancelling
             task.cancel()
+
+
+class SharedAlarm:
+    """One delay for any number of alarms, with one timer for all of them.
+
+    Args:
+        seconds: How long after it was set an alarm rings.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        # The oldest first: they all have the same delay.
+        self._alarms: dict[Callable[[], object], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def set(self, ring: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
+        """Call ``ring`` once, after the seconds. Set again, it waits for them anew."""
+        self._alarms.pop(ring, None)
+        deadline = self._alarms[ring] = loop.time() + self.seconds
+        if self._timer is None or self._loop is not loop:  # an earlier loop's would never ring
+            self._loop = loop
+            self._timer = loop.call_at(deadline, self._look, loop)
+
+    def stop(self, ring: Callable[[], object]) -> None:
+        """Do not call it."""
+        self._alarms.pop(ring, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._alarms:
+            ring, deadline = next(iter(self._alarms.items()))
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look, loop)
+                return
+            del self._alarms[ring]
+            loop.call_soon(ring)

@@ -156,6 +156,25 @@ class PayrocGateway(Simulator):
         """Settles every payment and refund that is ``ready``, as `Simulator.close_batch`."""
         self._there(lambda: super(PayrocGateway, self).close_batch(settlement_date))
 
+    def decline_next(
+        self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
+    ) -> None:
+        """Has the processor decline the next such change, as `Simulator.decline_next`."""
+        self._there(
+            lambda: super(PayrocGateway, self).decline_next(
+                operation, response_code=response_code, response_message=response_message
+            )
+        )
+
+    @property
+    def unused_declines(self) -> list[str]:
+        """The operations that `decline_next` was called for and that nothing has asked for."""
+        return self._there(lambda: super(PayrocGateway, self).unused_declines)
+
+    def expire_pre_authorizations(self) -> None:
+        """Lets every payment that is ``pending`` expire: it can no longer be captured."""
+        self._there(super().expire_pre_authorizations)
+
     def add_closed_loop_read(
         self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
     ) -> str:
@@ -272,7 +291,15 @@ class PayrocGateway(Simulator):
                 for fault in list(self.faults.waiting)
                 if not fault.hits
             ),
+            *(
+                f"No {one} was declined, which decline_next() asked for."
+                for one in self.unused_declines
+            ),
             *self._unused(),
+            *(
+                f"No charge used next_charge({one.response_code!r})."
+                for one in list(self._state.office.charges.scripts)
+            ),
             *self._excused_strangers(),
         ]
         return "\n".join([*wrong, self.report()]) if wrong else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-__all__ = ["a_type", "show", "with_article"]
+__all__ = ["a_type", "printable", "show", "with_article"]
 
 _SOUNDS_LIKE_YOU = re.compile(r"U[A-Z]|[Uu](ser|ni|uid|rl)")
 _SPELLED_OUT = re.compile(r"[FHLMNRSX][A-Z]")  # an HTTPError, an SSLContext
@@ -32,3 +32,16 @@ def show(value: object) -> str:
         text = repr(str(value) if isinstance(value, str) else value)
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return a_type(value)
+
+
+def printable(text: str) -> str:
+    """The text on one line: line breaks, escapes and other control characters are spelled out.
+
+    What a gateway or a proxy says goes into logs and onto terminals, where such characters would
+    forge lines, or be obeyed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )

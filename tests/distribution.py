@@ -75,6 +75,8 @@ def check_wheel(wheel: Path) -> None:
         assert "payroc_async/py.typed" in archive.namelist()
         metadata = message_from_bytes(archive.read(f"{info}/METADATA"))
     assert metadata["Version"] == VERSION, metadata["Version"]
+    assert metadata["Author"] == "The payroc_async authors", metadata["Author"]
+    assert metadata["Project-URL"] == "Payroc API, https://docs.payroc.com/"
 
 
 def check_sdist(sdist: Path, wheel: Path, folder: Path) -> None:

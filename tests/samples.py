@@ -75,7 +75,7 @@ def fragments(page: str) -> list[Fragment]:
             page, textwrap.dedent(found["text"]), (found["mark"] or "").partition("sample: ")[2]
         )
         for found in SAMPLE.finditer(PAGES[page])
-        if not (found["mark"] or "").startswith("program: ")
+        if not (found["mark"] or "").startswith(("program: ", "web: "))
     ]
 
 

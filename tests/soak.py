@@ -65,8 +65,8 @@ TIMES = Timeouts(
     hold_margin=0.5,
     poll_interval=0.005,
     token=5.0,
-    unreachable=10.0,
-    cancel_grace=10.0,
+    unreachable=3.0,
+    cancel_grace=5.0,
 )
 RETRIES = RetryPolicy(initial=0.01, maximum=0.05, retry_after_maximum=0.05)
 HANGS_AFTER = 60.0

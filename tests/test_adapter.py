@@ -20,12 +20,12 @@ from yarl import URL
 
 from payroc_async import errors as e
 from payroc_async.http.adapter import (
+    DEPARTURE,
+    Departure,
     NoCookies,
     SingleRequest,
     SingleResponse,
     broken,
-    forget,
-    was_sent,
 )
 
 from .conftest import UNIT
@@ -155,20 +155,24 @@ def test_a_connection_still_shows_its_transport() -> None:
 # What they do, against a real server ----------
 
 
-async def test_aiohttp_calls_send_in_the_task_of_the_request(server: Server) -> None:
-    """`was_sent` asks by the task: one that aiohttp makes for `send` would hide that it left."""
-    task = asyncio.current_task()
-    assert not was_sent(task)
+async def test_aiohttp_calls_send_in_the_context_of_the_request(server: Server) -> None:
+    """`DEPARTURE` is set there: in another context, a request would not show that it left."""
+    departure = Departure()
+    DEPARTURE.set(departure)
     async with client() as http:
         await (await http.get(server.url)).read()
-    assert was_sent(task), (
-        f"aiohttp {aiohttp.__version__} does not call ClientRequest.send in the task that makes "
+    assert departure.happened, (
+        f"aiohttp {aiohttp.__version__} does not call ClientRequest.send in the context that makes "
         "the request: a request that left would pass for one that did not (money may move twice)"
     )
-    forget(task)
-    assert not was_sent(task)
-    forget(None)
-    assert not was_sent(None)
+
+
+async def test_a_request_without_a_departure_is_sent_as_well(server: Server) -> None:
+    """As those of a test, or of a caller's who uses the classes."""
+    assert DEPARTURE.get() is None
+    async with client() as http:
+        await (await http.get(server.url)).read()
+    assert server.requests == 1
 
 
 async def test_a_request_that_waits_for_a_connection_has_not_been_sent(server: Server) -> None:
@@ -176,16 +180,18 @@ async def test_a_request_that_waits_for_a_connection_has_not_been_sent(server: S
     server.answer = BEGUN
     async with client(connector=aiohttp.TCPConnector(limit=1)) as http:
         held = await http.get(server.url)
+        departure, checks = Departure(), []
+        DEPARTURE.set(departure)
         waiting = asyncio.create_task(http.get(server.url), name="waiting")
         await asyncio.sleep(UNIT)
-        assert not was_sent(waiting), (
-            f"aiohttp {aiohttp.__version__} calls ClientRequest.send before there is a connection"
-        )
+        checks.append(departure.happened)
         held.close()
         (await waiting).close()
-        assert was_sent(waiting)
+        checks.append(departure.happened)
+        assert checks == [False, True], (
+            f"aiohttp {aiohttp.__version__} calls ClientRequest.send before there is a connection"
+        )
         assert server.requests == 2
-    forget(asyncio.current_task())
 
 
 @pytest.mark.parametrize("resets", [False, True], ids=["ended", "reset"])
@@ -203,7 +209,6 @@ async def test_p8_nothing_is_repeated_with_our_classes(
         f"aiohttp {aiohttp.__version__} repeats a {method} by itself in spite of SingleResponse"
     )
     assert caught.value.request_sent
-    forget(asyncio.current_task())
 
 
 async def test_aiohttp_repeats_a_get_by_itself_without_our_class(server: Server) -> None:
@@ -217,7 +222,6 @@ async def test_aiohttp_repeats_a_get_by_itself_without_our_class(server: Server)
         f"aiohttp {aiohttp.__version__} repeats a GET by itself no more: "
         "SingleResponse.start may go, once the oldest aiohttp that we allow does the same"
     )
-    forget(asyncio.current_task())
 
 
 async def test_a_response_that_is_given_up_ends_its_connection(server: Server) -> None:
@@ -237,7 +241,6 @@ async def test_a_response_that_is_given_up_ends_its_connection(server: Server) -
         async with asyncio.timeout(1.0):
             await server.gone.wait()
         response.close()  # and once more, without its connection
-    forget(asyncio.current_task())
 
 
 async def test_a_session_asks_the_cookie_jar_and_keeps_nothing() -> None:
@@ -267,7 +270,6 @@ async def test_an_answer_writes_nothing_into_the_shared_cookies(server: Server) 
         f"aiohttp {aiohttp.__version__} writes into what NoCookies.filter_cookies returns: "
         "it must return a new object each time"
     )
-    forget(asyncio.current_task())
 
 
 @pytest.mark.parametrize(

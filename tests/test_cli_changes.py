@@ -76,6 +76,49 @@ class TestVoid:
         assert done.exit_code == 3, done.output
         assert done.stdout.startswith("NOT REFUNDED: 49.99 USD\n")
 
+    @pytest.mark.parametrize(
+        ("code", "exit_code", "said"),
+        [("D", 3, "NOT REVERSED"), ("R", 3, "NOT REVERSED"), ("E", 3, "NOT DECIDED YET")],
+    )
+    def test_a_declined_reversal(
+        self, served: Simulator, code: str, exit_code: int, said: str
+    ) -> None:
+        """HTTP 200 with a code that is no approval: not done, in words and in JSON."""
+        id_ = pay(served)
+        served.decline_next("reverse", response_code=code)
+        done = run(served, "void", id_, *VOID)
+        assert (done.exit_code, done.stdout.startswith(said)) == (exit_code, True), done.output
+        served.decline_next("reverse", response_code=code)
+        done = run(served, "void", id_, *VOID, "--json")
+        members = json.loads(done.stdout)
+        assert (done.exit_code, members["how"]) == (exit_code, None)
+        assert members["outcome"] not in ("approved", None)
+
+    def test_a_refund_that_became_a_reversal(self, served: Simulator) -> None:
+        """The payment was settled when it was read, and its batch is open: that is said."""
+        id_ = pay(served)
+
+        def settled(payment: dict[str, Any]) -> dict[str, Any]:
+            result = {**payment["transactionResult"], "status": "complete"}
+            return {**payment, "transactionResult": result, "supportedOperations": ["refund"]}
+
+        served.faults.add("payment", edit(settled))
+        done = run(served, "void", id_, *VOID)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith("REVERSED: 49.99 USD\n")
+        assert "its batch was open" in done.stdout
+        assert posted(served) == ["refund"]
+
+    def test_an_answer_that_shows_neither(self, served: Simulator) -> None:
+        """The code of an approval on a payment that was not reversed: look before you try again."""
+        id_ = pay(served)
+        before = served.payments[id_]
+        served.faults.add("change", edit(lambda _: before))
+        done = run(served, "void", id_, *VOID)
+        assert done.exit_code == 5, done.output
+        assert done.stdout.startswith("OUTCOME UNKNOWN: 49.99 USD")
+        assert f"payroc-async payments show {id_}" in done.stdout
+
     def test_a_later_refund_is_told_from_an_earlier(self, served: Simulator) -> None:
         """In whatever order the gateway lists a payment's refunds, the new one is named."""
         id_ = pay(served)
@@ -223,6 +266,33 @@ class TestCapture:
         assert said["error"] is None
         for secret in (card["cardNumber"], card["cardholderName"]):
             assert secret not in done.output
+
+    @pytest.mark.parametrize(
+        ("changed", "exit_code", "said"),
+        [
+            ({"responseCode": "D", "status": "declined"}, 3, "NOT CAPTURED: 49.99 USD\n"),
+            ({"responseCode": "E", "status": "accepted"}, 3, "NOT DECIDED YET"),
+            ({"status": "pending"}, 5, "OUTCOME UNKNOWN"),
+            ({"status": "expired"}, 5, "OUTCOME UNKNOWN"),
+            (
+                {"responseCode": "P", "authorizedAmount": 2000},
+                *(3, "ONLY A PART WAS CAPTURED: 20.00 USD, 29.99 USD less than asked for"),
+            ),
+        ],
+    )
+    def test_what_is_no_capture(
+        self, served: Simulator, changed: dict[str, Any], exit_code: int, said: str
+    ) -> None:
+        """HTTP 200 alone ships no goods."""
+        id_ = pay(served, auto_capture=False)
+
+        def answered(payment: dict[str, Any]) -> dict[str, Any]:
+            return {**payment, "transactionResult": {**payment["transactionResult"], **changed}}
+
+        served.faults.add("change", edit(answered))
+        done = run(served, "capture", id_)
+        assert done.exit_code == exit_code, done.output
+        assert done.stdout.startswith(said)
 
     def test_refused(self, served: Simulator) -> None:
         """What is no pre-authorization can't be captured: one line, and 4."""

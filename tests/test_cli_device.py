@@ -84,6 +84,7 @@ def test_json_of_a_refund(served: Simulator) -> None:
     assert json.loads(done.stdout) == {
         "refund_id": refund["refundId"],
         "outcome": "approved",
+        "in_effect": True,
         "instruction_id": instruction_id,
         "idempotency_key": KEY,
         "serial_number": SERIAL,

@@ -149,6 +149,7 @@ class TestRecover:
             "amount": 4999 if answered else None,
             "currency": "USD" if answered else None,
             "outcome": "approved" if answered else None,
+            "in_effect": True if answered else None,
             "authorized_amount": 4999 if answered else None,
             "response_code": "A" if answered else None,
             "response_message": "APPROVED" if answered else None,
@@ -415,7 +416,7 @@ class TestJournal:
         assert kept(path)[keys[1]].state is EntryState.FAILED
 
     def test_close_leaves_alone_what_may_end(self, served: Simulator, path: Path) -> None:
-        """Neither what recovery would end, nor what is driven again by a process that lives."""
+        """What is driven again by a process that lives; but not what a dead one has left."""
         unfinished = left(served, path)
         driven = left(served, path, EntryState.UNKNOWN, instruction_id="I1")
 
@@ -433,10 +434,12 @@ class TestJournal:
         assert done.exit_code == 4
         assert "another process" in done.stderr
         done = journal(path, "close", unfinished, "--as", "failed")
-        assert done.exit_code == 4
-        assert "is intent" in done.stderr
+        assert done.exit_code == 0
         states = {key: entry.state for key, entry in kept(path).items()}
-        assert states == {unfinished: EntryState.INTENT, driven: EntryState.UNKNOWN}
+        assert states == {unfinished: EntryState.FAILED, driven: EntryState.UNKNOWN}
+        done = journal(path, "close", unfinished, "--as", "canceled")
+        assert done.exit_code == 4
+        assert "is failed" in done.stderr
 
     @pytest.mark.parametrize(
         "options",

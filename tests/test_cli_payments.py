@@ -126,11 +126,11 @@ class TestPayments:
         assert served.requests_of("search") == []
 
     def test_refused(self, served: Simulator) -> None:
-        """A gateway that refuses is told of in one line, with 4."""
+        """A gateway that refuses is reported on one line, with 4; its line break is spelled out."""
         served.faults.add("search", problem(403, "forbidden", detail="Not\nyou."))
         done = run(served, "payments", "list")
         assert done.exit_code == 4
-        assert done.stderr == "Error: HTTP 403: Not you.\n"
+        assert done.stderr == "Error: HTTP 403: Not\\nyou.\n"
 
     def test_show(self, served: Simulator) -> None:
         """One payment, in words or as an object."""

@@ -124,6 +124,7 @@ def test_an_unknown_outcome_exits_with_5_and_says_how_to_find_out(
 
 MEMBERS = {
     "outcome",
+    "in_effect",
     "payment_id",
     "instruction_id",
     "idempotency_key",
@@ -139,6 +140,22 @@ MEMBERS = {
 }
 
 
+@pytest.mark.parametrize(("status", "word"), [("reversal", "REVERSED"), ("expired", "EXPIRED")])
+def test_a_sale_that_was_voided_since_is_not_approved(
+    served: Simulator, status: str, word: str
+) -> None:
+    """Run again under its key, it has the code of an approval, and takes no money."""
+    again = ("--idempotency-key", KEY, "--order-id", "A1")
+    assert run(served, *again).exit_code == 0
+    (payment,) = served.payments.values()
+    payment["transactionResult"]["status"] = status
+    done = run(served, *again)
+    assert done.exit_code == 3, done.output
+    assert f"{word}: 49.99 USD was approved, but is not" in done.stdout
+    said = json.loads(run(served, *again, "--json").stdout)
+    assert (said["outcome"], said["in_effect"]) == ("approved", False)
+
+
 def test_json_is_one_object_and_nothing_else(served: Simulator) -> None:
     """--json prints one object with the sale's facts, and no card data."""
     served.device(SERIAL).approves_partially(3000)
@@ -149,6 +166,7 @@ def test_json_is_one_object_and_nothing_else(served: Simulator) -> None:
     (instruction_id,) = served.instructions
     assert said == {
         "outcome": "partially_approved",
+        "in_effect": True,
         "payment_id": payment["paymentId"],
         "instruction_id": instruction_id,
         "idempotency_key": KEY,

@@ -120,6 +120,61 @@ def test_a_malformed_url_names_its_field(field: str, url: str) -> None:
     refused(lambda: environment(**{field: url}), field)
 
 
+NO_HOSTS = {
+    "an empty label": "api.uat..payroc.com",
+    "an empty first label": ".payroc.com",
+    "an empty last label": "payroc.com..",
+    "nothing but dots": "..",
+    "a label over 63": "a" * 64 + ".com",
+    "a name over 253": ".".join(["a" * 63] * 4),
+    "a hyphen first": "-api.payroc.com",
+    "a hyphen last": "api-.payroc.com",
+    "a wildcard": "*.payroc.com",
+    "a space, encoded": "api%20uat.payroc.com",
+    "two hosts": "api.payroc.com,api.uat.payroc.com",
+    "no punycode": "xn--zzzz.com",
+    "a dollar": "$HOST",
+}
+
+
+@pytest.mark.parametrize("field", ["api_url", "identity_url"])
+@pytest.mark.parametrize("host", NO_HOSTS.values(), ids=NO_HOSTS)
+def test_a_host_that_no_name_can_be_is_refused(field: str, host: str) -> None:
+    """No resolver would take it; the error shows it."""
+    error = refused(lambda: environment(**{field: f"https://{host}/v1"}), field)
+    assert host.lower() in str(error)
+
+
+@pytest.mark.parametrize("host", NO_HOSTS.values(), ids=NO_HOSTS)
+def test_p7_a_proxys_host_that_no_name_can_be_is_refused(host: str) -> None:
+    """Unseen, for the URL may hold a password."""
+    error = refused(lambda: build(proxy=f"http://user:canary@{host}:3128"), "proxy")
+    assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api.uat.payroc.com",
+        "API.Payroc.COM",
+        "api.payroc.com.",
+        "pay_roc",
+        "a",
+        "a" * 63 + ".com",
+        ".".join(["a" * 63] * 3 + ["b" * 61]),
+        "xn--bcher-kva.example",
+        "10.0.0.1",
+        "[2001:db8::1]",
+        "[fe80::1%25eth0]",
+        "1.example",
+    ],
+)
+def test_a_host_that_a_name_can_be_is_taken(host: str) -> None:
+    """Names with underscores are those of containers; a last dot ends a full name."""
+    assert environment(api_url=f"https://{host}/v1").api_url == f"https://{host}/v1"
+    build(proxy=f"http://user:secret@{host}:3128")
+
+
 @pytest.mark.parametrize("field", ["api_url", "identity_url"])
 @pytest.mark.parametrize(
     "url",
@@ -466,3 +521,9 @@ def test_from_env_names_what_is_missing_or_wrong(variables: dict[str, str], fiel
     """The error names the variable that is missing, unknown or contradicts another."""
     error = refused(lambda: from_env(**variables), field)
     assert "canary" not in str(error)
+
+
+def test_the_key_is_trusted_for_less_than_payroc_keeps_it() -> None:
+    """Contract section 8: 7 days. The margin covers two clocks and a retry that comes late."""
+    window, day = RetryPolicy().idempotency_window, 86_400.0
+    assert 5 * day <= window <= 6 * day

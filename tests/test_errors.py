@@ -14,7 +14,7 @@ import pytest
 
 from payroc_async import errors as e
 from payroc_async.codec import structure
-from payroc_async.models import Payment
+from payroc_async.models import Payment, Refund
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -59,6 +59,7 @@ TREE = {
     "JournalError": "PayrocError",
     "LeaseLost": "JournalError",
     "PaymentDeclinedError": "PayrocError",
+    "RefundDeclinedError": "PayrocError",
     "InstructionError": "PayrocError",
     "InstructionFailedError": "InstructionError",
     "InstructionCanceledError": "InstructionError",
@@ -69,6 +70,10 @@ TREE = {
 
 def payment() -> Payment:
     return structure(json.loads((SAMPLES / "payment.json").read_bytes()), Payment)
+
+
+def refund() -> Refund:
+    return structure(json.loads((SAMPLES / "refund.json").read_bytes()), Refund)
 
 
 def api_error(error_type: type[e.APIError], status: int = 400) -> e.APIError:
@@ -100,6 +105,7 @@ def every_error() -> Iterator[e.PayrocError]:
     yield e.JournalError("disk full")
     yield e.LeaseLost("a key")
     yield e.PaymentDeclinedError(payment())
+    yield e.RefundDeclinedError(refund())
     yield e.InstructionError(**KNOWN)
     yield e.InstructionFailedError("Device error", **KNOWN)
     yield e.InstructionCanceledError(**KNOWN)
@@ -316,3 +322,39 @@ def test_a_problem_says_the_most_telling_it_has(problem: e.Problem, text: str) -
 def test_a_problems_fragment_is_the_part_after_the_hash(type_: str | None, fragment: str) -> None:
     """The fragment is what follows the `#`, and empty without one."""
     assert e.Problem(type=type_).fragment == fragment
+
+
+HOSTILE = "one\ntwo\r\x1b[31mred\x00\u202etxet\u2028\ud83d"
+ESCAPED = r"one\ntwo\r\x1b[31mred\x00\u202etxet\u2028\ud83d"
+
+
+def declined(message: str) -> e.PaymentDeclinedError:
+    sample = json.loads((SAMPLES / "payment.json").read_bytes())
+    sample["transactionResult"] |= {"responseCode": "D", "responseMessage": message}
+    return e.PaymentDeclinedError(structure(sample, Payment))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        e.APIError(400, e.Problem(detail=HOSTILE)),
+        e.APIError(400, e.Problem(title=HOSTILE)),
+        e.APIError(400, e.Problem(type="#" + HOSTILE)),
+        e.APIError(400, e.Problem(errors=(e.ProblemDetail(HOSTILE, HOSTILE, None),))),
+        e.InstructionFailedError(
+            HOSTILE, serial_number="1", idempotency_key="2", instruction_id="3"
+        ),
+        declined(HOSTILE),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_gateway_says_stays_on_its_line(error: e.PayrocError) -> None:
+    """Line breaks, escapes and what turns text around are spelled out in an error's text."""
+    assert ESCAPED in str(error)
+    assert str(error).isprintable()
+
+
+def test_what_a_gateway_says_is_unchanged_as_data() -> None:
+    """Escapes are for texts alone; other alphabets are no control characters."""
+    assert e.Problem(detail=HOSTILE).detail == HOSTILE
+    assert str(e.Problem(detail="Über 日本, 5 €")) == "Über 日本, 5 €"

@@ -116,19 +116,24 @@ async def test_day_at_the_till() -> None:
         ["Order Morning-4", "TOTAL 12.50 USD", "APPROVED"],
         ["Order Morning-4", "AMOUNT 12.50 USD", "REVERSED", "NOT CHARGED"],
         ["REFUND", "Order Yesterday-7", "TOTAL 19.95 USD", "APPROVED"],
+        ["PRE-AUTHORIZATION", "Order Tab-5", "TOTAL 30.00 USD", "APPROVED"],
     ]
     for receipt, lines in zip(receipts, wanted, strict=True):
         assert set(lines) <= set(receipt)
     assert "1230" not in re.sub(r"[0-9A-F]{6,}", "", output)  # the cards' expiry date
-    totals = [line.split() for line in output.splitlines()[-6:-1]]
+    captured, closed, *lines = output.splitlines()[-9:-1]
+    assert captured == "Order Tab-5 is captured: 30.00 USD"
+    assert re.fullmatch(r"The batch is closed at \d\d:\d\d America/Chicago", closed)
+    totals = [line.split() for line in lines]
     assert [(words[0], words[-2]) for words in totals] == [
+        ("Tab-5", "30.00"),
         ("Morning-4", "0.00"),
         ("Morning-3", "30.00"),
         ("Morning-3", "20.00"),
         ("Morning-2", "23.00"),
         ("Morning-1", "49.99"),
     ]
-    assert output.endswith("\n5 payments, 122.99 USD taken\n")
+    assert output.endswith("\n6 payments, 152.99 USD taken\n")
 
 
 async def test_day_with_trouble(gateway: Simulator) -> None:
@@ -147,7 +152,7 @@ async def test_day_with_trouble(gateway: Simulator) -> None:
     assert output.endswith("\n4 payments, 49.99 USD taken\n")
     assert gateway.in_progress == []
     left = [one["transactionResult"] for one in gateway.payments.values()]
-    assert [one["authorizedAmount"] for one in left if one["status"] == "ready"] == [4999]
+    assert [one["authorizedAmount"] for one in left if one["status"] == "complete"] == [4999]
 
 
 async def test_day_with_a_lost_answer(gateway: Simulator) -> None:

@@ -317,8 +317,9 @@ async def test_no_question_reads_the_history_in_postgres(
     schema = postgres_store.place["schema"]
     postgres.execute(
         f"INSERT INTO {schema}.payroc_journal (idempotency_key, kind, gateway, serial_number,"
-        " digest, instruction_id, state, resource_id, begun, changed, owner, fence) SELECT 'old ' || i,"
-        f" 'payment', '{GATEWAY}', '1', '', 'i ' || i, 'completed', 'r ' || i, now(), now(), 7, 1"
+        " digest, instruction_id, state, resource_id, begun, changed, owner, fence)"
+        f" SELECT 'old ' || i, 'payment', '{GATEWAY}', '1', '', 'i ' || i,"
+        " 'completed', 'r ' || i, now(), now(), 7, 1"
         " FROM generate_series(1, 50000) AS i"
     )
     postgres.execute(f"ANALYZE {schema}.payroc_journal")
@@ -391,10 +392,10 @@ async def test_purge_deletes_in_portions(
     store: Store, opened: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much there is, sales come between two portions."""
-    for engine in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"payroc_async.journal.{engine}.PURGED_AT_ONCE", 3)
+    monkeypatch.setattr("payroc_async.journal.sharing.PURGED_AT_ONCE", 3)
+    monkeypatch.setattr("payroc_async.journal.sharing.PURGES_FOR", 0.0)
     journal = await opened(store)
-    for number in range(10):
+    for number in range(30):
         entry = await journal.begin(intent(str(number)), window=DAY)
         await journal.write(entry, EntryState.FAILED)
     await journal.begin(intent("open"), window=DAY)
@@ -403,8 +404,8 @@ async def test_purge_deletes_in_portions(
     while not purging.done():
         assert await journal.get("open")
         turns += 1
-    assert await purging == 10
-    assert turns > 1
+    assert await purging == 30
+    assert turns > 2
     assert [entry.idempotency_key for entry in await journal.entries()] == ["open"]
 
 

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "payroc_async"
 # A folder counts as one layer. A module that is missing here has no place: find it one.
 ORDER = [
     "version",
+    "secret",
     "wording",
     "logs",
     "errors",
@@ -22,6 +23,7 @@ ORDER = [
     "events",
     "json_text",
     "scalars",
+    "answer_ids",
     "codec",
     "pages",
     "retry",
@@ -36,13 +38,15 @@ ORDER = [
     "http",
     "journal",
     "resources",
+    "undo",
+    "api",
     "payments",
     "instructions",
     "handle_types",
     "telemetry",
     "supervisor",
     "device_instructions",
-    "payment_search",
+    "order_search",
     "recovery",
     "automatic_recovery",
     "session_options",
@@ -57,6 +61,7 @@ ORDER = [
 ]
 PURE = {
     "version",
+    "secret",
     "wording",
     "logs",
     "errors",
@@ -72,10 +77,11 @@ PURE = {
     "links",
     "answers",
     "protocol",
+    "undo",
 }
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "threading", "sqlite3"}
 MAY_USE_AIOHTTP = {"http", "simulator"}
-FOLDERS = ("instructions", "http", "journal")
+FOLDERS = ("instructions", "http", "journal", "api")
 """Inside of these, too, imports lead one way only."""
 CORE = ("supervisor", "recovery", "cancellation", "shared_timeout", "retry")
 LONGEST = 400
@@ -168,9 +174,9 @@ def test_the_pure_layers_do_no_input_or_output(layer: str) -> None:
     assert not {name for path in paths for name in foreign(path)} & IMPURE_MODULES
 
 
-def test_errors_imports_nothing_of_ours() -> None:
+def test_errors_import_their_words_alone() -> None:
     """The errors are what all others stand on."""
-    assert layers_used(PACKAGE / "errors.py") == set()
+    assert layers_used(PACKAGE / "errors.py") == {"wording"}
 
 
 def test_only_http_and_the_simulator_know_aiohttp() -> None:

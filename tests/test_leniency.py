@@ -27,7 +27,7 @@ from payroc_async import (
 )
 from payroc_async import models as m
 from payroc_async.codec import decode, encode, structure, unstructure
-from payroc_async.errors import BadRequestError
+from payroc_async.errors import AuthenticationError, BadRequestError
 from payroc_async.kinds import PAYMENT, REFUND, SIGNATURE, Kind
 from payroc_async.models.receipt import Copy
 from payroc_async.protocol import Answer, decipher_instruction, decipher_resource, resource_request
@@ -134,6 +134,68 @@ async def test_p5_odd_bytes_lose_no_payment(
     paid = await till.run_sale(SERIAL, sale())
     assert (paid.payment_id, paid.outcome) == (PAYMENT_ID, Outcome.APPROVED)
     assert paid.order.amount == 4999
+
+
+@pytest.mark.parametrize("padding", ["  ", "\0\0", "\u200b", "\ufeff", "\xa0", "\r\n"], ids=ascii)
+@pytest.mark.parametrize("place", range(1, 4), ids=["submission", "status", "payment"])
+async def test_p5_a_padded_id_loses_no_payment(
+    wire: Wire, till: PayrocSession, padding: str, place: int
+) -> None:
+    """P5: fields of a fixed length are filled up, ids too; what they mean is sent and given."""
+    asked = list(wire.answers)[place]
+    for id_ in (ID, PAYMENT_ID):
+        padded = json.dumps(id_ + padding).encode()
+        wire.answers[asked] = wire.answers[asked].replace(json.dumps(id_).encode(), padded)
+    paid = await till.run_sale(SERIAL, sale())
+    assert (paid.payment_id, paid.approved) == (PAYMENT_ID, True)
+    assert f"GET /v1/payment-instructions/{ID}" in wire.asked
+    assert all(path.isascii() and "%" not in path for path in wire.asked)
+
+
+@pytest.mark.parametrize("value", ["4999", " 4999", "+4999", "00004999", "4999\0", 4999.0])
+async def test_an_amount_in_another_spelling(
+    wire: Wire, till: PayrocSession, value: object
+) -> None:
+    """What means one whole number is that number."""
+    document = sample()
+    document["order"]["amount"] = value
+    wire.answers[f"GET /v1/payments/{PAYMENT_ID}"] = json.dumps(document).encode()
+    assert (await till.payments.retrieve(PAYMENT_ID)).order.amount == 4999
+
+
+async def test_links_that_can_not_be_read_lose_no_entry_of_their_page(
+    wire: Wire, till: PayrocSession
+) -> None:
+    """What was found comes first; that there may be more is said after it."""
+    document = {"data": [sample()], "links": {"next": "/v1/payments?after=1"}}
+    wire.answers["GET /v1/payments"] = json.dumps(document).encode()
+    pages = till.payments.search()
+    assert (await anext(pages)).payment_id == PAYMENT_ID
+    with pytest.raises(ResponseFormatError):
+        await anext(pages)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "a\\/b\\u002bc==",
+        "a/b\\u002Bc==",
+        "\\u0061/b+c\\u003d=",
+        "a/b+c==",
+        "\\u0061\\/b\\u002bc==\\\\",
+    ],
+)
+async def test_p7_a_key_that_is_echoed_with_escapes_is_not_shown(wire: Wire, echo: str) -> None:
+    """P7: encoders of JSON escape a slash or a plus sign, which a key may hold."""
+    wire.answers["POST /authorize"] = f'{{"title": "no", "detail": "key {echo}"}}'.encode()
+    wire.status["POST /authorize"] = 401
+    base = f"http://127.0.0.1:{wire.port}"  # type: ignore[attr-defined]
+    environment = Environment(api_url=f"{base}/v1", identity_url=f"{base}/authorize")
+    async with PayrocSession("a/b+c==", environment=environment, retries=EAGER) as session:
+        with pytest.raises(AuthenticationError) as caught:
+            await session.payments.retrieve(PAYMENT_ID)
+    assert str(caught.value).startswith("HTTP 401: key ***")
+    assert "a/b+c==" not in repr(caught.value.problem.raw) + str(caught.value)
 
 
 async def test_p5_a_declared_charset_keeps_the_name(wire: Wire, till: PayrocSession) -> None:
@@ -388,7 +450,7 @@ NUMBERS = {
     "processingTerminalId": (1234001.0, "1234001"),
     "operator": (7, "7"),
     "card.expiryDate": (1230, "1230"),
-    "transactionResult.authorizedAmount": ("-4999", -4999),
+    "transactionResult.authorizedAmount": ("-4999", 4999),
     "transactionResult.approvalCode": (475318, "475318"),
     "transactionResult.responseCode": ("A  ", "A"),
     "transactionResult.status": ("ready\0", "ready"),

@@ -18,7 +18,7 @@ from payroc_async import (
     PayrocSession,
     Submitted,
 )
-from payroc_async.logs import FIELDS
+from payroc_async.logs import FIELDS, get_logger
 from payroc_async.simulator import Simulator, edit, garbage, status
 
 from .conftest import EAGER, QUICK, SERIAL, UNIT, sale, variables
@@ -215,3 +215,23 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def test_what_others_say_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Texts and errors among a record's arguments are escaped, numbers are left, and the record
+    names the line that logs.
+    """
+    caplog.set_level(logging.DEBUG)
+    logger = get_logger("payroc_async.test")
+    hostile = "x\nERROR forged \x1b[2J"
+    expected = r"x\nERROR forged \x1b[2J"
+    for log in (logger.debug, logger.info, logger.warning, logger.error, logger.exception):
+        log("%s, %s, %d, %.1f", hostile, ValueError(hostile), 1, 0.5)
+    logger.log(logging.INFO, "%r", hostile)
+    *records, last = caplog.records
+    assert len(records) == 5
+    for record in records:
+        assert record.getMessage() == f"{expected}, {expected}, 1, 0.5"
+        assert record.funcName == test_what_others_say_forges_no_line.__name__
+        assert record.filename == "test_logs.py"
+    assert "\n" not in last.getMessage()

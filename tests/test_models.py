@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,17 @@ CONTRACT: dict[type[m.OpenEnum], str] = {
     m.TipType: "percentage fixedAmount",
     m.TipMode: "prompted adjusted",
     m.AlternativeTender: "card cash bankTransfer",
-    m.TaxType: "rate",
+    m.TaxType: "rate amount",
+    m.EbtType: (
+        "cashPurchase cashPurchaseWithCashback foodStampPurchase foodStampVoucherPurchase "
+        "foodStampReturn foodStampVoucherReturn cashBalanceInquiry foodStampBalanceInquiry "
+        "cashWithdrawal"
+    ),
+    m.HealthcareIndicator: "Y N C R",
+    m.SecureTokenStatus: (
+        "notValidated cvvValidated validationFailed issueNumberValidated cardNumberValidated "
+        "bankAccountValidated"
+    ),
     m.HealthcareExpenseType: "copay clinic dental prescription transit vision",
     m.ContactType: "email phone mobile fax",
     m.NotificationLanguage: "en fr",
@@ -55,6 +65,24 @@ CONTRACT: dict[type[m.OpenEnum], str] = {
     m.TransactionStatus: "ready pending declined complete referral pickup reversal admin expired "
     "accepted returned",
     m.ResponseCode: "A D E P R C",
+    # Contract sections 10 to 12.
+    m.TerminalStatus: "active inactive",
+    m.BatchCloseType: "automatic manual",
+    m.EbtFeatureType: "foodStamp cash both",
+    m.TransactionDataLevel: "level2 level3",
+    m.AddressMode: "fullAddress postalCode",
+    m.CommunicationType: "bluetooth cellular ethernet wifi",
+    m.SettlementType: "capture return",
+    m.SettlementStatus: "fullSuspense heldAudited heldReleasedAudited holdForSettlement30Days "
+    "holdForSettlementDuplicate holdLongTerm paid paidByThirdParty partialRelease pull release "
+    "new held unknown",
+    m.SettlementEntryMethod: "barcodeRead smartChipRead swipedOriginUnknown contactlessChip "
+    "ecommerce manuallyEntered manuallyEnteredFallback swiped swipedFallback swipedError "
+    "scannedCheckReader credentialOnFile unknown",
+    m.SettlementCardType: "visa masterCard discover debit ebt wrightExpress voyager amex "
+    "privateLabel storedValue discoverRetained jcbNonSettled dinersClub amexOptBlue fuelman "
+    "unknown",
+    m.Channel: "pos web moto",
 }
 
 
@@ -149,10 +177,14 @@ LEAST: dict[type[Any], dict[str, Any]] = {
     m.Tip: {"type": "percentage"},
     m.Surcharge: {},
     m.ChoiceRate: {"applied": True, "rate": 1.5, "amount": 2},
-    m.DualPricing: {"offered": True},
+    m.DualPricing: {"offered": False},
     m.Tax: {"rate": 5, "name": "State tax"},
     m.HealthcareExpense: {"type": "copay", "amount": 1},
     m.Breakdown: {"subtotal": 1},
+    m.TaxAmount: {"amount": 1, "name": "Bag tax"},
+    m.LineItem: {"unit_price": 1, "quantity": 1},
+    m.ItemizedBreakdown: {"subtotal": 1},
+    m.BreakdownAdjustment: {},
     m.Order: ORDER,
     m.IpAddress: {"type": "ipv4", "value": "203.0.113.7"},
     m.CredentialOnFile: {},
@@ -174,6 +206,7 @@ LEAST: dict[type[Any], dict[str, Any]] = {
     m.CustomerAdjustment: {},
     m.SignatureAdjustment: {"cardholder_signature": "iVBORw0KGgo="},
     m.AdjustmentRequest: {"adjustments": (m.OrderAdjustment(amount=1),)},
+    m.RefundAdjustmentRequest: {"adjustments": (m.StatusAdjustment(to_status="ready"),)},
 }
 FIELDS = [(cls, field) for cls in LEAST for field in attrs.fields(cls) if field.init]
 AMOUNTS = [
@@ -189,6 +222,11 @@ AMOUNTS = [
     (m.ReversalRequest, "amount"),
     (m.CaptureRequest, "amount"),
     (m.OrderAdjustment, "amount"),
+    (m.TaxAmount, "amount"),
+    (m.LineItem, "unit_price"),
+    (m.ItemizedBreakdown, "subtotal"),
+    (m.ItemizedBreakdown, "duty_amount"),
+    (m.ItemizedBreakdown, "freight_amount"),
 ]
 NUMBERS = [
     (m.Tip, "percentage"),
@@ -199,7 +237,6 @@ NUMBERS = [
 FLAGS = [
     (m.Surcharge, "bypass"),
     (m.ChoiceRate, "applied"),
-    (m.DualPricing, "offered"),
     (m.Order, "accept_partial_amount"),
     (m.CredentialOnFile, "external_vault"),
     (m.CredentialOnFile, "tokenize"),
@@ -227,6 +264,10 @@ LISTS: list[tuple[type[Any], str, type[Any]]] = [
     (m.Breakdown, "taxes", m.Tax),
     (m.Breakdown, "healthcare_expenses", m.HealthcareExpense),
     (m.CustomerAdjustment, "contact_methods", m.ContactMethod),
+    (m.ItemizedBreakdown, "taxes", m.TaxAmount),
+    (m.ItemizedBreakdown, "items", m.LineItem),
+    (m.LineItem, "taxes", m.Tax),
+    (m.RefundAdjustmentRequest, "adjustments", m.StatusAdjustment),
     (m.AdjustmentRequest, "adjustments", m.StatusAdjustment),
 ]
 
@@ -396,7 +437,7 @@ def test_currency(value: str) -> None:
 
 def test_order_id_is_not_empty() -> None:
     """An order id has at least one character."""
-    assert "at least 1 character" in refusal(m.Order, "order_id", "")
+    assert "1 to 24 characters" in refusal(m.Order, "order_id", "")
 
 
 def test_text_that_cannot_be_sent_is_refused() -> None:
@@ -406,30 +447,87 @@ def test_text_that_cannot_be_sent_is_refused() -> None:
     assert encode(make(m.Order, description="\N{PILE OF POO}"))
 
 
+LENGTHS = [
+    (m.Order, "order_id", 1, 24),
+    (m.Order, "description", 0, 1024),
+    (m.RefundOrder, "order_id", 1, 24),
+    (m.RefundOrder, "description", 0, 1024),
+    (m.ReferencedRefundRequest, "description", 1, 100),
+    (m.PaymentInstructionRequest, "operator", 0, 50),
+    (m.PaymentInstructionRequest, "processing_terminal_id", 4, 50),
+    (m.RefundInstructionRequest, "operator", 0, 50),
+    (m.CaptureRequest, "operator", 0, 50),
+    (m.ReversalRequest, "operator", 0, 50),
+    (m.AdjustmentRequest, "operator", 0, 50),
+    (m.RefundAdjustmentRequest, "operator", 0, 50),
+    (m.Customer, "first_name", 0, 60),
+    (m.Customer, "last_name", 0, 60),
+    (m.Customer, "reference_number", 0, 48),
+    (m.ShippingAddress, "recipient_name", 0, 50),
+    (m.Address, "address1", 0, 150),
+    (m.Address, "address3", 0, 150),
+    (m.Address, "city", 0, 50),
+    (m.Address, "state", 0, 50),
+    (m.Address, "country", 2, 2),
+    (m.Address, "postal_code", 0, 10),
+    (m.ContactMethod, "value", 0, 50),
+    (m.CredentialOnFile, "secure_token_id", 0, 200),
+    (m.Tax, "name", 1, 64),
+    (m.TaxAmount, "name", 1, 64),
+    (m.LineItem, "commodity_code", 0, 45),
+    (m.LineItem, "product_code", 0, 45),
+    (m.LineItem, "description", 0, 250),
+]
+
+
+@pytest.mark.parametrize(("cls", "field", "least", "most"), LENGTHS)
+def test_lengths(cls: type[Any], field: str, least: int, most: int) -> None:
+    """Contract sections 4 and 6: each text has its length in its place."""
+    for length in (least, most):
+        assert getattr(make(cls, **{field: "x" * length}), field) == "x" * length
+    refusal(cls, field, "x" * (most + 1))
+    if least:
+        refusal(cls, field, "x" * (least - 1))
+
+
+@pytest.mark.parametrize("kind", ["phone", "mobile", "fax"])
+def test_a_number_is_shorter_than_an_address(kind: str) -> None:
+    """15 characters of a number, 50 of an email address."""
+    assert m.ContactMethod(type=kind, value="1" * 15)
+    with pytest.raises(ConfigurationError, match="value"):
+        m.ContactMethod(type=kind, value="1" * 16)
+
+
 @pytest.mark.parametrize(
-    ("value", "sent"),
+    ("cls", "field", "most"),
     [
-        ("2026-06-02T15:30:00Z", "2026-06-02T15:30:00Z"),
-        ("2026-06-02T15:30:00.250+02:00", "2026-06-02T15:30:00.250000+02:00"),
-        (datetime(2026, 6, 2, 15, 30, tzinfo=UTC), "2026-06-02T15:30:00Z"),
-        (
-            datetime(2026, 6, 2, 15, 30, tzinfo=timezone(timedelta(hours=-5))),
-            "2026-06-02T15:30:00-05:00",
-        ),
+        (m.Tip, "percentage", 100),
+        (m.Surcharge, "percentage", 100),
+        (m.ChoiceRate, "rate", 100),
+        (m.Tax, "rate", 99.99999),
     ],
 )
-def test_date_time(value: datetime | str, sent: str) -> None:
-    """An aware datetime, or a string with a UTC offset, is sent as an ISO 8601 string."""
-    assert unstructure(m.Order(**ORDER, date_time=value))["dateTime"] == sent
+def test_largest_percentages(cls: type[Any], field: str, most: float) -> None:
+    """No part is more than the whole."""
+    assert getattr(make(cls, **{field: most}), field) == most
+    refusal(cls, field, most + 0.001)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [datetime(2026, 6, 2), "2026-06-02T15:30:00", "2026-06-02", "yesterday", "", date.today(), 0],
-)
-def test_wrong_date_time(value: Any) -> None:
-    """A naive time, a date, and what is no time are refused."""
-    assert "yesterday" not in refusal(m.Order, "date_time", value)
+def test_dual_pricing_that_is_offered_is_whole() -> None:
+    """Contract section 4: both of its parts are sent then."""
+    rate = m.ChoiceRate(applied=True, rate=1, amount=2)
+    with pytest.raises(ConfigurationError, match="choice_rate"):
+        m.DualPricing(offered=True, alternative_tender="cash")
+    with pytest.raises(ConfigurationError, match="alternative_tender"):
+        m.DualPricing(offered=True, choice_rate=rate)
+    assert m.DualPricing(offered=True, choice_rate=rate, alternative_tender="cash")
+
+
+@pytest.mark.parametrize("cls", [m.Order, m.RefundOrder])
+def test_what_is_read_only_is_not_sent(cls: type[Any]) -> None:
+    """The gateway writes the date and time of an order."""
+    with pytest.raises(TypeError):
+        make(cls, date_time="2026-06-02T15:30:00Z")
 
 
 @pytest.mark.parametrize("value", [datetime(1990, 7, 15, tzinfo=UTC), "1990-07-15", 19900715])
@@ -615,7 +713,7 @@ def test_p7_a_requests_repr_shows_no_person() -> None:
             last_name="secret-2",
             date_of_birth=date(1990, 7, 15),
             reference_number="secret-3",
-            billing_address=m.Address(**{name: f"secret-{name}" for name in ADDRESS}),
+            billing_address=m.Address(**{**dict.fromkeys(ADDRESS, "secret-"), "country": "US"}),
             shipping_address=m.ShippingAddress(
                 recipient_name="secret-4",
                 address=m.Address(**ADDRESS, address2="secret-5", address3="secret-6"),

@@ -66,6 +66,9 @@ async def test_p6_a_retry_bears_the_token_of_its_own_time() -> None:
     class Bearer:
         token = "first"
 
+        def at_hand(self) -> str:
+            return self.token
+
         async def get(self) -> str:
             return self.token
 

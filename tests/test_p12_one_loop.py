@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from payroc_async.resources import Endpoint
 from payroc_async.simulator import Simulator
 
 from .conftest import EAGER, QUICK, SERIAL, sale, variables
+from .test_charges import charge
 
 # The guard alone ----------
 
@@ -254,6 +256,14 @@ def arguments(name: str, payment: Payment) -> tuple[tuple[Any, ...], dict[str, A
         elif "signature" in name:
             request = signature()
         return ("1850010869", request), {}
+    if name == "payments.create":
+        return (charge(),), {}
+    if name in ("batches.search", "transactions.search", "authorizations.search"):
+        return (), {"date": date(2026, 5, 1)}
+    if name.partition(".")[0] in ("batches", "transactions", "authorizations"):
+        return (65,), {}
+    if name.startswith("secure_tokens."):
+        return ("1234001",) if name.endswith(".search") else ("1234001", ID), {}
     if name.endswith(".search") or name in ("recover", "unfinished", "aclose", "open"):
         return (), {}
     return (ID,), {}
@@ -291,8 +301,7 @@ def test_p12_every_call_from_another_loop_is_refused(elsewhere: Elsewhere) -> No
     before, refused = elsewhere.sent(), []
     for name, method in [*calls.items(), ("result", handle.result), ("cancel", handle.cancel)]:
         args, keywords = arguments(name, payment) if name in calls else ((), {})
-        wanted = SessionClosedError if name == "open" else WrongEventLoopError
-        with pytest.raises(wanted, match=r"\bsession\b"):
+        with pytest.raises(WrongEventLoopError, match=r"\bsession\b"):
             asyncio.run(asyncio.wait_for(made(lambda: method(*args, **keywords)), 5))  # noqa: B023
         refused.append(name)
     assert elsewhere.sent() == before
@@ -310,8 +319,47 @@ def test_p12_a_search_that_has_begun_is_refused_elsewhere(elsewhere: Elsewhere) 
         return session.payments.search(processing_terminal_id="1234001"), session.recover()
 
     for made_there in elsewhere.call(make):
+        for use in (
+            made_there.__anext__,
+            made_there.aclose,
+            lambda: made_there.asend(None),  # noqa: B023
+            lambda: made_there.athrow(ValueError),  # noqa: B023
+        ):
+            with pytest.raises(WrongEventLoopError):
+                asyncio.run(made(use))
+
+
+def test_p12_a_search_goes_on_in_its_own_loop_after_it_was_refused_elsewhere(
+    elsewhere: Elsewhere,
+) -> None:
+    """An error within a generator ends it: its loop would take that for the end of the list."""
+    session, gateway = elsewhere.session, elsewhere.gateway
+    gateway.device("1850010869").approves()
+    for _ in range(3):
+        elsewhere.call(session.run_sale, "1850010869", sale())
+
+    async def begin() -> tuple[Any, Any]:
+        search = session.payments.search(limit=1)
+        await anext(search)
+        return search, session.recover()
+
+    async def rest(made_there: Any) -> list[Any]:
+        return [one async for one in made_there]
+
+    search, recovery = elsewhere.call(begin)
+    for made_there in (search, recovery):
         with pytest.raises(WrongEventLoopError):
-            asyncio.run(made(lambda: made_there))  # noqa: B023
+            asyncio.run(made(made_there.__anext__))
+    assert len(elsewhere.call(rest, search)) == 2
+    assert elsewhere.call(rest, recovery) == []
+    elsewhere.call(search.aclose)
+
+
+async def test_p12_a_second_open_in_its_own_loop_is_another_mistake(gateway: Simulator) -> None:
+    """In the right loop, the state says what is wrong."""
+    async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
+        with pytest.raises(SessionClosedError, match="opened once"):
+            await session.open()
 
 
 def test_p12_a_call_from_no_loop_is_refused(elsewhere: Elsewhere) -> None:

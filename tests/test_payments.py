@@ -26,7 +26,6 @@ from payroc_async import (
     TransactionType,
     TransportError,
 )
-from payroc_async.payments import UNDOING
 from payroc_async.simulator import (
     Simulator,
     drop_after,
@@ -37,6 +36,7 @@ from payroc_async.simulator import (
     problem,
     status,
 )
+from payroc_async.undo import UNDOING
 
 from .conftest import SERIAL, sale
 
@@ -78,11 +78,13 @@ async def test_a_refund(gateway: Simulator, session: PayrocSession) -> None:
     assert (await session.refunds.retrieve(refund.refund_id)).payment is not None
 
 
-async def test_the_wrong_choice_is_a_conflict(gateway: Simulator, session: PayrocSession) -> None:
-    """A refund before the batch closes and a reversal after it are refused by the gateway."""
+async def test_the_wrong_choice(gateway: Simulator, session: PayrocSession) -> None:
+    """A refund before the batch closes is a reversal; a reversal after it is refused."""
     payment = await paid(session)
-    with pytest.raises(ConflictError):
-        await session.payments.refund(payment.payment_id, amount=1, description="Too early")
+    changed = await session.payments.refund(payment.payment_id, amount=4999, description="Early")
+    assert changed.transaction_result.status == TransactionStatus.REVERSAL
+    assert (changed.refunds, changed.in_effect, gateway.refunds) == ((), False, {})
+    payment = await paid(session)
     gateway.close_batch()
     with pytest.raises(ConflictError):
         await session.payments.reverse(payment.payment_id)
@@ -416,7 +418,7 @@ async def test_p1_a_refusal_says_that_nothing_was_done(
     """A plain refusal, and a gateway that was never reached, leave no doubt."""
     payment = await paid(session)
     with pytest.raises(ConflictError) as refused:
-        await session.payments.refund(payment.payment_id, amount=1, description="Too early")
+        await session.payments.capture(payment.payment_id)
     assert not refused.value.may_have_taken_effect
     await gateway.stop()
     with pytest.raises(TransportError) as unreached:

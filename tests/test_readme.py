@@ -110,7 +110,7 @@ def test_every_error_is_in_the_table() -> None:
         if issubclass(error := getattr(payroc_async, name), PayrocError)
         and error is not PayrocError
     }
-    table = rows(README, "## Errors")
+    table = rows(DOCS["errors"], "# Errors")
     assert set(table) == public
     assert all(len(row) == 3 and all(row) for row in table.values())
 

@@ -713,3 +713,22 @@ def test_a_tip_of_a_percentage_is_what_is_left_of_the_total(
     }
     lines = squeezed(receipt_of(data))
     assert [it for it in lines if it.startswith("Tip")] == ([] if line is None else [line])
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "title", "approved"),
+    [
+        ("sale", "pending", "PRE-AUTHORIZATION", True),
+        ("preAuthorization", "pending", "PRE-AUTHORIZATION", True),
+        ("sale", "ready", "SALE", True),
+        ("sale", "expired", "EXPIRED SALE", False),
+        ("preAuthorization", "expired", "EXPIRED PRE-AUTHORIZATION", False),
+        ("sale", "reversal", "VOID SALE", False),
+    ],
+)
+def test_the_title_says_what_money_is_taken(
+    type_: str, status: str, title: str, approved: bool
+) -> None:
+    """What is pending is reserved, whatever its type says; what expired takes nothing."""
+    receipt = receipt_of(payment_json(type=type_, status=status))
+    assert (receipt.title, receipt.approved) == (title, approved)

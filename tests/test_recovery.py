@@ -704,7 +704,7 @@ async def test_past_the_window_nothing_is_ever_sent_again(
     gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A key that the gateway may have forgotten ends as unknown, an error for a person to see."""
-    await leave(gateway, path, age=90_000)
+    await leave(gateway, path, age=7 * 86_400)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session, resubmit=True)
         assert found.state is EntryState.UNKNOWN
@@ -788,7 +788,7 @@ async def test_past_the_window_two_intents_for_one_order_are_for_a_person(
     """They do not stay unfinished for ever: both are unknown, and the payment is named."""
     async with session_of(gateway, path.with_name("none.db")) as session:
         payment = await session.run_sale(SERIAL, sale())
-    for age in (90_000, 91_000):
+    for age in (7 * 86_400, 7 * 86_400 + 1000):
         await leave(gateway, path, age=age)
     for made in gateway.payments.values():
         made["order"]["dateTime"] = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
@@ -920,14 +920,14 @@ async def test_a_gateway_that_is_away_leaves_it_for_another_time(
 async def test_refunds_and_signatures_are_recovered_too(
     gateway: Simulator, path: Path, kind: str, request_: Any, resource_type: type
 ) -> None:
-    """By their ids, or by the same bytes; old ones are left, for they can't be searched for."""
+    """By their ids, or by the same bytes; old ones of which nothing is found are left."""
     await leave(gateway, path, request=request_, kind=kind)
     await leave(gateway, path, request=request_, kind=kind, age=200)
     async with session_of(gateway, path) as session:
         young, old = await recovered(session)
     assert isinstance(young.resource, resource_type)
     assert (old.action, old.state) == ("left", EntryState.INTENT)
-    assert gateway.requests_of("search") == []
+    assert {one.path for one in gateway.requests_of("search")} <= {"/v1/refunds"}
 
 
 async def test_what_another_gateway_has_is_left_alone(gateway: Simulator, path: Path) -> None:
@@ -1059,7 +1059,7 @@ async def test_a_sale_under_a_key_whose_id_is_known_is_not_sent_again(
 
 async def test_an_old_key_is_not_submitted_again(gateway: Simulator, path: Path) -> None:
     """Whoever runs it again is told, before anything is sent."""
-    key = await leave(gateway, path, age=90_000)
+    key = await leave(gateway, path, age=7 * 86_400)
     async with session_of(gateway, path) as session:
         with pytest.raises(ConfigurationError, match="longer than the gateway is trusted"):
             await session.run_sale(SERIAL, sale(), idempotency_key=key)

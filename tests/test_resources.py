@@ -42,7 +42,7 @@ async def test_a_refund_is_read_and_reversed(gateway: Simulator, session: Payroc
     """A refund is found by its id, and voided while its batch is open."""
     made = await session.run_refund(SERIAL, refund())
     assert await session.refunds.retrieve(made.refund_id) == made
-    reversed_ = await session.refunds.reverse(made.refund_id, operator="Jane")
+    reversed_ = await session.refunds.reverse(made.refund_id)
     assert reversed_.transaction_result.status == TransactionStatus.REVERSAL
 
 
@@ -200,7 +200,7 @@ async def test_a_circle_of_pages_ends(gateway: Simulator, session: PayrocSession
 
 def test_p7_what_is_searched_for_is_in_no_repr() -> None:
     """A cardholder's name and digits are shown neither by a request nor by a page's links."""
-    request = search_request(PAYMENT, {"cardholderName": "Sarah", "last4": "7062"})
+    request = search_request(PAYMENT, [("cardholderName", "Sarah"), ("last4", "7062")])
     link = Link(rel="next", href="https://api.payroc.com/v1/payments?cardholderName=Sarah")
     assert "Sarah" in request.path
     assert "Sarah" not in repr(request) + repr(link)

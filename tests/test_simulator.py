@@ -523,6 +523,7 @@ class TestValidation:
         (payment,) = gateway.payments.values()
         assert payment["order"] == {
             **FULL["order"],
+            "dateTime": payment["order"]["dateTime"],  # read-only: the gateway's own
             "standingInstructions": {"sequence": "first", "processingModel": "recurring"},
         }
         assert payment["customer"] == FULL["customer"]
@@ -609,7 +610,7 @@ class TestCancel:
         """What has ended cannot be cancelled; each attempt is counted."""
         instruction_id = await caller.start()
         for _ in range(2):
-            assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-modified")
+            assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-canceled")
         assert gateway.instructions[instruction_id].delete_count == 2
         assert (await caller.poll(instruction_id)).json["status"] == "completed"
 
@@ -618,7 +619,7 @@ class TestCancel:
         gateway.device(SERIAL).never_finishes()
         instruction_id = await caller.start()
         assert (await caller.cancel(instruction_id)).status == 204
-        assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-modified")
+        assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-canceled")
 
     async def test_unknown_id(self, caller: Caller) -> None:
         """What does not exist cannot be cancelled."""
@@ -740,7 +741,7 @@ class TestDevices:
         gateway.device(SERIAL).completes_on_cancel()
         instruction_id = await caller.start()
         assert (await caller.poll(instruction_id)).json["status"] == "inProgress"
-        assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-modified")
+        assert_problem(await caller.cancel(instruction_id), 409, "cannot-be-canceled")
         assert (await caller.poll(instruction_id)).json["status"] == "completed"
         (payment,) = gateway.payments.values()
         assert payment["transactionResult"]["responseCode"] == "A"

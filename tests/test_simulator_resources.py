@@ -140,7 +140,7 @@ class TestInstructions:
         assert (await caller.call("DELETE", path, headers=caller.bearer())).status == 204
         assert (await caller.get(path)).json["status"] == "canceled"
         reply = await caller.call("DELETE", path, headers=caller.bearer())
-        assert_problem(reply, 409, "cannot-be-modified")
+        assert_problem(reply, 409, "cannot-be-canceled")
         assert (gateway.refunds, gateway.signatures) == ({}, {})
 
     @pytest.mark.parametrize("kind", LATER_KINDS)
@@ -149,7 +149,7 @@ class TestInstructions:
         gateway.device(SERIAL).completes_on_cancel()
         path = await start(caller, kind)
         reply = await caller.call("DELETE", path, headers=caller.bearer())
-        assert_problem(reply, 409, "cannot-be-modified")
+        assert_problem(reply, 409, "cannot-be-canceled")
         assert (await caller.get(path)).json["status"] == "completed"
         assert len(gateway.refunds) + len(gateway.signatures) == 1
 
@@ -238,7 +238,8 @@ class TestRefunds:
         assert refund.order.description == "Cold pizza"
         assert (result.type, result.status, result.authorized_amount) == ("refund", "ready", 1000)
         assert refund.payment is None
-        assert operations(refund) == {"fullyReverse"}
+        assert document["transactionResult"]["authorizedAmount"] == -1000
+        assert operations(refund) == {"fullyReverse", "setAsPending"}
         assert [one.kind for one in gateway.requests][2:] == ["status", "refund"]
 
     async def test_declined(self, gateway: Simulator, caller: Caller) -> None:

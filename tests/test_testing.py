@@ -441,3 +441,12 @@ def test_calls_into_the_gateways_thread(running: PayrocGateway) -> None:
     running.close_batch()
     (payment,) = running.payments.values()
     assert payment["transactionResult"]["status"] == "complete"
+
+
+def test_a_script_that_no_charge_has_used(running: PayrocGateway) -> None:
+    """A test that scripts a decline and charges nothing shows nothing."""
+    running.check()
+    running.next_charge("D")
+    with pytest.raises(AssertionError, match=r"No charge used next_charge\('D'\)"):
+        running.check()
+    running._state.office.charges.scripts.clear()

@@ -16,7 +16,7 @@ from payroc_async.http.transport import Transport
 from payroc_async.protocol import decipher_success
 
 from .conftest import UNIT
-from .test_transport import GET, OK, ONCE, make
+from .wire import GET, OK, ONCE, make
 
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"
 

@@ -439,10 +439,9 @@ class Till:
 
 
 def _request(order_id: str, amount: int) -> PaymentInstructionRequest:
-    now = datetime.now().astimezone()
     return PaymentInstructionRequest(
         processing_terminal_id=TERMINAL,
-        order=Order(order_id=order_id, amount=amount, currency=CURRENCY, date_time=now),
+        order=Order(order_id=order_id, amount=amount, currency=CURRENCY),
     )
 
 

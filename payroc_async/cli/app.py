@@ -11,6 +11,7 @@ import click
 
 from payroc_async import __version__
 
+from .day_commands import close_batch, settlement
 from .device_commands import refund, sale, signature
 from .group import CommandLine
 from .journal_commands import journal, recover
@@ -173,5 +174,5 @@ def simulate(
 
 for command in (sale, refund, signature, payments, devices, void, capture, recover, journal):
     cli.add_command(command)
-for command in (doctor, completion):
+for command in (close_batch, settlement, doctor, completion):
     cli.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from attrs import define, field, frozen
@@ -16,13 +17,13 @@ from payroc_async import (
     Payment,
     PayrocError,
     PayrocSession,
-    RefundSummary,
     TransactionStatus,
     Undone,
 )
 from payroc_async.models.amount import in_words
-from payroc_async.payments import Payments, whole_of
+from payroc_async.payments import Payments
 from payroc_async.retry import worth_retrying
+from payroc_async.undo import undone_by_refund, undone_by_reversal, whole_of
 
 from .jobs import command_line, run_with_amounts, some_amount
 from .records import reason_in_words
@@ -83,8 +84,8 @@ class Change:
     Attributes:
         before: The payment as it was.
         sent: From here on it may have been done.
-        how: What was done; None if nothing, or if it is not known.
-        after: The payment as it is now.
+        undone: What the answer to a reversal or a refund says.
+        captured: The answer to a capture.
         interrupted: Ctrl-C came before the end.
     """
 
@@ -92,33 +93,58 @@ class Change:
     before: Payment | None = None
     amount: Amount | None = None
     sent: bool = False
-    how: How | None = None
-    after: Payment | None = None
+    undone: Undone | None = None
+    captured: Payment | None = None
     error: PayrocError | None = None
     interrupted: bool = False
 
     @property
-    def refund(self) -> RefundSummary | None:
-        """The refund that it made; None if it made none."""
-        if self.how != "refunded" or self.after is None or not self.after.refunds:
-            return None
-        known = {one.refund_id for one in self.before.refunds} if self.before else set()
-        made = [one for one in self.after.refunds if one.refund_id not in known]
-        return (made or list(self.after.refunds))[-1]
+    def after(self) -> Payment | None:
+        """The payment as the answer has it."""
+        return self.undone.payment if self.undone else self.captured
 
     @property
-    def declined(self) -> bool:
-        """Whether the refund that it made was not approved."""
-        if self.refund is None:
-            return False
-        code = self.refund.response_code  # without one, nothing says that it was approved
-        return code is None or code.outcome != Outcome.APPROVED
+    def refund_id(self) -> str | None:
+        """The refund that it made, or that was declined."""
+        return self.undone.refund.refund_id if self.undone and self.undone.refund else None
+
+    @property
+    def how(self) -> How | None:
+        """What was done; None if the answer does not show that it was."""
+        if self.undone is not None:
+            return self.undone.how
+        done = self.captured and self.captured.in_effect and not self.captured.uncaptured
+        return "captured" if done else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the gateway said of it; None without an answer."""
+        if self.undone is not None:
+            return self.undone.outcome
+        if self.captured is None:
+            return None
+        approved = self.captured.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+        # The code of an approval, on what is pending, expired or reversed, is not the capture's.
+        return Outcome.UNKNOWN if approved and self.how is None else self.captured.outcome
+
+    @property
+    def lacking(self) -> int | None:
+        """How much less was captured than asked for; None if all was."""
+        if self.how != "captured" or self.captured is None or self.before is None:
+            return None
+        asked = whole_of(self.before) if self.amount is None else self.amount.minor_units
+        given = whole_of(self.captured)
+        if asked is None or given is None or given >= asked:
+            return None
+        return asked - given
 
     @property
     def exit_code(self) -> int:
-        """0 done, 2 usage, 3 the refund was not approved, 4 not done, 5 unknown."""
+        """0 done, 2 usage, 3 declined or only in part, 4 not done, 5 unknown."""
         if self.how is not None:
-            return NOT_APPROVED if self.declined else DONE
+            return NOT_APPROVED if self.lacking else DONE
+        if self.outcome is not None:
+            return UNKNOWN if self.outcome is Outcome.UNKNOWN else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
             # That the payment allows it no longer is nothing to say about the options.
             return NOT_DONE if self.error.field == "payment" else USAGE
@@ -174,15 +200,13 @@ async def _change(change: Change, payments: Payments) -> None:
     note(f"idempotency key {options.idempotency_key}")
     change.sent = True
     if options.command == "capture":
-        change.after = await payments.capture(
+        change.captured = await payments.capture(
             options.payment_id,
             amount=_minor_units(change),
             idempotency_key=options.idempotency_key,
         )
-        change.how = "captured"
     else:
-        undone = await _undo(change, payments, payment)
-        change.how, change.after = undone.how, undone.payment
+        change.undone = await _undo(change, payments, payment)
 
 
 async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
@@ -205,7 +229,7 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     # key, has no second effect and is answered as it was.
     if was_reversal or payment.transaction_result.status == TransactionStatus.REVERSAL:
         reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
-        return Undone(how="reversed", payment=reversed_)
+        return undone_by_reversal(payment, reversed_, amount)
     given_back = whole_of(payment) if amount is None else amount
     if not payment.refunds or given_back is None:
         raise refusal
@@ -215,7 +239,7 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
         description=description,
         idempotency_key=key,
     )
-    return Undone(how="refunded", payment=refunded)
+    return undone_by_refund(payment, refunded, given_back)
 
 
 def _minor_units(change: Change) -> int | None:
@@ -225,22 +249,26 @@ def _minor_units(change: Change) -> int | None:
 # Shown ----------
 
 
-def _amount_done(change: Change) -> str:
+def _amount(change: Change) -> str:
+    """How much it is about, or how much was done."""
     assert change.before is not None
-    assert change.after is not None
+    currency = change.before.order.currency
+    refund = change.undone.refund if change.undone else None
+    if change.captured is not None and change.how is not None:
+        return in_words(whole_of(change.captured), currency)
     if change.amount is not None:
         return str(change.amount)
-    payment = change.after if change.how == "captured" else change.before
-    units = change.refund.amount if change.refund else whole_of(payment)
-    return in_words(units, payment.order.currency)
+    given = refund.amount if refund else whole_of(change.before)
+    return in_words(given, currency)
 
 
 def _show_json(change: Change) -> None:
     members: dict[str, Any] = {
         "how": change.how,
         "idempotency_key": change.options.idempotency_key,
-        "refund_id": change.refund.refund_id if change.refund else None,
+        "refund_id": change.refund_id,
         **payment_members(change.after),
+        "outcome": change.outcome.name.lower() if change.outcome else None,
         "payment_id": change.options.payment_id,
         "error": error_members(change.error),
     }
@@ -251,17 +279,10 @@ def _show_json(change: Change) -> None:
 
 def _show(change: Change) -> None:
     options = change.options
-    if change.how is not None:
-        word = f"NOT {change.how}" if change.declined else change.how
-        color = "red" if change.declined else "green"
-        say(f"{word.upper()}: {_amount_done(change)}", fg=color, bold=True)
-        show_details(
-            {
-                "payment": options.payment_id,
-                "refund": change.refund.refund_id if change.refund else None,
-                "idempotency key": options.idempotency_key,
-            }.items()
-        )
+    if change.outcome is not None:
+        said, color = _headline(change)
+        say(said, fg=color, bold=True)
+        show_details(_details(change))
     elif change.exit_code == UNKNOWN:
         say(
             f"OUTCOME UNKNOWN: it may have been done ({_said(change)}; "
@@ -272,6 +293,37 @@ def _show(change: Change) -> None:
         )
     else:
         note(f"Error: {_said(change)}")
+
+
+def _headline(change: Change) -> tuple[str, str]:
+    amount = _amount(change)
+    if change.lacking:
+        assert change.before is not None
+        rest = in_words(change.lacking, change.before.order.currency)
+        return f"ONLY A PART WAS CAPTURED: {amount}, {rest} less than asked for", "yellow"
+    if change.how is not None:
+        return f"{change.how.upper()}: {amount}", "green"
+    if change.outcome is Outcome.DEFERRED:
+        return f"NOT DECIDED YET: {amount} was received and will be processed later", "yellow"
+    if change.outcome is Outcome.UNKNOWN:
+        said = "the gateway's answer does not show whether it was done. Before you try again:"
+        show = command_line("payments", "show", change.options.payment_id, options={})
+        return f"OUTCOME UNKNOWN: {amount}, {said} {show}", "red"
+    words = {"capture": "CAPTURED", "reverse": "REVERSED", "refund": "REFUNDED"}
+    word = words[change.undone.asked if change.undone else "capture"]
+    return f"NOT {word}: {amount}", "red"
+
+
+def _details(change: Change) -> Iterator[tuple[str, str | None]]:
+    yield "payment", change.options.payment_id
+    yield "refund", change.refund_id
+    if change.how is None and change.after is not None:
+        refund = change.undone.refund if change.undone else None
+        answer = refund or change.after.transaction_result
+        yield "response", f"{answer.response_code} {answer.response_message or ''}".strip()
+    if change.undone is not None and (change.how, change.undone.asked) == ("reversed", "refund"):
+        yield "no refund", "its batch was open, so the gateway reversed it instead"
+    yield "idempotency key", change.options.idempotency_key
 
 
 def _said(change: Change) -> str:

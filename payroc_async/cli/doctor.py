@@ -20,9 +20,11 @@ __all__ = ["run_doctor"]
 COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-def run_doctor(journal: str | None, *, devices: int | None, as_json: bool) -> int:
+def run_doctor(
+    journal: str | None, *, devices: int | None, terminal: str | None, as_json: bool
+) -> int:
     """Print what came of each check; the exit code: 1 if any failed."""
-    checks = _examine(journal, devices)
+    checks = _examine(journal, devices, terminal)
     counted = Counter(check.status for check in checks)
     if as_json:
         ok = not counted["failed"]
@@ -38,14 +40,14 @@ def run_doctor(journal: str | None, *, devices: int | None, as_json: bool) -> in
     return 1 if counted["failed"] else 0
 
 
-def _examine(journal: str | None, devices: int | None) -> list[Check]:
+def _examine(journal: str | None, devices: int | None, terminal: str | None) -> list[Check]:
     variables, gateway = check_variables()
     checks = [variables, check_proxy(gateway)]
     reached = Reached([])
     if gateway is not None:
         # Made here, as it is read from disk; the same for which aiohttp has the SDK go by.
         trust = ssl.create_default_context()
-        reached = asyncio.run(reach(gateway, trust, count=devices is None))
+        reached = asyncio.run(reach(gateway, trust, count=devices is None, terminal=terminal))
         checks += _trusted_file()
     checks += reached.checks
     most = reached.devices if devices is None else devices

@@ -16,19 +16,23 @@ from .rows import DEVICES, PAYMENTS, Summary, print_table
 from .say import note, say, say_error, say_json
 from .settings import variables
 
-__all__ = ["list_devices", "list_payments", "show_device", "show_payment"]
+__all__ = ["list_devices", "list_payments", "show_device", "show_payment", "with_session"]
 
 T = TypeVar("T")
 
 
 def list_payments(*, limit: int | None, as_json: bool, **filters: Any) -> int:
     """Print the payments that fit; the exit code. ``limit`` None prints all."""
-    return _run(lambda session: _list(PAYMENTS, session.payments.search(**filters), limit, as_json))
+    return with_session(
+        lambda session: _list(PAYMENTS, session.payments.search(**filters), limit, as_json)
+    )
 
 
 def list_devices(*, limit: int | None, as_json: bool, **filters: Any) -> int:
     """Print the devices that fit; the exit code. ``limit`` None prints all."""
-    return _run(lambda session: _list(DEVICES, session.devices.search(**filters), limit, as_json))
+    return with_session(
+        lambda session: _list(DEVICES, session.devices.search(**filters), limit, as_json)
+    )
 
 
 def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
@@ -42,7 +46,7 @@ def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
             say(payment.receipt().text(receipt))
         return DONE
 
-    return _run(show)
+    return with_session(show)
 
 
 def show_device(serial_number: str, *, as_json: bool) -> int:
@@ -56,10 +60,12 @@ def show_device(serial_number: str, *, as_json: bool) -> int:
         say_error(f"there is no device {serial_number}", "NotFound")
         return NOT_DONE
 
-    return _run(show)
+    return with_session(show)
 
 
-def _run(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
+def with_session(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
+    """The exit code of work that reads, with a session that is open for it."""
+
     async def main(opening: PayrocSession) -> int:
         async with opening as session:
             return await work(session)

@@ -29,12 +29,10 @@ SHOW_CODES = {
 CHANGE_CODES = {
     0: "done",
     2: "usage: a wrong option, a missing variable; nothing was changed",
+    3: "the gateway declined it, has not decided yet, or captured only a part",
     4: "not done: the payment does not allow it, the gateway refused or could not be reached",
     5: "it may have been done: what is printed says how to find out",
 }
-VOID_CODES = dict(
-    sorted({**CHANGE_CODES, 3: "the gateway made the refund, but it was not approved"}.items())
-)
 
 AMOUNT = click.option(
     "--amount", metavar="DECIMAL", help="In major units, as 49.99; all of it if left out."
@@ -42,6 +40,9 @@ AMOUNT = click.option(
 CURRENCY = click.option(
     "--currency", metavar="CODE", help="Only if the payment is in this one, such as USD."
 )
+
+SEVERAL = ("tip_mode", "type", "status")
+"""Filters that take several words."""
 
 Command = Callable[..., Any]
 
@@ -51,7 +52,9 @@ def _filters(*options: tuple[str, str, str, str]) -> Callable[[Command], Command
 
     def decorate(command: Command) -> Command:
         for name, keyword, metavar, help_ in reversed(options):
-            option = click.option(name, keyword, metavar=metavar, help=help_)
+            several = keyword in SEVERAL
+            help_ = f"{help_} May be repeated." if several else help_
+            option = click.option(name, keyword, metavar=metavar, help=help_, multiple=several)
             command = option(command)
         return command
 
@@ -196,7 +199,7 @@ def show_device(serial_number: str, as_json: bool) -> None:
     epilog=epilog(
         'payroc-async void M2MJOG6O2Y --description "wrong table"',
         'payroc-async void M2MJOG6O2Y --amount 9.99 --currency USD --description "no dessert"',
-        codes=VOID_CODES,
+        codes=CHANGE_CODES,
     ),
 )
 @click.argument("payment_id", metavar="PAYMENT_ID")

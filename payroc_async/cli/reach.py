@@ -24,6 +24,7 @@ from payroc_async.protocol import Answer
 from payroc_async.resources import Devices
 
 from .checks import Check, Gateway
+from .terminal_checks import check_terminal
 
 __all__ = ["Reached", "reach"]
 
@@ -68,6 +69,9 @@ class _Given:
 
     token: str
 
+    def at_hand(self) -> str:
+        return self.token
+
     async def get(self) -> str:
         return self.token
 
@@ -75,13 +79,16 @@ class _Given:
         """There is no other."""
 
 
-async def reach(gateway: Gateway, trust: ssl.SSLContext, *, count: bool) -> Reached:
+async def reach(
+    gateway: Gateway, trust: ssl.SSLContext, *, count: bool, terminal: str | None = None
+) -> Reached:
     """Ask the gateway what can be asked without selling anything.
 
     Args:
         gateway: Where it is.
         trust: Whose certificates are believed, as the SDK does.
         count: Whether to count the devices in use.
+        terminal: The terminal whose features to check; None for none.
     """
     urls = {
         "identity": gateway.environment.identity_url,
@@ -100,9 +107,12 @@ async def reach(gateway: Gateway, trust: ssl.SSLContext, *, count: bool) -> Reac
     try:
         key, token = await _check_key(transport, gateway)
         api, devices = await _check_api(transport, gateway, token, count=count)
+        terminals = []
+        if terminal is not None and token is not None:
+            terminals.append(await check_terminal(transport, terminal))
     finally:
         await transport.close()
-    return Reached([*tls, key, api, _check_clock(transport.ahead)], devices)
+    return Reached([*tls, key, api, *terminals, _check_clock(transport.ahead)], devices)
 
 
 # The way there ----------

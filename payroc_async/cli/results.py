@@ -25,6 +25,7 @@ from payroc_async import (
     RetrievedOrder,
     Signature,
     Transaction,
+    TransactionStatus,
 )
 from payroc_async.models.amount import in_words
 
@@ -78,7 +79,8 @@ class Result:
         if isinstance(self.resource, Signature):
             return NOT_APPROVED if self.unsaved else DONE
         if self.resource is not None:
-            return DONE if self.resource.approved else NOT_APPROVED
+            done = self.resource.approved and self.resource.in_effect
+            return DONE if done else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
             return USAGE
         # Where another process drives it, something may come of it yet.
@@ -152,6 +154,7 @@ def answer_members(transaction: Transaction | None) -> dict[str, Any]:
     answer = transaction.transaction_result if transaction else None
     return {
         "outcome": transaction.outcome.name.lower() if transaction else None,
+        "in_effect": transaction.in_effect if transaction else None,
         "authorized_amount": answer.authorized_amount if answer else None,
         "response_code": str(answer.response_code) if answer else None,
         "response_message": answer.response_message if answer else None,
@@ -197,6 +200,10 @@ def _headline_of_answer(job: Job, order: AnyOrder, transaction: Transaction) -> 
     answer = transaction.transaction_result
     amount = in_words(order.amount, order.currency)
     declined = f"DECLINED: {amount} was not {job.done}"
+    if transaction.approved and not transaction.in_effect:
+        # As when a sale is run again under the key of one that was voided since.
+        word = "EXPIRED" if answer.status == TransactionStatus.EXPIRED else "REVERSED"
+        return f"{word}: {amount} was approved, but is not {job.done}", "yellow"
     match transaction.outcome:
         case Outcome.APPROVED:
             return f"APPROVED: {amount}", "green"

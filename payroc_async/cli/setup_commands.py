@@ -33,18 +33,20 @@ COMPLETION_EPILOG = epilog(
     metavar="N",
     help="How many devices this machine is to serve. Those in use at the gateway if left out.",
 )
+@click.option("--terminal", metavar="ID", help="The processing terminal whose features to check.")
 @JSON_OBJECT
 @JOURNAL
-def doctor(journal: str | None, devices: int | None, as_json: bool) -> None:
+def doctor(journal: str | None, devices: int | None, terminal: str | None, as_json: bool) -> None:
     """Check what a sale needs, and say what to do about what is wrong.
 
     The variables, the proxy's too; the way to the gateway, its certificates, the API key, the
-    clock; the limit of open files; the journal. Asked are the identity service and the API that the
-    variables name, and the journal, nothing else; nothing is sold, and the key is never shown.
+    clock; with --terminal, what that terminal can do; the limit of open files; the journal. Asked
+    are the identity service and the API that the variables name, and the journal, nothing else;
+    nothing is sold, and the key is never shown.
     """
     from .doctor import run_doctor
 
-    raise SystemExit(run_doctor(journal, devices=devices, as_json=as_json))
+    raise SystemExit(run_doctor(journal, devices=devices, terminal=terminal, as_json=as_json))
 
 
 @click.command(short_help="Print a script for your shell.", epilog=COMPLETION_EPILOG)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextvars import ContextVar
 from http.cookies import BaseCookie
 from typing import Any
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from payroc_async.errors import TransportError
+from .failures import broken
 
-__all__ = ["NoCookies", "SingleRequest", "SingleResponse", "broken", "forget", "was_sent"]
+__all__ = ["DEPARTURE", "Departure", "NoCookies", "SingleRequest", "SingleResponse", "broken"]
 
 
 class NoCookies(aiohttp.DummyCookieJar):
@@ -28,19 +27,14 @@ class NoCookies(aiohttp.DummyCookieJar):
         return self._none
 
 
-_request_sent: WeakSet[asyncio.Task[Any]] = WeakSet()
-"""The tasks whose request in flight has got a connection, and may have gone out on it."""
+class Departure:
+    """Whether a request has got a connection, and may have left on it."""
+
+    happened = False  # of the class: an instance costs nothing more until it has
 
 
-def was_sent(task: asyncio.Task[Any] | None) -> bool:
-    """Whether the task's request in flight may have left: before, it waits for a connection."""
-    return task in _request_sent
-
-
-def forget(task: asyncio.Task[Any] | None) -> None:
-    """The task's request is not in flight any more."""
-    if task is not None:
-        _request_sent.discard(task)
+DEPARTURE: ContextVar[Departure | None] = ContextVar("payroc departure", default=None)
+"""Of the request in flight. Small: a connection keeps the context that it was opened in."""
 
 
 class SingleRequest(aiohttp.ClientRequest):
@@ -48,9 +42,9 @@ class SingleRequest(aiohttp.ClientRequest):
 
     def send(self, conn: Connection) -> Any:
         """Send the request on its connection."""
-        task = asyncio.current_task()
-        assert task is not None
-        _request_sent.add(task)
+        departure = DEPARTURE.get()
+        if departure is not None:
+            departure.happened = True
         return super().send(conn)  # no coroutine around it: there are three in every sale
 
 
@@ -64,7 +58,9 @@ class SingleResponse(aiohttp.ClientResponse):
         try:
             return await super().start(connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise broken(error) from error
+            failure = broken(error)
+            failure.__cause__ = error if isinstance(error, OSError) else None
+        raise failure  # outside of the handler: what it came from may quote the answer
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -74,9 +70,3 @@ class SingleResponse(aiohttp.ClientResponse):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         super().close()
-
-
-def broken(error: BaseException) -> TransportError:
-    """The error for a connection that broke after the request may have left."""
-    reason = str(error) or type(error).__name__
-    return TransportError(f"the connection broke: {reason}", request_sent=True)

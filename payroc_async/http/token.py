@@ -22,7 +22,10 @@ from payroc_async.errors import (
 from payroc_async.logs import get_logger
 from payroc_async.protocol import Token
 from payroc_async.retry import backoff_delay, worth_retrying
+from payroc_async.secret import Secret, concealed, forget_frames
 from payroc_async.wording import a_type
+
+from .failures import ENDING, failure_of
 
 __all__ = ["APIKey", "TokenManager", "check_api_key"]
 
@@ -40,24 +43,33 @@ EARLIEST_REFRESH = 120.0
 """Seconds before the end of a token's life at which the next is fetched, at the most."""
 LEAST_INTERVAL = 1.0
 """Seconds between two fetches that nothing but short lives or refused tokens ask for."""
+STOPS = 3
+"""How often the task is canceled while it does not end: a vault may swallow a cancellation."""
+STOP_PATIENCE = 1.0
+"""Seconds between those."""
 
 
-def check_api_key(value: object) -> str:
+def check_api_key(value: object) -> Secret:
     """The key, if it can stand in a header; the error never shows it.
 
     Raises:
         ConfigurationError: It is no string, is empty, or holds what a header can't.
     """
+    reason = _fault_of_key(value)
+    if reason is None:
+        return Secret(value)
+    del value  # it may be the key all the same, and this frame is shown
+    raise ConfigurationError("api_key", reason)
+
+
+def _fault_of_key(value: object) -> str | None:
     if not isinstance(value, str):
-        raise ConfigurationError(
-            "api_key",
-            f"must be a string, or an async function that returns one, not {a_type(value)}",
-        )
+        return f"must be a string, or an async function that returns one, not {a_type(value)}"
     if not value:
-        raise ConfigurationError("api_key", "must not be empty")
+        return "must not be empty"
     if not (value.isascii() and value.isprintable()) or value != value.strip():
-        raise ConfigurationError("api_key", "must be printable ASCII, without spaces around it")
-    return value
+        return "must be printable ASCII, without spaces around it"
+    return None
 
 
 class TokenManager:
@@ -79,10 +91,16 @@ class TokenManager:
         retries: RetryPolicy,
     ) -> None:
         self._authorize = authorize
-        self._api_key = api_key
+        self._api_key = Secret(api_key) if isinstance(api_key, str) else api_key
         self._patience = timeouts.token
         self._retries = retries
-        self._token: str | None = None
+        self.has_worked = False
+        """Whether the identity service has ever given a token. A key that was right once is never a
+        final reason for an instruction that may exist (P6)."""
+        self._stopped = False
+        self._failures = 0  # one after the other
+        self._last_rejection = -LEAST_INTERVAL
+        self._token: Secret | None = None
         self._expires = 0.0
         self._rejected = False
         self._failure: PayrocError | None = None
@@ -99,9 +117,19 @@ class TokenManager:
         self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """End the task. Whoever still waits for a token gets a SessionClosedError."""
-        self._task.cancel()
-        await asyncio.wait((self._task,))
+        """End the task. Callers that still wait for a token get a SessionClosedError."""
+        self._stopped = True
+        for _ in range(STOPS):
+            self._task.cancel()
+            if (await asyncio.wait((self._task,), timeout=STOP_PATIENCE))[0]:
+                return
+        logger.error("the token task is left: the api_key callable ignores its cancellation")
+
+    def at_hand(self) -> str | None:
+        """The valid token, if there is one now."""
+        if self._token is None or self._loop.time() >= self._expires:
+            return None
+        return self._token
 
     async def get(self) -> str:
         """The valid token; at once when there is one.
@@ -115,9 +143,7 @@ class TokenManager:
         Cancellation:
             Other callers and the fetch under way are not disturbed.
         """
-        if self._token is not None and self._loop.time() < self._expires:
-            return self._token
-        return await self._wait()
+        return self.at_hand() or await self._wait()
 
     def reject(self, token: str) -> None:
         """Drop a token that the API refused, and fetch another; once, however many tell."""
@@ -153,44 +179,75 @@ class TokenManager:
         changed.set_result(None)
 
     async def _run(self) -> None:
-        failures = 0
-        last_rejection = -LEAST_INTERVAL
-        while True:
-            started = self._loop.time()
+        """Renew the token until ``stop``, whatever goes wrong meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        while not self._stopped:
+            canceled = task.cancelling()
             try:
-                token = await self._authorize(await self._key())
-            except PayrocError as error:
-                failures += 1
-                self._failed(error, failures)
-                await self._pause_after_failure(error, failures)
+                await self._renew()
                 continue
-            failures = 0
-            # Its life counts from before it was asked for: so it ends here before it does there.
-            await self._pause_after_success(self._accept(token, started))
-            if self._rejected:
-                # The first refusal is answered at once; a gateway that refuses every token is not.
-                soonest = last_rejection + LEAST_INTERVAL
-                await asyncio.sleep(max(0.0, soonest - self._loop.time()))
-                last_rejection = self._loop.time()
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except PayrocError as error:
+                failure = error
+            except asyncio.CancelledError:
+                # One that came up from what is awaited, such as a vault's own task, ends nothing.
+                if self._stopped or task.cancelling() > canceled:
+                    raise
+                failure = TransportError("it was canceled from within", request_sent=False)
+            except BaseException as error:  # a handler of the application's log, a bug
+                failure = failure_of(error, sent=False, secret="")
+            self._failures += 1
+            self._failed(failure)
+            await self._pause_after_failure(failure)
 
-    async def _key(self) -> str:
-        if isinstance(self._api_key, str):
+    async def _renew(self) -> None:
+        """Fetch a token, and wait until it is time for the next."""
+        started = self._loop.time()
+        token = await self._fetch()
+        # Its life counts from before it was asked for: so it ends here before it does there.
+        await self._pause_after_success(self._accept(token, started))
+        if self._rejected:
+            # The first refusal is answered at once; a gateway that refuses every token is not.
+            soonest = self._last_rejection + LEAST_INTERVAL
+            await asyncio.sleep(max(0.0, soonest - self._loop.time()))
+            self._last_rejection = self._loop.time()
+
+    async def _fetch(self) -> Token:
+        key = await self._key()
+        if self._stopped:  # and the callable has swallowed that
+            raise asyncio.CancelledError
+        try:
+            return await self._authorize(key)
+        except (*ENDING, PayrocError):
+            raise
+        except BaseException as error:
+            failure = failure_of(error, sent=False, secret=key)
+        raise failure
+
+    async def _key(self) -> Secret:
+        if isinstance(self._api_key, Secret):
             return self._api_key
         try:
             async with asyncio.timeout(self._patience):
-                key = await self._api_key()
-        except Exception as error:
-            # Its text is not shown: nobody knows what a vault's errors hold.
-            raise TransportError(
-                f"the api_key callable failed with {type(error).__name__}", request_sent=False
-            ) from error
-        return check_api_key(key)
+                key = concealed(await self._api_key())
+        except ENDING:
+            raise
+        except BaseException as error:
+            failed = type(error).__name__
+        else:
+            return check_api_key(key)
+        # Outside of the handler, and by its class alone: nobody knows what a vault's errors hold.
+        raise TransportError(f"the api_key callable failed with {failed}", request_sent=False)
 
     def _accept(self, token: Token, started: float) -> float:
         """Make the token the valid one; returns when to fetch the next."""
         life = ASSUMED_LIFE if token.lifetime is None else token.lifetime
         life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
-        self._token = token.value
+        self._token = Secret(token.value)
+        self.has_worked = True
+        self._failures = 0
         # But it is used, also where it took longer to come than it lives: a 401 would tell.
         self._expires = max(started + life, self._loop.time() + SHORTEST_LIFE)
         self._failure = None
@@ -201,9 +258,12 @@ class TokenManager:
         margin = min(0.2 * life, EARLIEST_REFRESH)
         return max(self._expires - margin * random.uniform(0.75, 1.0), started + LEAST_INTERVAL)
 
-    def _failed(self, error: PayrocError, failures: int) -> None:
-        self._failure = error
-        logger.warning("no token from the identity service, attempt %d: %s", failures, error)
+    def _failed(self, error: PayrocError) -> None:
+        self._failure = forget_frames(error)
+        with suppress(Exception):  # an application's log handler may raise
+            logger.warning(
+                "no token from the identity service, attempt %d: %s", self._failures, error
+            )
 
     def _valid(self) -> bool:
         return self._token is not None and self._loop.time() < self._expires
@@ -213,9 +273,11 @@ class TokenManager:
             async with asyncio.timeout_at(until):
                 await self._asked.wait()
 
-    async def _pause_after_failure(self, error: PayrocError, failures: int) -> None:
-        delay = max(backoff_delay(error, failures, self._retries), self._retries.initial / 2)
-        if worth_retrying(error) or self._valid():
+    async def _pause_after_failure(self, error: PayrocError) -> None:
+        delay = max(backoff_delay(error, self._failures, self._retries), self._retries.initial / 2)
+        # What a vault gives once in place of a key that has worked is a failure in passing.
+        slip = self.has_worked and isinstance(error, ConfigurationError)
+        if worth_retrying(error) or slip or self._valid():
             await asyncio.sleep(delay)
             return
         # A wrong key is told to everybody at once. It is tried again when somebody asks, for it may

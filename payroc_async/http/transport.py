@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import aiohttp
+from attrs import define
 from yarl import URL
 
 from payroc_async.answers import without_secret
@@ -21,7 +22,6 @@ from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.errors import (
     ConfigurationError,
     PayrocError,
-    RequestTimeoutError,
     ResponseFormatError,
     SessionClosedError,
     TransportError,
@@ -29,13 +29,15 @@ from payroc_async.errors import (
 from payroc_async.logs import get_logger
 from payroc_async.protocol import Answer, Request, Token, decipher_token
 from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
+from payroc_async.secret import Secret, SecretBytes, forget_frames
 from payroc_async.shared_timeout import SharedTimeout
 from payroc_async.version import __version__
 from payroc_async.wording import a_type
 
-from .adapter import NoCookies, SingleRequest, SingleResponse, broken, forget, was_sent
+from .adapter import DEPARTURE, Departure, NoCookies, SingleRequest, SingleResponse
+from .failures import ENDING, failure_of, unreadable
 
-__all__ = ["TokenProvider", "Transport"]
+__all__ = ["Exchange", "TokenProvider", "Transport"]
 
 logger = get_logger(__name__)
 
@@ -44,10 +46,24 @@ T = TypeVar("T")
 USER_AGENT = f"payroc-async/{__version__}"
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes read of one answer; a signature's image is the largest that the contract knows."""
+LONGEST_HEADER = 64 * 1024 + 256
+"""Bytes of a header: a value of 64 KB, and its name."""
+MOST_HEADERS = 512
+HEADER_LIMITS: dict[str, Any] = {
+    "max_line_size": LONGEST_HEADER,
+    "max_field_size": LONGEST_HEADER,
+    "max_headers": MOST_HEADERS,
+}
+CODINGS = frozenset(("", "identity", "gzip", "deflate", "br", "zstd"))
+"""The content codings that aiohttp decodes, or refuses itself. It hands out any other undecoded."""
 
 
 class TokenProvider(Protocol):
     """Where a request gets its token from."""
+
+    def at_hand(self) -> str | None:
+        """The token to send, if there is one now: waiting for it would cost a coroutine."""
+        ...
 
     async def get(self) -> str:
         """A token to send."""
@@ -58,11 +74,26 @@ class TokenProvider(Protocol):
         ...
 
 
-class _Limit(NamedTuple):
-    """How long a request may take: what aiohttp is told, and what is waited with."""
+class Limit(NamedTuple):
+    """How long a request may take: what aiohttp is given, and what is waited with."""
 
     timeout: aiohttp.ClientTimeout
     patience: AbstractContextManager[None]
+
+
+@define(eq=False, repr=False)  # frozen ones are slower to make, and each request makes one
+class Exchange:
+    """One HTTP exchange, with what must not show in the frames that it passes through."""
+
+    method: str
+    url: URL
+    headers: dict[str, str]
+    body: bytes | None
+    limit: Limit
+    secret: Secret
+    """The token or key that it carries."""
+    resend: int = 0
+    """How often the request was sent before."""
 
 
 class Transport:
@@ -115,21 +146,36 @@ class Transport:
         self._owns_http = http_session is None
         self._max_connections = max_connections
         self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
-        self._proxy = proxy
-        self._token = self._authorization = ""
+        self._proxy_authorization: Secret | None = None
+        self._options: dict[str, Any] = {"allow_redirects": False}
+        # aiohttp's own for a POST without a body is application/octet-stream.
+        self._options["skip_auto_headers"] = ("Content-Type",)
+        if not self._owns_http:  # chosen for every request: those of the session may be others
+            self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
+        if proxy is not None:
+            self._set_proxy(Secret(proxy))
+        self._token = self._authorization = Secret()
         self._set_limits()
+
+    def _set_proxy(self, proxy: Secret) -> None:
+        parts = _parts_of_proxy(proxy)
+        if parts is None:
+            raise ConfigurationError("proxy", "can't be read: percent-encode its user and password")
+        self._options["proxy"], self._proxy_authorization = parts
+        if self._proxy_authorization is not None:
+            self._options["proxy_headers"] = {"Proxy-Authorization": self._proxy_authorization}
 
     def _set_limits(self) -> None:
         self._request_limit = self._limit(self._timeouts.request)
         self._held_limit = self._limit(self._timeouts.hold + self._timeouts.hold_margin)
 
-    def _limit(self, seconds: float) -> _Limit:
+    def _limit(self, seconds: float) -> Limit:
         connect = self._timeouts.connect
         if not self._owns_http:
             # Only our own requests say when they leave.
-            return _Limit(aiohttp.ClientTimeout(total=seconds, sock_connect=connect), nullcontext())
+            return Limit(aiohttp.ClientTimeout(total=seconds, sock_connect=connect), nullcontext())
         # aiohttp would make a timer for each request: a tenth of what a sale costs.
-        return _Limit(aiohttp.ClientTimeout(sock_connect=connect), SharedTimeout(seconds))
+        return Limit(aiohttp.ClientTimeout(sock_connect=connect), SharedTimeout(seconds))
 
     async def open(self) -> None:
         """Make the connection pool, in the running loop."""
@@ -141,6 +187,7 @@ class Transport:
                 headers={"User-Agent": USER_AGENT},
                 request_class=SingleRequest,
                 response_class=SingleResponse,
+                **HEADER_LIMITS,
             )
 
     async def close(self) -> None:
@@ -156,16 +203,19 @@ class Transport:
             TransportError: It gave no answer.
             ResponseFormatError: Its answer holds no token.
         """
-        headers = {"x-api-key": api_key}
-        return decipher_token(
-            await self._exchange(
-                "POST", self._identity_url, headers, None, self._request_limit, api_key
-            )
-        )
+        url, limit, secret = self._identity_url, self._request_limit, Secret(api_key)
+        del api_key
+        headers: dict[str, str] = {"x-api-key": secret}
+        self._add_proxy_authorization(headers, url)
+        answer = await self._exchange(Exchange("POST", url, headers, None, limit, secret))
+        try:
+            return decipher_token(answer)
+        except PayrocError as error:
+            raise forget_frames(error)  # noqa: B904 - the same error
 
-    async def send(
+    def send(
         self, request: Request, token: str, *, held: bool = False, resend: int = 0
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """The answer to one request, whatever its status. A token refused with 401 is dropped (P6).
 
         Args:
@@ -182,25 +232,33 @@ class Transport:
         """
         if token != self._token:
             # One string for all requests in flight: a token may be long.
-            self._token, self._authorization = token, f"Bearer {token}"
-        headers = {"Authorization": self._authorization}
+            self._token, self._authorization = Secret(token), Secret(f"Bearer {token}")
+        headers: dict[str, str] = {"Authorization": self._authorization}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
             headers["Idempotency-Key"] = request.idempotency_key
         path, _, query = request.path.partition("?")
         url = self._api_url.with_path(self._prefix + path, encoded=True)  # parses no host anew
-        answer = await self._exchange(
+        if query:
+            url = URL(f"{url}?{query}", encoded=True)
+        if self._proxy_authorization is not None:
+            self._add_proxy_authorization(headers, url)
+        exchange = Exchange(
             request.method,
-            URL(f"{url}?{query}", encoded=True) if query else url,
+            url,
             headers,
-            request.body,
+            None if request.body is None else SecretBytes(request.body),
             self._held_limit if held else self._request_limit,
-            token,
+            self._token,
+            resend,
         )
-        if answer.status == 401:
-            self.token_provider.reject(token)
-        return answer
+        return self._exchange(exchange)  # no coroutine around it
+
+    def _add_proxy_authorization(self, headers: dict[str, str], url: URL) -> None:
+        """Over plain http, the proxy reads its own header among those of the request."""
+        if self._proxy_authorization is not None and url.scheme == "http":
+            headers["Proxy-Authorization"] = self._proxy_authorization
 
     async def call(
         self, request: Request, decipher: Callable[[Answer], T], *, held: bool = False
@@ -230,73 +288,78 @@ class Transport:
                         answer = await self.send(request, token, held=held, resend=failures + 1)
                     return decipher(answer)
                 except PayrocError as error:
+                    forget_frames(error)  # the decoder's hold what the answer says
                     failures += 1
                     lost = lost or may_have_taken_effect(error)
                     if failures >= self._retries.attempts or not worth_retrying(error):
-                        raise
+                        raise error
                     delay = backoff_delay(error, failures, self._retries)
                     _log_retry(request, error, failures, delay)
                 await asyncio.sleep(delay)
         except PayrocError as error:
-            if request.idempotency_key is not None:
+            if request.method != "GET":
                 error.idempotency_key = request.idempotency_key
                 error.may_have_taken_effect = lost
                 if isinstance(error, TransportError):
                     error.request_sent = error.request_sent or lost
             raise
 
-    async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        headers: dict[str, str],
-        body: bytes | None,
-        limit: _Limit,
-        secret: str,
-    ) -> Answer:
-        """One HTTP exchange. Every exception of aiohttp's ends here."""
+    async def _exchange(self, exchange: Exchange) -> Answer:
+        """One HTTP exchange. Every exception ends here, but for those that end a task."""
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
-        task = asyncio.current_task()
+        departure = Departure()
+        before = DEPARTURE.set(departure)
+        status: int | None = None
         try:
-            with limit.patience:
+            with exchange.limit.patience:
                 response = await self._http.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=limit.timeout,
-                    allow_redirects=False,
-                    raise_for_status=False,
+                    exchange.method,
+                    exchange.url,
+                    data=exchange.body,
+                    headers=exchange.headers,
+                    timeout=exchange.limit.timeout,
                     ssl=self._ssl,
-                    proxy=self._proxy,
+                    **self._options,
                 )
+                status = response.status
                 # Read to its end, it has given its connection back; if not, that is closed.
-                body_read = await _read(response)
-                answer = Answer(response.status, response.headers, body_read, url.host or "")
+                body = await _read(response)
             if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s %s: %d", method, url.raw_path, answer.status)
-            return without_secret(answer, secret)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise RequestTimeoutError("no connection in time", request_sent=False) from error
-        except TimeoutError as error:
-            patience_is_over = isinstance(error.__cause__, asyncio.CancelledError)
-            if self._owns_http and patience_is_over and not was_sent(task):
-                raise RequestTimeoutError("no connection in time", request_sent=False) from error
-            raise RequestTimeoutError("no answer in time", request_sent=True) from error
-        except aiohttp.ClientConnectorError as error:
-            raise TransportError(f"no connection: {error}", request_sent=False) from error
-        except aiohttp.ClientResponseError as error:
-            proxy_refused = isinstance(error, aiohttp.ClientHttpProxyError)
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise broken(error) from error
+                logger.debug("%s %s: %d", exchange.method, exchange.url.raw_path, status)
+            if status < 400:
+                return Answer(status, response.headers, body)
+            if status == 401 and exchange.secret is self._token:
+                self.token_provider.reject(self._token)
+            answer = Answer(status, response.headers, body, exchange.url.host or "")
+            return without_secret(answer, exchange.secret)
+        except ENDING:
+            raise
+        except BaseException as error:
+            # Only our own requests say when they leave.
+            sent = departure.happened or not self._owns_http
+            failure = failure_of(error, sent=sent, secret=exchange.secret, status=status)
         finally:
-            forget(task)
-        # aiohttp's response errors carry the request's headers in their repr, the token among them,
-        # and their causes the line that could not be read, which may echo it: none is chained here,
-        # and this is raised outside of the handler.
-        reason = "the proxy refused" if proxy_refused else "the answer is not HTTP"
-        raise TransportError(reason, request_sent=not proxy_refused)
+            DEPARTURE.reset(before)
+        try:
+            raise failure  # outside of the handler: aiohttp's errors show headers and answers
+        finally:
+            del failure  # which refers to this frame
+
+
+def _parts_of_proxy(proxy: Secret) -> tuple[URL, Secret | None] | None:
+    """Its URL without user and password, and these as a header's value; None if it is no URL.
+
+    aiohttp would keep a password of the URL's where its errors and frames show it.
+    """
+    try:
+        url = URL(proxy)
+        if url.user is None:
+            return url, None
+        credentials = aiohttp.encode_basic_auth(url.user, url.password or "")
+        return url.with_user(None), Secret(credentials)
+    except ValueError:
+        return None
 
 
 def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
@@ -315,6 +378,7 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
     content = response.content
+    coding = response.headers.get("Content-Encoding")
     chunks: list[bytes] = []
     size = 0
     try:
@@ -326,8 +390,11 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             size += len(chunk)
             if size > LARGEST_BODY:
                 raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
+            if coding is not None and coding.strip().lower() not in CODINGS:
+                raise unreadable(response.status, "unknown content coding")
             chunks.append(chunk)
     except BaseException:
         response.close()  # leaving its context alone would let it linger
+        chunks, chunk = [], b""  # no part of an answer stays in a frame
         raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

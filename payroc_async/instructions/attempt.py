@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from attrs import evolve
+
+from payroc_async.codec import structure
 from payroc_async.errors import (
     APIError,
     IdempotencyKeyInUseError,
@@ -18,6 +22,7 @@ from payroc_async.errors import (
 from payroc_async.events import Completed, Retrying, StillInProgress
 from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
+from payroc_async.models.shared import Link
 from payroc_async.protocol import (
     Answer,
     Request,
@@ -30,6 +35,7 @@ from payroc_async.protocol import (
     status_request,
     submit_request,
 )
+from payroc_async.secret import forget_frames
 
 from .lifecycle import Existence, Phase, Seen, State, weigh
 from .live import LiveInstruction
@@ -75,11 +81,12 @@ class Attempt:
         )
         self._reauthorized = False
         self._sent = False
-        self._trust_proxies_until = self._now() + self._trusted_for()
+        self._trusted_from = self._now()  # the last answer that was no proxy's
         self._unknown_status_logged = False
         self._completed = False
         self._submission: Request | None = None
         self._resource: Request | None = None
+        self._came_first: Link | None = None  # where the 409 of a late DELETE leads
 
     @property
     def exhausted(self) -> bool:
@@ -113,19 +120,26 @@ class Attempt:
             if phase is not Phase.CANCEL or type(live.failure) is not PayrocError:
                 live.failure = None
         live.services.gateway_heard = True
-        self._trust_proxies_until = self._now() + self._trusted_for()
+        now = self._trusted_from = self._now()
         if seen is not Seen.IN_PROGRESS or phase is Phase.SUBMIT:
             return seen, 0.0
         if phase is Phase.POLL:
             live.emit(StillInProgress)
-        return seen, self._poll_delay(asked)
+        return seen, self._poll_delay(asked, now)
 
-    async def _send(self, request: Request, phase: Phase) -> Answer:
+    def _send(self, request: Request, phase: Phase) -> Awaitable[Answer]:
+        token = self._transport.token_provider.at_hand()
+        if token is None:
+            return self._wait_and_send(request, phase)
+        self._sent = True
+        held = phase is Phase.POLL
+        return self._transport.send(request, token, held=held, resend=self._failures)
+
+    async def _wait_and_send(self, request: Request, phase: Phase) -> Answer:
         token = await self._transport.token_provider.get()
         self._sent = True
-        return await self._transport.send(
-            request, token, held=phase is Phase.POLL, resend=self._failures
-        )
+        held = phase is Phase.POLL
+        return await self._transport.send(request, token, held=held, resend=self._failures)
 
     def _request(self, phase: Phase) -> Request:
         live = self._live
@@ -174,12 +188,15 @@ class Attempt:
                     raise
                 live.failure = error  # it has completed all the same: ask for the link again
                 return seen
-            if not self._completed:
-                self._completed = True
-                live.emit(Completed, link=instruction.link)
+            self._note_completed(instruction.link)
         elif seen is Seen.IN_PROGRESS:
             self._note_status(instruction.status)
         return seen
+
+    def _note_completed(self, link: Link | None) -> None:
+        if not self._completed:
+            self._completed = True
+            self._live.emit(Completed, link=link)
 
     def _note_status(self, status: InstructionStatus) -> None:
         if status != InstructionStatus.IN_PROGRESS and not self._unknown_status_logged:
@@ -191,6 +208,8 @@ class Attempt:
     def _cut(self, phase: Phase) -> tuple[Seen, float]:
         """C2: a request that was not waited for any longer is unclear, unless it never left."""
         self._pacing.cut(phase)
+        if phase is Phase.PROBE and self._came_first is not None:
+            return self._follow_what_came_first()
         if not self._sent:
             return Seen.NOT_SENT, 0.0
         self._refusals = None
@@ -203,16 +222,19 @@ class Attempt:
 
     def _failed(self, phase: Phase, error: PayrocError, asked: float) -> tuple[Seen, float]:
         live = self._live
-        live.failure = error
+        live.failure = forget_frames(error)  # the decoder's hold what the answer says
         self._failures += 1
         seen = self._weigh(phase, error, self._now() - asked)
         if isinstance(error, APIError) and error.own:
             live.services.gateway_heard = True
-        if phase is Phase.READ and seen is Seen.REFUSED:
+        if phase is Phase.READ and self._resource is None:
+            first = self._came_first
+            self._resource = first if first is None else follow_link(live.kind, first)
+        elif phase is Phase.READ and seen is Seen.REFUSED:
             self._resource = None  # one answer is no evidence: ask for the link again
         if self._is_no_change(phase, error):
             live.emit(StillInProgress)
-            return seen, self._poll_delay(asked)
+            return seen, self._poll_delay(asked, self._now())
         nothing_lost = phase is Phase.SUBMIT and live.state.existence < Existence.POSSIBLE
         if nothing_lost and seen in (Seen.REFUSED, Seen.HOPELESS):
             return seen, 0.0
@@ -224,22 +246,46 @@ class Attempt:
             delay = 0.0  # the probe comes first
             if seen is Seen.REFUSED:
                 logger.info("DELETE was refused: %s", error)  # too late, perhaps
+                self._note_what_came_first(error)
                 return seen, delay
+        elif phase is Phase.PROBE and self._came_first is not None:
+            return self._follow_what_came_first()
         else:
             delay = self._pacing.delay(error, self._failures, live.state.wish)
             if phase is Phase.POLL:
-                delay = max(delay, self._poll_delay(asked))
+                delay = max(delay, self._poll_delay(asked, self._now()))
         logger.info("attempt %d failed, the next is in %.2f s: %s", self._failures, delay, error)
         live.emit(Retrying, error=error, attempt=self._failures, delay=delay)
         return seen, delay
+
+    def _note_what_came_first(self, error: PayrocError) -> None:
+        """The DELETE of an instruction that has completed is refused with a link to its payment."""
+        assert isinstance(error, APIError)
+        if error.problem.link is not None:
+            with suppress(ResponseFormatError):  # a link to the instruction itself, say
+                follow_link(self._live.kind, error.problem.link)
+                self._came_first = error.problem.link
+
+    def _follow_what_came_first(self) -> tuple[Seen, float]:
+        """E5: the status can't be had, but the gateway has said what the instruction led to."""
+        live, link = self._live, self._came_first
+        self._resource = follow_link(live.kind, link)
+        shown = live.instruction
+        if shown is None:
+            id_ = live.identity.instruction_id
+            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type())
+        live.instruction = evolve(shown, status=InstructionStatus.COMPLETED, link=link)
+        self._note_completed(link)
+        return Seen.COMPLETED, 0.0
 
     def _weigh(self, phase: Phase, error: PayrocError, took: float) -> Seen:
         status = error.status if isinstance(error, APIError) else 0
         own = isinstance(error, APIError) and error.own
         sent = self._sent and (not isinstance(error, TransportError) or error.request_sent)
+        trusted_for = PROXIES_TRUSTED * self._live.services.timeouts.unreachable
         held = (
             took >= self._live.services.timeouts.poll_interval
-            and self._now() < self._trust_proxies_until
+            and self._now() < self._trusted_from + trusted_for
         )
         key_in_use = isinstance(error, IdempotencyKeyInUseError)
         seen = weigh(phase, sent=sent, status=status, own=own, key_in_use=key_in_use, held=held)
@@ -283,10 +329,6 @@ class Attempt:
             return error.status in (408, 504)
         return isinstance(error, RequestTimeoutError) and error.request_sent
 
-    def _trusted_for(self) -> float:
-        return PROXIES_TRUSTED * self._live.services.timeouts.unreachable
-
-    def _poll_delay(self, asked: float) -> float:
+    def _poll_delay(self, asked: float, now: float) -> float:
         """P2: a gateway that answers without holding is asked once in ``poll_interval``."""
-        interval = self._live.services.timeouts.poll_interval
-        return max(0.0, asked + interval - self._now())
+        return max(0.0, asked + self._live.services.timeouts.poll_interval - now)

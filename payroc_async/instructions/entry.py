@@ -88,23 +88,26 @@ class InstructionEntry:
             return Seen.IN_PROGRESS
         return Seen.INHERITED if entry.inherited else Seen.RECORDED
 
-    async def make_durable(self, state: State) -> bool:
-        """Write what the state wants durable; False if there was nothing to write."""
+    def is_behind(self, state: State) -> bool:
+        """Whether the state wants something durable that is not."""
         if self._entry is NO_ENTRY:
             return False
+        known = state.existence is Existence.KNOWN
+        return (
+            self._writing is not None
+            or durable(state) > self._written
+            or (known and (self._entry is None or not self._has_id_written))
+        )
+
+    async def make_durable(self, state: State) -> None:
+        """Write one thing that the state wants durable."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
             await self._complete(lambda: asyncio.wait((writing,)))
-            return True
-        known = state.existence is Existence.KNOWN
-        if self._entry is None and known:
+        elif self._entry is None and state.existence is Existence.KNOWN:
             await self._adopt()
-            return True
-        need = max(durable(state), self._written)
-        if need > self._written or (known and not self._has_id_written):
-            await self._write(need)
-            return True
-        return False
+        else:
+            await self._write(max(durable(state), self._written))
 
     async def _adopt(self) -> None:
         """Take over the entry of an instruction that is resumed by its id."""

@@ -17,6 +17,7 @@ from payroc_async.journal.writer import JournalWriter, NullWriter
 from payroc_async.kinds import Kind
 from payroc_async.logs import get_logger
 from payroc_async.loop_guard import LoopGuard
+from payroc_async.shared_timeout import SharedAlarm
 
 from .identity import Identity
 from .lifecycle import State
@@ -42,7 +43,11 @@ class Services:
     retries: RetryPolicy
     api_url: str
     loop_guard: LoopGuard = field(factory=LoopGuard)
+    unreachable: SharedAlarm = field(init=False)
     gateway_heard: bool = False  # whether Payroc has answered in this session, and no proxy
+
+    def __attrs_post_init__(self) -> None:
+        self.unreachable = SharedAlarm(self.timeouts.unreachable)
 
 
 @frozen(eq=False)

@@ -48,8 +48,8 @@ class Pacing:
 
     def patience(self, phase: Phase, wish: Wish) -> float | None:
         """Seconds to wait for a request; None for as long as any other is waited for."""
-        left = self._grace_left()
-        if wish is Wish.KEEP or left <= 0:
+        left = 0.0 if wish is Wish.KEEP else self._grace_left()
+        if left <= 0:
             # C1: a probe is never held for the gateway's hold.
             return self._timeouts.cancel_grace if phase is Phase.PROBE else None
         eighths = 2 * self._cuts + (1 if phase is Phase.PROBE else 2)

@@ -35,7 +35,13 @@ T = TypeVar("T")
 
 REPLAYS_LAST = 10  # times `unreachable`: how long a submission without an id is repeated (C3)
 _PAUSE = object()
-_step, _clock = cache(step), cache(clock)
+
+
+@cache
+def _transition(before: State, seen: Seen, timed: bool) -> tuple[State, bool | None]:
+    """The state after something was seen, and what becomes of the time of `unreachable`."""
+    after = step(before, seen)
+    return after, clock(before, after, seen, timed=timed)
 
 
 class InstructionRunner(Generic[InstructionT, ResourceT]):
@@ -59,8 +65,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self._cancel_announced = False
         self._is_over = False
         self._awaiting: object = None  # what the task waits for and may be interrupted in
-        self._good_at: float | None = None  # when `unreachable` began to count
-        self._alarm: asyncio.TimerHandle | None = None
+        self._counting = False  # whether the time of `unreachable` is running
         self._timer: asyncio.TimerHandle | None = None
 
     # From outside ----------
@@ -71,7 +76,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.reported: asyncio.Future[None] = self.loop.create_future()
         self.pacing = Pacing(self.loop, self.services.timeouts, self.services.retries)
         self._attempt = Attempt(self.live, self.pacing, self.interruptible)
-        context = copy_context()  # one for all: each that asyncio makes by itself is another copy
+        # One for all: each that asyncio makes by itself is another copy.
+        context = self._context = copy_context()
         context.run(SUBJECT.set, self.live.identity)
         identity = self.live.identity
         about = identity.serial_number or identity.instruction_id
@@ -151,7 +157,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if self._is_over:
             return  # a handle of a caller's, or a timer, outlives the task
         before = self.live.state
-        after = self.live.state = _step(before, seen)
+        after, anew = _transition(before, seen, self.live.options.timeout is not None)
+        self.live.state = after
         if after.wish is not before.wish:
             self.pacing.hurry()
             if after.wish is Wish.CANCEL:
@@ -163,7 +170,11 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
                 self._guard.interrupt()
             elif after.wish is Wish.CANCEL:
                 self._shorten()
-        self._watch(before, after, seen)
+        if anew is False:
+            self._stop_counting()
+        elif anew or not self._counting:
+            self._counting = True
+            self.services.unreachable.set(self._ring, self.loop)
 
     def _shorten(self) -> None:
         """C2: wait for the request in flight only a fraction of what remains of the grace."""
@@ -175,30 +186,18 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if self._awaiting is awaited:
             self._guard.interrupt()
 
-    def _watch(self, before: State, after: State, seen: Seen) -> None:
-        """Keep the clock of `unreachable`: one timer a sale, moved when it rings."""
-        anew = _clock(before, after, seen, timed=self.live.options.timeout is not None)
-        if anew is False:
-            self._good_at = None
-        elif anew or self._good_at is None:
-            self._good_at = self.loop.time()
-            if self._alarm is None:
-                after_seconds = self.services.timeouts.unreachable
-                self._alarm = self.loop.call_later(after_seconds, self._ring)
+    def _stop_counting(self) -> None:
+        if self._counting:
+            self._counting = False
+            self.services.unreachable.stop(self._ring)
 
     def _ring(self) -> None:
-        self._alarm = None
-        if self._good_at is None:
-            return
-        left = self._good_at + self.services.timeouts.unreachable - self.loop.time()
-        if left > 0:
-            self._alarm = self.loop.call_later(left, self._ring)
-        else:
-            self.give_up()
+        if self._counting:
+            self._context.run(self.give_up)
 
     def give_up(self) -> None:
         """`unreachable`: release the caller. The run goes on unless it can be left (C3)."""
-        self._good_at = None
+        self._stop_counting()
         self.feed(Seen.UNREACHABLE)
         if self.live.state.phase is not Phase.ENDED:
             last = REPLAYS_LAST * self.services.timeouts.unreachable
@@ -211,7 +210,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
 
     async def _run(self) -> None:
         try:
-            while not await self._has_ended():
+            while self.live.state.phase is not Phase.ENDED or not await self._is_end_durable():
                 await self._advance()
         except Exception as error:
             logger.exception("the instruction's task failed")
@@ -221,16 +220,14 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if self._guard.canceled_externally:
             raise asyncio.CancelledError
 
-    async def _has_ended(self) -> bool:
-        """Whether it has, and that is durable (J4)."""
-        if self.live.state.phase is not Phase.ENDED:
-            return False
+    async def _is_end_durable(self) -> bool:
+        """Write the end (J4). If that fails, it may be another end, or none."""
         if not await self._entry.close(self.live.state):
             self.feed(Seen.NOT_DURABLE)
-        return self._phase() is Phase.ENDED
+        return self._is_in(Phase.ENDED)
 
-    def _phase(self) -> Phase:
-        return self.live.state.phase
+    def _is_in(self, phase: Phase) -> bool:
+        return self.live.state.phase is phase
 
     async def _advance(self) -> None:
         """Make the state durable, then do what its phase says, once."""
@@ -238,23 +235,26 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if state.phase is Phase.PREPARE:
             await self._prepare()
             return
-        if await self._entry.make_durable(state):
+        if self._entry.is_behind(state):
+            await self._entry.make_durable(state)
             return  # the state may have changed meanwhile
         if state.phase is Phase.CANCEL:
             self._announce_cancellation()
         seen, delay = await self._attempt.make(state)
         if seen is not None:
             self.feed(seen)
-            if self._attempt.exhausted and self.live.state.wish is Wish.KEEP:
+            if seen is Seen.UNCLEAR and self._attempt.exhausted and not self.live.state.wish:
                 self.give_up()
-        if delay > 0 and self._phase() is not Phase.ENDED:
+        if delay > 0 and not self._is_in(Phase.ENDED):
             await self.interruptible(asyncio.sleep(delay), _PAUSE)
 
     async def _prepare(self) -> None:
         """Get a token, without which nothing can leave, and make the intent durable."""
         try:
-            await self.interruptible(self.services.transport.token_provider.get())
-            if self._phase() is Phase.PREPARE:
+            provider = self.services.transport.token_provider
+            if provider.at_hand() is None:
+                await self.interruptible(provider.get())
+            if self._is_in(Phase.PREPARE):
                 self.feed(await self._entry.begin())
         except (PayrocError, TimeoutError) as error:
             self.live.failure = error
@@ -292,8 +292,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
 
     def _finish(self) -> None:
         """Report the outcome, and release the device before the caller goes on."""
-        for timer in filter(None, (self._timer, self._alarm)):
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._stop_counting()
         report(self.live, self.live.state.outcome)
         self.on_end(self)
         self._release()

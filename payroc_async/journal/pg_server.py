@@ -14,6 +14,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from payroc_async.errors import ConfigurationError, JournalError
+from payroc_async.secret import Secret, concealed, forget_frames
 
 from .pg_schema import MIGRATIONS, VERSION
 
@@ -63,7 +64,8 @@ class Server:
     def __init__(self, dsn: str, schema: str | None, patience: float) -> None:
         parameters: dict[str, Any] | None = None
         with suppress(psycopg.Error):  # whose text may show a part of the password
-            parameters = conninfo_to_dict(dsn)
+            parameters = {name: concealed(value) for name, value in conninfo_to_dict(dsn).items()}
+        dsn = Secret(dsn)  # this frame is in the traceback of what is refused
         if parameters is None:
             raise ConfigurationError("dsn", "is no connection string that libpq understands")
         # A password that is not percent-encoded, read as something that is shown.
@@ -73,10 +75,11 @@ class Server:
         if any("@" in value for value in shown.values()) or not all(
             port.isdecimal() or not port for port in ports
         ):
+            del shown, ports  # parts of a password, perhaps
             raise ConfigurationError(
                 "dsn", "can't be read: what is special in its password must be percent-encoded"
             )
-        self._password = str(parameters.get("password") or "")
+        self._password = Secret(parameters.get("password") or "")
         self._parameters = {
             **KEEPALIVES,
             "target_session_attrs": "read-write",  # of several hosts, the one that is no standby
@@ -131,7 +134,7 @@ class Server:
         if self._password:
             text = text.replace(self._password, "…")
         told = JournalError(f"journal in PostgreSQL ({self}): {text}")
-        told.__cause__ = error
+        told.__cause__ = forget_frames(error)  # the driver's hold the connection string
         return told
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from attrs import evolve
 
 from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.secret import concealed
 from payroc_async.wording import a_type
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent, Query
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresJournal"]
 
-PURGED_AT_ONCE = 200
-"""Entries in one transaction at most: the sales wait behind each."""
 LONGEST_AGE = 1e11
 """Seconds: beyond it the server has no dates."""
 
@@ -84,6 +84,7 @@ class PostgresJournal(SharedJournal):
     """
 
     def __init__(self, dsn: str, *, schema: str | None = None, patience: float = 5.0) -> None:
+        dsn = concealed(dsn)  # this frame is in the traceback of what is refused
         check_seconds("patience", patience)
         if schema == "":
             raise ConfigurationError("schema", "must not be empty")
@@ -110,7 +111,7 @@ class PostgresJournal(SharedJournal):
         self._worker: Worker | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._server}>"
+        return f"<{type(self).__name__} {getattr(self, '_server', 'unfinished')}>"
 
     async def _start(self) -> None:
         from .pg_work import OwnerLock, Worker
@@ -291,12 +292,12 @@ class PostgresJournal(SharedJournal):
         """As ``Journal.purge``."""
         check_older_than(older_than)
         worker = self._open_worker()
-        values = (min(float(older_than), LONGEST_AGE), scope, scope, PURGED_AT_ONCE)
+        values = (min(float(older_than), LONGEST_AGE), scope, scope)
 
-        async def delete(connection: Connection) -> int:
-            return len(await _rows(connection, PURGE, *values))
+        async def delete(limit: int, connection: Connection) -> int:
+            return len(await _rows(connection, PURGE, *values, limit))
 
-        return await self._purge(lambda: worker.do(Job(work=delete)))
+        return await self._purge(lambda limit: worker.do(Job(work=partial(delete, limit))))
 
     # Reading and taking ----------
 

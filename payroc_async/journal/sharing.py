@@ -15,6 +15,11 @@ from .entries import Entry, EntryState, Query
 
 __all__ = ["SharedJournal"]
 
+PURGED_AT_ONCE = 50
+"""Entries that are deleted in the first transaction."""
+PURGES_FOR = 0.02
+"""Seconds that each may take: the sales wait behind it."""
+
 
 class SharedJournal(ABC):
     """Opens a journal for the first that wants it, and closes it with the last.
@@ -102,16 +107,21 @@ class SharedJournal(ABC):
         finally:
             self._started, self._home, self._closing = False, None, None
 
-    async def _purge(self, delete: Callable[[], Awaitable[int]]) -> int:
-        """How many entries were deleted, portion after portion: half of the time is the sales'."""
-        gone, clock = 0, asyncio.get_running_loop().time
+    async def _purge(self, delete: Callable[[int], Awaitable[int]]) -> int:
+        """How many entries were deleted, so many at once as hold up the sales for a moment only.
+
+        Half of the time is theirs alone.
+        """
+        gone, limit, clock = 0, PURGED_AT_ONCE, asyncio.get_running_loop().time
         while True:
             started = clock()
-            portion = await delete()
+            portion = await delete(limit)
             if not portion:
                 return gone
             gone += portion
-            await asyncio.sleep(clock() - started)
+            taken = clock() - started
+            limit = min(2 * limit, 1000) if taken < PURGES_FOR else max(limit // 2, 10)
+            await asyncio.sleep(taken)
 
     @abstractmethod
     async def find(self, query: Query) -> list[Entry]:

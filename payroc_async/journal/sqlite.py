@@ -50,9 +50,6 @@ from .sqlite_work import TURN, Job, Worker
 
 __all__ = ["SQLiteJournal"]
 
-PURGED_AT_ONCE = 200
-"""Entries in one transaction at most: the sales wait behind each."""
-
 
 class SQLiteJournal(SharedJournal):
     """A journal in an SQLite file, for all processes of one machine.
@@ -83,7 +80,7 @@ class SQLiteJournal(SharedJournal):
         self._worker: Worker | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path}>"
+        return f"<{type(self).__name__} {getattr(self, '_path', 'unfinished')}>"
 
     async def _start(self) -> None:
         self._worker = Worker(self._path, self._busy_timeout)
@@ -249,15 +246,15 @@ class SQLiteJournal(SharedJournal):
         """As ``Journal.purge``. The lock files of dead owners go with them."""
         check_older_than(older_than)
 
-        def delete(db: sqlite3.Connection) -> int:
-            values = (time.time() - older_than, scope, scope, PURGED_AT_ONCE)
+        def delete(limit: int, db: sqlite3.Connection) -> int:
+            values = (time.time() - older_than, scope, scope, limit)
             return db.execute(PURGE, values).rowcount
 
         def tidy_up(db: sqlite3.Connection) -> None:
             owning = db.execute(f"SELECT DISTINCT owner FROM entries WHERE {IN_UNFINISHED}")
             forget_dead_owners(self._owners, {owner for (owner,) in owning})
 
-        gone = await self._purge(lambda: self._open_worker().do(Job(delete)))
+        gone = await self._purge(lambda limit: self._open_worker().do(Job(partial(delete, limit))))
         await self._open_worker().do(Job(tidy_up))
         return gone
 

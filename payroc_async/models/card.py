@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from .enums import AvsResult, BenefitCategory, CvvResult, EntryMethod
+from .enums import AvsResult, BenefitCategory, CvvResult, EntryMethod, SecureTokenStatus
 from .shared import Link, Model, ReadOnDemand
 
 __all__ = ["Balance", "Card", "EmvTag", "SecureToken", "SecurityChecks"]
@@ -17,7 +17,7 @@ class SecureToken(Model):
     secure_token_id: str = field(repr=False)
     customer_name: str | None = field(default=None, repr=False)
     token: str = field(repr=False)
-    status: str | None = None
+    status: SecureTokenStatus | None = None
     link: Link | None = field(default=None, repr=False)  # its path ends in the token's id
 
 

@@ -22,8 +22,8 @@ from .checks import (
     word,
 )
 from .customers import ContactMethod, ShippingAddress
-from .enums import AdjustmentStatus
-from .orders import Breakdown
+from .enums import AdjustmentStatus, Outcome
+from .itemized import BreakdownAdjustment, ItemizedBreakdown
 from .payment import Payment, RefundSummary
 from .shared import Model
 
@@ -34,6 +34,8 @@ __all__ = [
     "CustomerAdjustment",
     "OrderAdjustment",
     "ReferencedRefundRequest",
+    "RefundAdjustment",
+    "RefundAdjustmentRequest",
     "ReversalRequest",
     "SignatureAdjustment",
     "StatusAdjustment",
@@ -47,27 +49,26 @@ class ReferencedRefundRequest(Model):
 
     Args:
         amount: How much, in the currency's smallest unit.
-        description: Why it is refunded.
+        description: Why it is refunded, 1 to 100 characters.
         operator: Who runs the refund.
     """
 
     amount: int = field(validator=positive_amount)
-    description: str = field(validator=word, repr=False)
-    operator: str | None = field(default=None, validator=optional(text()))
+    description: str = field(validator=text(1, 100), repr=False)
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ReversalRequest(Model):
-    """Voids a payment or a refund while its batch is open. Source: contract section 2.
+    """Voids a payment while its batch is open. Source: contract section 6.
 
     Args:
-        amount: How much of a payment, in the currency's smallest unit; all of it if left out. A
-            refund is voided whole.
+        amount: How much, in the currency's smallest unit; all of it if left out.
         operator: Who runs the reversal.
     """
 
     amount: int | None = field(default=None, validator=optional(positive_amount))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -82,9 +83,11 @@ class CaptureRequest(Model):
     """
 
     processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
     amount: int | None = field(default=None, validator=optional(positive_amount))
-    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+    breakdown: ItemizedBreakdown | None = field(
+        default=None, validator=optional(is_a(ItemizedBreakdown))
+    )
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -92,13 +95,15 @@ class OrderAdjustment(Model):
     """Another amount for a payment, as when a tip is added. Source: contract section 6.
 
     Args:
-        amount: The new total, in the currency's smallest unit.
-        breakdown: What the amount is made of.
+        amount: The new total, tip included, in the currency's smallest unit.
+        breakdown: What of it is the tip.
     """
 
     type: str = field(default="order", init=False)
     amount: int = field(validator=amount)
-    breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
+    breakdown: BreakdownAdjustment | None = field(
+        default=None, validator=optional(is_a(BreakdownAdjustment))
+    )
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -144,6 +149,8 @@ class SignatureAdjustment(Model):
 
 Adjustment = OrderAdjustment | StatusAdjustment | CustomerAdjustment | SignatureAdjustment
 """One thing to change about a payment. Source: contract section 6."""
+RefundAdjustment = StatusAdjustment | CustomerAdjustment
+"""One thing to change about a refund. Source: contract section 6."""
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -161,19 +168,42 @@ class AdjustmentRequest(Model):
             OrderAdjustment, StatusAdjustment, CustomerAdjustment, SignatureAdjustment, least=1
         ),
     )
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class RefundAdjustmentRequest(Model):
+    """Changes a refund while its batch is open. Source: contract section 6.
+
+    Args:
+        adjustments: What to change; a list or a tuple of at least one.
+        operator: Who makes the change.
+    """
+
+    adjustments: tuple[RefundAdjustment, ...] = field(
+        converter=as_tuple, validator=each(StatusAdjustment, CustomerAdjustment, least=1)
+    )
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Undone(Model):
-    """How a payment was undone, and what it is now. Source: contract section 2.
+    """How a payment was undone, and what it is now. Source: contract section 6.
 
     Attributes:
-        how: ``"reversed"`` while its batch was open, ``"refunded"`` after.
-        refund: The refund that was made; None after a reversal, or if the answer does not show it.
-            ``refunds.retrieve`` has it whole, with its receipt.
+        how: ``"reversed"`` if it was taken out of its open batch, ``"refunded"`` if a refund gives
+            it back; None if the answer shows neither: the payment may still take its money.
+        asked: What was asked for. A refund that was asked for while the batch was open became a
+            reversal: then ``how`` is ``"reversed"`` all the same.
+        outcome: What the gateway said of it, such as ``DECLINED``. ``UNKNOWN`` where the answer is
+            not clear: retrieve the payment before you try again.
+        payment: The payment as the answer has it.
+        refund: The refund that was made or declined; None after a reversal, or if it can't be found
+            among the payment's. ``refunds.retrieve`` has it whole, with its receipt.
     """
 
-    how: Literal["reversed", "refunded"]
+    how: Literal["reversed", "refunded"] | None
+    asked: Literal["reverse", "refund"]
+    outcome: Outcome
     payment: Payment
     refund: RefundSummary | None = None

@@ -18,8 +18,8 @@ from payroc_async.wording import a_type, show, with_article
 
 __all__ = [
     "amount",
-    "as_datetime",
     "as_tuple",
+    "at_most",
     "calendar_date",
     "currency",
     "each",
@@ -28,6 +28,7 @@ __all__ = [
     "name_the_field",
     "number",
     "optional",
+    "percentage",
     "refuse_sum",
     "text",
     "word",
@@ -52,6 +53,7 @@ def text(least: int = 0, most: int | None = None) -> Check:
             _refuse_type(attribute, "a string", value)
         if len(value) < least or (most is not None and len(value) > most):
             wanted = f"{least} to {most} characters" if most else f"at least {least} character"
+            wanted = f"{most} characters" if least == most else wanted
             raise ConfigurationError(attribute.name, f"must have {wanted}, has {len(value)}")
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ConfigurationError(
@@ -100,13 +102,29 @@ def positive_amount(instance: Any, attribute: Attribute[Any], value: Any) -> Non
 
 
 def number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
-    """Checks for a finite number of at least 0, such as a percentage."""
+    """Checks for a finite number of at least 0, such as a quantity."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse_type(attribute, "a number", value)
     if not 0 <= value <= LARGEST:  # not a number is neither
         raise ConfigurationError(
             attribute.name, f"must be a finite number of at least 0, not {show(value)}"
         )
+
+
+def at_most(most: float) -> Check:
+    """Checks for a number from 0 to ``most``, such as a percentage."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        number(instance, attribute, value)
+        if value > most:
+            raise ConfigurationError(
+                attribute.name, f"must not be more than {most}, is {show(value)}"
+            )
+
+    return check
+
+
+percentage = at_most(100)
 
 
 def flag(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -152,22 +170,6 @@ def as_tuple(value: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"must be a list or a tuple, not {a_type(value)}")
     return tuple(value)
-
-
-def as_datetime(value: datetime | str) -> datetime:
-    """An aware datetime, from one or from an ISO 8601 string."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("must be an ISO 8601 date and time, as 2025-06-30T12:00:00Z") from None
-    if not isinstance(value, datetime):
-        raise TypeError(f"must be a datetime or an ISO 8601 string, not {a_type(value)}")
-    if value.utcoffset() is None:
-        raise ValueError(
-            "must have a UTC offset, as datetime.now(UTC) has: a naive time says no moment"
-        )
-    return value
 
 
 def name_the_field(cls: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.converters import optional as maybe
 
 from .checks import as_tuple, calendar_date, each, is_a, name_the_field, optional, text, word
@@ -31,29 +31,39 @@ __all__ = [
 class Address(Model):
     """A postal address to send. Source: contract section 4."""
 
-    address1: str = field(validator=text(), repr=False)
-    address2: str | None = field(default=None, validator=optional(text()), repr=False)
-    address3: str | None = field(default=None, validator=optional(text()), repr=False)
-    city: str = field(validator=text(), repr=False)
-    state: str = field(validator=text(), repr=False)
-    country: str = field(validator=text(), repr=False)
-    postal_code: str = field(validator=text(), repr=False)
+    address1: str = field(validator=text(0, 150), repr=False)
+    address2: str | None = field(default=None, validator=optional(text(0, 150)), repr=False)
+    address3: str | None = field(default=None, validator=optional(text(0, 150)), repr=False)
+    city: str = field(validator=text(0, 50), repr=False)
+    state: str = field(validator=text(0, 50), repr=False)
+    country: str = field(validator=text(2, 2), repr=False)
+    postal_code: str = field(validator=text(0, 10), repr=False)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ShippingAddress(Model):
     """Where an order goes, and to whom. Source: contract section 4."""
 
-    recipient_name: str | None = field(default=None, validator=optional(text()), repr=False)
+    recipient_name: str | None = field(default=None, validator=optional(text(0, 50)), repr=False)
     address: Address | None = field(default=None, validator=optional(is_a(Address)))
+
+
+def _fits_type(instance: ContactMethod, attribute: Attribute[str], value: str) -> None:
+    known = isinstance(instance.type, ContactType) and instance.type.known
+    most = 15 if known and instance.type != ContactType.EMAIL else 50
+    text(0, most)(instance, attribute, value)
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
 class ContactMethod(Model):
-    """A way to reach the customer. Source: contract section 4."""
+    """A way to reach the customer. Source: contract section 4.
+
+    Args:
+        value: At most 50 characters of an email address, 15 of a number.
+    """
 
     type: ContactType = field(converter=ContactType, validator=word)
-    value: str = field(validator=text(), repr=False)
+    value: str = field(validator=_fits_type, repr=False)
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -64,10 +74,10 @@ class Customer(Model):
         contact_methods: A list or a tuple.
     """
 
-    first_name: str | None = field(default=None, validator=optional(text()), repr=False)
-    last_name: str | None = field(default=None, validator=optional(text()), repr=False)
+    first_name: str | None = field(default=None, validator=optional(text(0, 60)), repr=False)
+    last_name: str | None = field(default=None, validator=optional(text(0, 60)), repr=False)
     date_of_birth: date | None = field(default=None, validator=optional(calendar_date), repr=False)
-    reference_number: str | None = field(default=None, validator=optional(text()), repr=False)
+    reference_number: str | None = field(default=None, validator=optional(text(0, 48)), repr=False)
     billing_address: Address | None = field(default=None, validator=optional(is_a(Address)))
     shipping_address: ShippingAddress | None = field(
         default=None, validator=optional(is_a(ShippingAddress))

@@ -19,8 +19,10 @@ __all__ = [
     "ClosedLoopType",
     "ContactType",
     "CvvResult",
+    "EbtType",
     "EntryMethod",
     "HealthcareExpenseType",
+    "HealthcareIndicator",
     "InstructionEntryMethod",
     "InstructionStatus",
     "IpAddressType",
@@ -30,6 +32,7 @@ __all__ = [
     "Outcome",
     "ProcessingModel",
     "ResponseCode",
+    "SecureTokenStatus",
     "StandingInstructionsSequence",
     "SupportedOperation",
     "TaxType",
@@ -38,6 +41,7 @@ __all__ = [
     "TipType",
     "TransactionStatus",
     "TransactionType",
+    "holds",
 ]
 
 
@@ -101,6 +105,7 @@ class TaxType(OpenEnum):
     """How a tax is given. Source: contract section 4."""
 
     RATE = "rate"
+    AMOUNT = "amount"
 
 
 class HealthcareExpenseType(OpenEnum):
@@ -274,6 +279,44 @@ class TransactionStatus(OpenEnum):
     RETURNED = "returned"
 
 
+class EbtType(OpenEnum):
+    """What was done with an EBT card. Source: contract section 5."""
+
+    CASH_PURCHASE = "cashPurchase"
+    CASH_PURCHASE_WITH_CASHBACK = "cashPurchaseWithCashback"
+    FOOD_STAMP_PURCHASE = "foodStampPurchase"
+    FOOD_STAMP_VOUCHER_PURCHASE = "foodStampVoucherPurchase"
+    FOOD_STAMP_RETURN = "foodStampReturn"
+    FOOD_STAMP_VOUCHER_RETURN = "foodStampVoucherReturn"
+    CASH_BALANCE_INQUIRY = "cashBalanceInquiry"
+    FOOD_STAMP_BALANCE_INQUIRY = "foodStampBalanceInquiry"
+    CASH_WITHDRAWAL = "cashWithdrawal"
+
+
+class HealthcareIndicator(OpenEnum):
+    """Whether a payment ran as one of healthcare expenses. Source: contract section 5.
+
+    ``Y``: it did. ``N``: it holds none. ``C``: the card has no such account. ``R``: the card does
+    not support such expenses.
+    """
+
+    Y = "Y"
+    N = "N"
+    C = "C"
+    R = "R"
+
+
+class SecureTokenStatus(OpenEnum):
+    """What of saved payment details was validated. Source: contract section 5."""
+
+    NOT_VALIDATED = "notValidated"
+    CVV_VALIDATED = "cvvValidated"
+    VALIDATION_FAILED = "validationFailed"
+    ISSUE_NUMBER_VALIDATED = "issueNumberValidated"
+    CARD_NUMBER_VALIDATED = "cardNumberValidated"
+    BANK_ACCOUNT_VALIDATED = "bankAccountValidated"
+
+
 class ResponseCode(OpenEnum):
     """The processor's answer, from which the outcome is read. Source: contract section 5."""
 
@@ -317,3 +360,20 @@ OUTCOMES = {
     "R": Outcome.REFERRED,
     "C": Outcome.PICK_UP,
 }
+
+
+NOT_IN_EFFECT = (
+    TransactionStatus.REVERSAL,
+    TransactionStatus.EXPIRED,
+    TransactionStatus.RETURNED,
+    TransactionStatus.DECLINED,
+    TransactionStatus.REFERRAL,
+    TransactionStatus.PICKUP,
+)
+"""What moves no money, or no longer. Source: contract section 5."""
+
+
+def holds(outcome: Outcome, status: TransactionStatus | None) -> bool:
+    """Whether a transaction with this outcome and status is in effect."""
+    approved = outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+    return approved and status not in NOT_IN_EFFECT

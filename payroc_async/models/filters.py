@@ -10,15 +10,15 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type, show
 
-from .checks import Check, calendar_date, flag, optional, word
+from .checks import Check, calendar_date, flag, optional, text, word
 from .shared import Model
 
-__all__ = ["DeviceFilters", "Filters", "PaymentFilters"]
+__all__ = ["DeviceFilters", "Filters", "PaymentFilters", "RefundFilters", "TransactionFilters"]
 
-LARGEST_PAGE = 1_000_000
+LARGEST_PAGE = 100
 
 
-def _digits(count: int) -> Check:
+def digits(count: int) -> Check:
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         word(instance, attribute, value)
         if not (len(value) == count and value.isascii() and value.isdigit()):
@@ -47,6 +47,24 @@ def _day_or_moment(instance: Any, attribute: Attribute[Any], value: Any) -> None
         )
 
 
+def _words(value: object) -> Any:
+    """One word or several, as a tuple."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
+
+
+def _each_word(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigurationError(
+            attribute.name, f"must be a word or a list of words, not {a_type(value)}"
+        )
+    for one in value:
+        word(instance, attribute, one)
+
+
 @frozen(kw_only=True, eq=False, repr=False)
 class Filters(Model):
     """What every search is narrowed by. Source: contract section 7."""
@@ -63,31 +81,46 @@ class Filters(Model):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class PaymentFilters(Filters):
-    """Which payments. Source: contract section 7."""
+class TransactionFilters(Filters):
+    """What payments and refunds are narrowed by alike. Source: contract section 7.
 
-    processing_terminal_id: str | None = field(default=None, validator=optional(word))
-    order_id: str | None = field(default=None, validator=optional(word))
-    operator: str | None = field(default=None, validator=optional(word))
-    cardholder_name: str | None = field(default=None, validator=optional(word), repr=False)
-    first6: str | None = field(default=None, validator=optional(_digits(6)), repr=False)
-    last4: str | None = field(default=None, validator=optional(_digits(4)), repr=False)
+    Args:
+        status: A word, or several: what has one of them fits.
+    """
+
+    processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
+    order_id: str | None = field(default=None, validator=optional(text(1, 24)))
+    operator: str | None = field(default=None, validator=optional(text(1, 50)))
+    cardholder_name: str | None = field(default=None, validator=optional(text(1, 50)), repr=False)
+    first6: str | None = field(default=None, validator=optional(digits(6)), repr=False)
+    last4: str | None = field(default=None, validator=optional(digits(4)), repr=False)
     tender: str | None = field(default=None, validator=optional(word))
-    tip_mode: str | None = field(default=None, validator=optional(word))
-    type: str | None = field(default=None, validator=optional(word))
-    status: str | None = field(default=None, validator=optional(word))
+    status: tuple[str, ...] = field(default=(), converter=_words, validator=_each_word)
     date_from: date | datetime | None = field(default=None, validator=optional(_day_or_moment))
     date_to: date | datetime | None = field(default=None, validator=optional(_day_or_moment))
     settlement_state: str | None = field(default=None, validator=optional(word))
     settlement_date: date | None = field(default=None, validator=optional(calendar_date))
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class PaymentFilters(TransactionFilters):
+    """Which payments. Source: contract section 7."""
+
+    tip_mode: tuple[str, ...] = field(default=(), converter=_words, validator=_each_word)
+    type: tuple[str, ...] = field(default=(), converter=_words, validator=_each_word)
     payment_link_id: str | None = field(default=None, validator=optional(word))
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class RefundFilters(TransactionFilters):
+    """Which refunds. Source: contract section 7."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class DeviceFilters(Filters):
     """Which devices. Source: contract section 7."""
 
-    serial_number: str | None = field(default=None, validator=optional(word))
-    ksi: str | None = field(default=None, validator=optional(word))
-    model: str | None = field(default=None, validator=optional(word))
+    serial_number: str | None = field(default=None, validator=optional(text(1, 64)))
+    ksi: str | None = field(default=None, validator=optional(text(1, 16)))
+    model: str | None = field(default=None, validator=optional(text(1, 30)))
     active: bool | None = field(default=None, validator=optional(flag))

@@ -11,6 +11,8 @@ from datetime import datetime
 from attrs import Factory, field, frozen
 from attrs.converters import optional as maybe
 
+from payroc_async.errors import ConfigurationError
+
 from .amount import (
     currency_of_amount,
     int_or_amount,
@@ -20,14 +22,14 @@ from .amount import (
 )
 from .checks import (
     amount,
-    as_datetime,
     as_tuple,
+    at_most,
     each,
     flag,
     is_a,
     name_the_field,
-    number,
     optional,
+    percentage,
     text,
     word,
 )
@@ -40,7 +42,7 @@ from .enums import (
     TipMode,
     TipType,
 )
-from .shared import Model, ReadOnDemand
+from .shared import Model, ReadOnDemand, size
 
 __all__ = [
     "Breakdown",
@@ -50,13 +52,13 @@ __all__ = [
     "DualPricing",
     "FirstTransactionReference",
     "HealthcareExpense",
-    "LineItem",
     "Order",
     "RefundOrder",
     "RetrievedBreakdown",
     "RetrievedChoiceRate",
     "RetrievedDualPricing",
     "RetrievedHealthcareExpense",
+    "RetrievedLineItem",
     "RetrievedOrder",
     "RetrievedSurcharge",
     "RetrievedTax",
@@ -74,15 +76,16 @@ class Tip(Model):
 
     Args:
         type: Whether it is a percentage or a sum.
-        mode: Whether the device asks for it, or it is added later.
+        mode: Whether the device asks for it, or it is added later. Payroc describes it as
+            read-only, and sends it in examples.
         amount: In the currency's smallest unit.
-        percentage: Of the subtotal, in percent.
+        percentage: Of the total after taxes, in percent, at most 100.
     """
 
     type: TipType = field(converter=TipType, validator=word)
     mode: TipMode | None = field(default=None, converter=maybe(TipMode), validator=optional(word))
     amount: int | None = field(default=None, validator=optional(amount))
-    percentage: float | None = field(default=None, validator=optional(number))
+    percentage: float | None = field(default=None, validator=optional(percentage))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -91,13 +94,14 @@ class Surcharge(Model):
 
     Args:
         bypass: True to leave it out of this sale.
-        amount: In the currency's smallest unit.
+        amount: In the currency's smallest unit. Payroc describes both as read-only, and sends them
+            in examples: do not rely on them.
         percentage: In percent.
     """
 
     bypass: bool | None = field(default=None, validator=optional(flag))
     amount: int | None = field(default=None, validator=optional(amount))
-    percentage: float | None = field(default=None, validator=optional(number))
+    percentage: float | None = field(default=None, validator=optional(percentage))
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -111,7 +115,7 @@ class ChoiceRate(Model):
     """
 
     applied: bool = field(validator=flag)
-    rate: float = field(validator=number)
+    rate: float = field(validator=percentage)
     amount: int = field(validator=amount)
 
 
@@ -120,6 +124,9 @@ class DualPricing(Model):
     """Whether the customer was offered another price for another tender.
 
     Source: contract section 4.
+
+    Args:
+        offered: True needs the other two.
     """
 
     offered: bool = field(validator=flag)
@@ -128,14 +135,23 @@ class DualPricing(Model):
         default=None, converter=maybe(AlternativeTender), validator=optional(word)
     )
 
+    def __attrs_post_init__(self) -> None:
+        for name in ("choice_rate", "alternative_tender"):
+            if self.offered and getattr(self, name) is None:
+                raise ConfigurationError(name, "is needed where offered is True")
+
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
 class Tax(Model):
-    """A tax, as a rate in percent. Source: contract section 4."""
+    """A tax, as a rate in percent, at most 99.99999. Source: contract section 4.
+
+    Args:
+        name: 1 to 64 characters. The gateway checks the rate that is stored for it.
+    """
 
     type: TaxType = field(default=TaxType.RATE, converter=TaxType, validator=word)
-    rate: float = field(validator=number)
-    name: str = field(validator=text())
+    rate: float = field(validator=at_most(99.99999))
+    name: str = field(validator=text(1, 64))
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -178,11 +194,11 @@ class Order(Model):
     """What is paid for. Source: contract section 4.
 
     Args:
-        order_id: The merchant's own id for it.
+        order_id: The merchant's own id for it, 1 to 24 characters.
         amount: In the currency's smallest unit: 4999 is 49.99 USD. Or an ``Amount``, of which the
             order keeps the int.
         currency: ISO 4217 code; may be left out beside an ``Amount``, else must agree with it.
-        date_time: An aware datetime, or an ISO 8601 string with a UTC offset.
+        description: At most 1024 characters.
         accept_partial_amount: Whether a part of the amount may be authorized. The gateway's
             default is False.
 
@@ -190,13 +206,12 @@ class Order(Model):
         ConfigurationError: A value is wrong; nothing was sent.
     """
 
-    order_id: str = field(validator=word)
+    order_id: str = field(validator=text(1, 24))
     amount: int = field(converter=int_or_amount, validator=is_sum)
     currency: str = field(
         default=Factory(currency_of_amount, takes_self=True), validator=is_currency_of_amount
     )
-    date_time: datetime | None = field(default=None, converter=maybe(as_datetime))
-    description: str | None = field(default=None, validator=optional(text()), repr=False)
+    description: str | None = field(default=None, validator=optional(text(0, 1024)), repr=False)
     accept_partial_amount: bool | None = field(default=None, validator=optional(flag))
     breakdown: Breakdown | None = field(default=None, validator=optional(is_a(Breakdown)))
 
@@ -209,24 +224,22 @@ class RefundOrder(Model):
     """What is refunded. Source: contract section 4.
 
     Args:
-        order_id: The merchant's own id for it.
-        description: Why it is refunded.
+        order_id: The merchant's own id for it, 1 to 24 characters.
+        description: Why it is refunded, at most 1024 characters.
         amount: In the currency's smallest unit: 4999 is 49.99 USD. Or an ``Amount``, of which the
             order keeps the int.
         currency: ISO 4217 code; may be left out beside an ``Amount``, else must agree with it.
-        date_time: An aware datetime, or an ISO 8601 string with a UTC offset.
 
     Raises:
         ConfigurationError: A value is wrong; nothing was sent.
     """
 
-    order_id: str = field(validator=word)
-    description: str = field(validator=word, repr=False)
+    order_id: str = field(validator=text(1, 24))
+    description: str = field(validator=text(0, 1024), repr=False)
     amount: int = field(converter=int_or_amount, validator=is_sum)
     currency: str = field(
         default=Factory(currency_of_amount, takes_self=True), validator=is_currency_of_amount
     )
-    date_time: datetime | None = field(default=None, converter=maybe(as_datetime))
 
     def __attrs_post_init__(self) -> None:
         keep_minor_units(self)
@@ -297,8 +310,8 @@ class ConvenienceFee(Model):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class LineItem(Model):
-    """One item of an order. Source: contract section 5.
+class RetrievedLineItem(Model):
+    """One item of an order, as read back. Source: contract section 5.
 
     ``unit_price`` is in the currency's smallest unit, ``discount_rate`` in percent.
     """
@@ -330,7 +343,7 @@ class RetrievedBreakdown(Model):
     duty_amount: int | None = None
     freight_amount: int | None = None
     convenience_fee: ConvenienceFee | None = None
-    items: tuple[LineItem, ...] = ()
+    items: tuple[RetrievedLineItem, ...] = ()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -342,7 +355,7 @@ class DccOffer(Model):
 
     accepted: bool | None = None
     offer_reference: str | None = None
-    fx_amount: int | None = None
+    fx_amount: int | None = field(default=None, converter=size)
     fx_currency: str | None = None
     fx_currency_code: str | None = None
     fx_currency_exponent: int | None = None
@@ -379,7 +392,7 @@ class RetrievedOrder(ReadOnDemand):
     """
 
     order_id: str | None = None
-    amount: int | None = None
+    amount: int | None = field(default=None, converter=size)
     currency: str | None = None
     date_time: datetime | None = None
     description: str | None = field(default=None, repr=False)

@@ -44,4 +44,4 @@ class Page(Model, Generic[T]):
         return self._link("previous")
 
     def _link(self, rel: str) -> Link | None:
-        return next((link for link in self.links if (link.rel or "").strip().lower() == rel), None)
+        return next((link for link in self.links if rel in (link.rel or "").lower().split()), None)

@@ -23,7 +23,6 @@ from .payment import Payment
 from .receipt_sums import (
     ReceiptSum,
     authorized_of,
-    authorized_size,
     balances_of,
     parts_of,
     total_of,
@@ -81,7 +80,7 @@ class Receipt(Model):
     Attributes:
         title: What was done, such as ``SALE``, ``REFUND`` or ``VOID SALE``.
         outcome: What became of it.
-        reversed: Whether it was approved and later voided.
+        reversed: Whether it was approved, and later voided or expired.
         date_time: None if neither the caller nor the gateway gave one.
         transaction_id: The payment's or the refund's id.
         refunded_payment_id: On a refund's receipt, the payment that is given back.
@@ -174,14 +173,14 @@ def make_receipt(
     order, card, result = transaction.order, transaction.card, transaction.transaction_result
     refund = transaction if isinstance(transaction, Refund) else None
     took = transaction.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
-    reversed_ = took and result.status == TransactionStatus.REVERSAL
+    reversed_ = took and not transaction.in_effect
     emv = read_emv_tags(card.emv_tags)
     total = total_of(transaction)
     authorized, remaining = authorized_of(transaction, total)
     return Receipt(
         copy=copy,
         merchant=tuple(merchant),
-        title=f"VOID {_title(transaction)}" if reversed_ else _title(transaction),
+        title=f"{_end(transaction)} {_title(transaction)}" if reversed_ else _title(transaction),
         outcome=transaction.outcome,
         reversed=reversed_,
         date_time=date_time or order.date_time,
@@ -226,8 +225,15 @@ def _title(transaction: Transaction) -> str:
     }
     if isinstance(transaction, Refund):
         return "REFUND"
+    if isinstance(transaction, Payment) and transaction.uncaptured:
+        return "PRE-AUTHORIZATION"  # its type may say sale
     kind = transaction.transaction_result.type
     return titles.get(kind, "PAYMENT") if kind is not None else "PAYMENT"
+
+
+def _end(transaction: Transaction) -> str:
+    expired = transaction.transaction_result.status == TransactionStatus.EXPIRED
+    return "EXPIRED" if expired else "VOID"
 
 
 def _id(transaction: Transaction) -> str:
@@ -272,7 +278,7 @@ def _conversion(transaction: Transaction) -> ReceiptConversion | None:
     offer = transaction.order.dcc_offer
     if offer is None or offer.accepted is not True:
         return None
-    given = authorized_size(transaction)
+    given = transaction.transaction_result.authorized_amount
     asked = total_of(transaction)
     whole = transaction.outcome is Outcome.APPROVED and given in (None, asked.minor_units)
     return ReceiptConversion(

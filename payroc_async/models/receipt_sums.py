@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ReceiptSum",
     "authorized_of",
-    "authorized_size",
     "balances_of",
     "parts_of",
     "short",
@@ -50,17 +49,11 @@ class ReceiptSum(Model):
 def total_of(transaction: Transaction) -> ReceiptSum:
     """What was asked for, or, where that is not known, all that was approved."""
     order, result = transaction.order, transaction.transaction_result
-    amount, given = order.amount, authorized_size(transaction)
+    amount, given = order.amount, result.authorized_amount
     currency = order.currency or result.currency
     if amount is None and transaction.approved and currency == (result.currency or currency):
         amount = given
     return ReceiptSum(label="TOTAL", minor_units=amount, currency=currency)
-
-
-def authorized_size(transaction: Transaction) -> int | None:
-    """What was authorized, without its sign: a refund's is negative (contract section 5)."""
-    given = transaction.transaction_result.authorized_amount
-    return given if given is None else abs(given)
 
 
 def parts_of(breakdown: RetrievedBreakdown | None, total: ReceiptSum) -> Iterator[ReceiptSum]:
@@ -123,7 +116,7 @@ def authorized_of(
     result, asked = transaction.transaction_result, total.minor_units
     partial = transaction.outcome is Outcome.PARTIALLY_APPROVED
     currency = result.currency or total.currency
-    given = authorized_size(transaction)
+    given = result.authorized_amount
     if given is None or not (partial or transaction.approved):
         return None, None
     same = currency == total.currency

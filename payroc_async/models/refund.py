@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from payroc_async.errors import RefundDeclinedError
+
 from .payment import Summary
 from .transaction import Transaction
 
@@ -25,7 +27,8 @@ class PaymentSummary(Summary):
 class Refund(Transaction):
     """A refund, of a payment or without one. Source: contract section 5.
 
-    Its outcome is read as a payment's: from ``transaction_result.response_code``.
+    Its outcome is read as a payment's: from ``transaction_result.response_code``. Its sums are
+    positive, whatever their sign in ``raw``.
 
     Attributes:
         payment: The payment that it refunds; None if it refers to none.
@@ -34,6 +37,18 @@ class Refund(Transaction):
 
     refund_id: str
     payment: PaymentSummary | None = None
+
+    def raise_for_decline(self) -> None:
+        """Returns if the refund was approved in full, in the manner of ``raise_for_status()``.
+
+        The answers to a reversal and an adjustment of a refund are refunds too, and are given with
+        HTTP 200 also where the change was declined: this tells the two apart.
+
+        Raises:
+            RefundDeclinedError: It was not: declined, deferred, approved in part, or unknown.
+        """
+        if not self.approved:
+            raise RefundDeclinedError(self)
 
     def __repr__(self) -> str:
         return f"Refund(refund_id={self.refund_id!r}, {self._summary()})"

@@ -71,7 +71,7 @@ class CredentialOnFile(Model):
 
     external_vault: bool | None = field(default=None, validator=optional(flag))
     tokenize: bool | None = field(default=None, validator=optional(flag))
-    secure_token_id: str | None = field(default=None, validator=optional(text()), repr=False)
+    secure_token_id: str | None = field(default=None, validator=optional(text(0, 200)), repr=False)
     mit_agreement: MitAgreement | None = field(
         default=None, converter=maybe(MitAgreement), validator=optional(word)
     )
@@ -152,7 +152,7 @@ class PaymentInstructionRequest(Model):
 
     processing_terminal_id: str = field(validator=text(4, 50))
     order: Order = field(validator=is_a(Order))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
     customer: Customer | None = field(default=None, validator=optional(is_a(Customer)))
     ip_address: IpAddress | None = field(default=None, validator=optional(is_a(IpAddress)))
     credential_on_file: CredentialOnFile | None = field(
@@ -187,7 +187,7 @@ class RefundInstructionRequest(Model):
 
     processing_terminal_id: str = field(validator=text(4, 50))
     order: RefundOrder = field(validator=is_a(RefundOrder))
-    operator: str | None = field(default=None, validator=optional(text()))
+    operator: str | None = field(default=None, validator=optional(text(0, 50)))
     customer: Customer | None = field(default=None, validator=optional(is_a(Customer)))
     ip_address: IpAddress | None = field(default=None, validator=optional(is_a(IpAddress)))
     customization_options: CustomizationOptions | None = field(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from attrs import Attribute, AttrsInstance, field, fields, frozen
 
-__all__ = ["Link", "Model", "Raw", "ReadOnDemand"]
+__all__ = ["Link", "Model", "Raw", "ReadOnDemand", "size"]
 
 
 class Model:
@@ -45,6 +45,15 @@ def _fields(model: Model) -> tuple[Attribute[Any], ...]:
 
 def _shown(field: Attribute[Any], value: object) -> str:
     return field.repr(value) if callable(field.repr) else repr(value)
+
+
+def size(amount: int | None) -> int | None:
+    """A sum without its sign, which says which way the money goes (contract section 5).
+
+    Payroc gives a refund's sums as negative in one place and positive in another. A model says by
+    what it is which way the money goes, so its sums are sizes; ``raw`` has them as they came.
+    """
+    return None if amount is None else abs(amount)
 
 
 class Raw(Mapping[str, Any]):

@@ -11,14 +11,17 @@ from attrs import field, frozen
 from .card import Card
 from .customers import RetrievedCustomer
 from .enums import (
+    EbtType,
+    HealthcareIndicator,
     Outcome,
     ResponseCode,
     SupportedOperation,
     TransactionStatus,
     TransactionType,
+    holds,
 )
 from .orders import RetrievedOrder
-from .shared import Model, Raw, ReadOnDemand
+from .shared import Model, Raw, ReadOnDemand, size
 
 if TYPE_CHECKING:
     from .receipt import Copy, Receipt
@@ -36,21 +39,22 @@ class TransactionResult(Model):
         status: Where it stands in its settlement; says nothing about approval. None if the answer
             does not say.
         authorized_amount: In the currency's smallest unit; less than the order's on a partial
-            approval.
+            approval. Never negative: Payroc gives a refund's with a minus sign, which ``raw`` has.
         response_code: What the outcome is read from; an empty word where an entry of a list has
             none that can be read.
     """
 
     type: TransactionType | None = None
-    ebt_type: str | None = None
+    ebt_type: EbtType | None = None
     status: TransactionStatus | None = None
     approval_code: str | None = None
-    authorized_amount: int | None = None
+    authorized_amount: int | None = field(default=None, converter=size)
     currency: str | None = None
     response_code: ResponseCode
     response_message: str | None = None
     processor_response_code: str | None = None
     card_scheme_reference_id: str | None = None
+    healthcare_indicator: HealthcareIndicator | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -92,6 +96,16 @@ class Transaction(ReadOnDemand):
     def approved(self) -> bool:
         """Whether it was approved in full. A partial approval is not: see ``authorized_amount``."""
         return self.outcome is Outcome.APPROVED
+
+    @property
+    def in_effect(self) -> bool:
+        """Whether money moves or is reserved by it, now or with the batch.
+
+        It was approved, in full or in part, and has neither been reversed nor expired: the code of
+        an approval stays when what was approved is reversed or expires. A refund of a payment
+        leaves the payment in effect: it is a second transaction.
+        """
+        return holds(self.outcome, self.transaction_result.status)
 
     def receipt(
         self,

@@ -16,18 +16,19 @@ __all__ = ["Answer", "json_answer", "link_to", "problem"]
 LINK_BASE = "https://api.payroc.com/v1"
 ERROR_BASE = "https://docs.payroc.com/api/errors#"
 
-# Contract section 8.
+# As the published samples have them (contract section 8).
 TITLES = {
-    "api-error": "API error",
+    "api-error": "Api error",
     "bad-request": "Bad request",
+    "cannot-be-canceled": "Cannot be canceled",
     "cannot-be-modified": "Cannot be modified",
     "capabilities-missing": "Capabilities missing",
     "card-type-not-supported": "Card type not supported",
     "forbidden": "Forbidden",
-    "idempotency-key-in-use": "Idempotency key in use",
-    "idempotency-key-missing": "Idempotency key missing",
+    "idempotency-key-in-use": "Idempotency-Key in use",
+    "idempotency-key-missing": "Idempotency-Key header missing",
     "not-acceptable": "Not acceptable",
-    "not-authorized": "Not authorized",
+    "not-authorized": "Not Authorized",
     "not-found": "Not found",
     "payload-too-large": "Payload too large",
     "resource-already-exists": "Resource already exists",

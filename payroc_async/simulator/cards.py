@@ -21,6 +21,9 @@ ENTRIES = {
 }
 """What a person does with a card, and the ``entryMethod`` that it makes (contract section 5)."""
 
+BEGINNING = "296753"
+DIGITS = 12
+
 WITH_CHIP = ("contactlessIcc", "icc")
 NOTHING_ASKED = "1F0302"
 
@@ -104,6 +107,13 @@ CARDS = {
 }
 
 
+def new_token() -> str:
+    """A token as the gateway makes them: its own beginning, and a check digit by Luhn."""
+    first = BEGINNING + "".join(str(secrets.randbelow(10)) for _ in range(DIGITS - 7))
+    doubled = [int(one) * (2 - at % 2) for at, one in enumerate(reversed(first))]
+    return first + str(-sum(one - 9 * (one > 9) for one in doubled) % 10)
+
+
 def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -> Json:
     """The card with this name in `CARDS`, as a payment or refund shows it.
 
@@ -126,7 +136,7 @@ def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -
         "emvTags": card.emv_tags(approved=approved),
     }
     if body.get("credentialOnFile", {}).get("tokenize"):
-        shown["secureToken"] = _secure_token()
+        shown["secureToken"] = secure_token(body, shown["cardholderName"])
     ebt = body.get("customizationOptions", {}).get("ebtDetails")
     if ebt:
         shown["balances"] = [
@@ -139,12 +149,19 @@ def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -
     return shown
 
 
-def _secure_token() -> Json:
-    token_id = "MREF_" + secrets.token_hex(8)
+def secure_token(body: Json, cardholder: str) -> Json:
+    """What a payment shows of the card that it has saved.
+
+    Args:
+        body: What was asked for; its ``credentialOnFile`` may name the record.
+        cardholder: The name on the card.
+    """
+    token_id = body["credentialOnFile"].get("secureTokenId") or "MREF_" + secrets.token_hex(8)
+    terminal = body["processingTerminalId"]
     return {
         "secureTokenId": token_id,
-        "customerName": "Sarah Hazel Hopper",
-        "token": "296753123456",
+        "customerName": cardholder,
+        "token": new_token(),
         "status": "notValidated",
-        "link": link_to("self", "processing-terminals", "1234001", "secure-tokens", token_id),
+        "link": link_to("self", "processing-terminals", terminal, "secure-tokens", token_id),
     }

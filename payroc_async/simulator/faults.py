@@ -310,7 +310,10 @@ class Fault:
         return True
 
 
-NO_DEVICE = ("authorize", "closed_loop_read", "search", "other")
+NO_DEVICE = (
+    *("authorize", "closed_loop_read", "search", "other", "charge", "close_batch", "terminal"),
+    *("batch", "transaction", "authorization", "secure_token", "delete_secure_token"),
+)
 """Requests that are about no device."""
 NO_INSTRUCTION = (*NO_DEVICE, "submit")
 """Requests that are about no instruction that is known before they take effect."""
@@ -351,7 +354,8 @@ class Faults:
         Args:
             on: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
                 ``signature``, ``closed_loop_read`` (the GETs of one), ``change`` (any POST to a
-                payment or refund), ``search`` (of payments or devices), ``other`` or ``any``.
+                payment or refund), ``search`` (of payments, refunds or devices), ``other`` or
+                ``any``.
             fault: What happens, from the functions of this module.
             times: How many requests it strikes; None for all.
             skip: How many such requests to let through first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -14,16 +15,19 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
-from .devices import Behaviour, Device
+from .charges import STATUSES
+from .devices import Behaviour, Device, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
+from .ledger import DECLINES, OPERATIONS
 from .observations import Observed, Records
 from .pages import Pages
 from .payments import new_id
 from .request_handler import RequestHandler
 from .routes import REQUEST_KINDS
 from .state import IN_PROGRESS, SimInstruction, State
+from .terminals import TIMEZONES, terminal_document
 from .tokens import Tokens
 
 __all__ = ["Simulator"]
@@ -57,13 +61,17 @@ class Simulator(Settings):
             open for. What is submitted to another is answered with 404, which names the known ones.
 
     Attributes:
-        hold: As the argument; may be set at any time, as the five that follow.
+        hold: As the argument; may be set at any time, as the seven that follow.
         token_lifetime: As the argument.
         expires_in: As the argument.
         api_key: As the argument.
         strict_devices: As the argument.
         list_spelling: How searches spell a page: ``hasMore``, or ``has_more`` as the prose
             documentation does, with ``limit`` and ``count`` as strings.
+        pre_authorizations: ``as_type``: with the type ``preAuthorization``. ``as_sale``: a ``sale``
+            with the status ``pending``, as in the published samples and on a terminal that has
+            none. ``refused``: with 400 and ``capabilities-missing``, as also documented.
+        used_key_status: 409 or 400, for an idempotency key that was used with another request.
 
     Raises:
         ConfigurationError: An argument is wrong, or an attribute is set to what is wrong.
@@ -92,20 +100,26 @@ class Simulator(Settings):
         self.api_key = api_key
         self.strict_devices = strict_devices
         self.list_spelling = "hasMore"
+        self.pre_authorizations = "as_type"
+        self.used_key_status = 409
         self._faults = Faults()
         self._host = arguments.text("host", host)
         self._port = arguments.whole("port", port, 0, 65535)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         after = arguments.seconds("approves_after", approves_after)
-        self._state = State(unscripted=Behaviour(ends="completed", after=after))
+        self._state = State(
+            unscripted=Behaviour(ends="completed", after=after),
+            pre_authorizations=lambda: self.pre_authorizations,
+        )
         self._tokens = Tokens()
         self._records = Records()
         self._pages = Pages(
             self._state, self._records, self.faults, name=host, api_key=lambda: self.api_key
         )
         self._handler = RequestHandler(
-            self, self._state, self._tokens, self._records, self._faults, self._pages
+            *(self, self._state, self._tokens, self._records, self._faults, self._pages),
+            name=host,
         )
 
     @property
@@ -206,7 +220,100 @@ class Simulator(Settings):
         if settlement_date is None:
             settlement_date = datetime.now(UTC).date()
         day = arguments.calendar_day("settlement_date", settlement_date)
-        self._state.ledger.close_batch(day)
+        self._state.office.close(day)
+
+    @property
+    def close_batch_after(self) -> float:
+        """How long after a request to close a batch it is closed, in seconds; 0 from the start.
+
+        The next request that comes once it is due finds it closed.
+        """
+        return self._state.office.close_after
+
+    @close_batch_after.setter
+    def close_batch_after(self, seconds: float) -> None:
+        self._state.office.close_after = arguments.seconds("close_batch_after", seconds)
+
+    def set_terminal(
+        self, processing_terminal_id: str, changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Makes a processing terminal known, or makes it another one.
+
+        Terminal 1234001 is known from the start. Sales run on others too, but those are not found:
+        Payroc knows only terminals that were ordered by its API.
+
+        Args:
+            processing_terminal_id: Its id, 4 to 50 characters.
+            changes: What is other than usual, spelled as on the wire (contract section 10), such
+                as ``{"features": {"preAuthorizations": False}}``.
+
+        Raises:
+            ConfigurationError: It is no id, or the changes are none that JSON can hold.
+        """
+        made = arguments.text("processing_terminal_id", processing_terminal_id)
+        document = terminal_document(made, arguments.json_mapping("changes", changes or {}))
+        arguments.choice("timezone", document["timezone"], [*TIMEZONES])
+        self._state.office.terminals[made] = document
+
+    def next_charge(
+        self,
+        response_code: str,
+        *,
+        status: str | None = None,
+        response_message: str | None = None,
+        authorized_amount: int | None = None,
+    ) -> None:
+        """Says what the processor answers to the next charge of a saved card that has no script.
+
+        Without one it approves. A decline comes with HTTP 201, as Payroc's does.
+
+        Args:
+            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or a word nobody knows. With
+                ``P``, what does not accept a part is declined.
+            status: The transaction's status; the one that goes with the code if None.
+            response_message: The processor's message; one that goes with the code if None.
+            authorized_amount: What is authorized, in the smallest unit; all, or nothing after a
+                decline, if None.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+        """
+        known = STATUSES.get(response_code, "ready") if status is None else status
+        amount = arguments.optional(arguments.whole)("authorized_amount", authorized_amount)
+        result = Result(response_code, known, response_message, amount)
+        self._state.office.charges.scripts.append(result)
+
+    def decline_next(
+        self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
+    ) -> None:
+        """Has the processor decline the next change of a payment or refund that is possible.
+
+        The answer is 200 all the same, with the response code in it, and nothing is changed. A
+        refund of a settled payment is made, and is itself declined.
+
+        Args:
+            operation: ``capture``, ``reverse``, ``adjust``, ``refund``, ``reverse_refund`` or
+                ``adjust_refund``.
+            response_code: ``D``, ``R``, ``C``, or ``E`` for what is to be processed later.
+            response_message: The processor's words.
+
+        Raises:
+            ConfigurationError: There is no such operation, or the code is not one of these.
+        """
+        arguments.choice("operation", operation, OPERATIONS)
+        status = DECLINES[arguments.choice("response_code", response_code, [*DECLINES])]
+        message = arguments.text("response_message", response_message)
+        said = Result(response_code, status, message, authorized_amount=0)
+        self._state.ledger.declines.setdefault(operation, deque()).append(said)
+
+    @property
+    def unused_declines(self) -> list[str]:
+        """The operations that `decline_next` was called for and that nothing has asked for."""
+        return [name for name, its in self._state.ledger.declines.items() for _ in its]
+
+    def expire_pre_authorizations(self) -> None:
+        """Lets every payment that is ``pending`` expire: it can no longer be captured."""
+        self._state.ledger.expire()
 
     def add_closed_loop_read(
         self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
@@ -254,6 +361,11 @@ class Simulator(Settings):
     def signatures(self) -> dict[str, dict[str, Any]]:
         """Every signature as it is served, by its id."""
         return self._state.ledger.resources["signatures"]
+
+    @property
+    def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
+        return self._state.office.vault.records
 
     @property
     def requests(self) -> list[Observed]:

@@ -5,6 +5,7 @@ A document is never changed in place: what was read of it before stays as it was
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
@@ -15,9 +16,19 @@ from attrs import define, field
 from .answers import Answer, json_answer, problem
 from .devices import Result
 from .payments import make_refund, new_id, refunded, set_operations, summary_of
-from .validation import ADJUSTMENTS, CAPTURE, REFUND, REVERSAL, VOID, Check, fault, read_body
+from .validation import (
+    ADJUSTMENTS,
+    CAPTURE,
+    REFUND,
+    REFUND_ADJUSTMENTS,
+    REVERSAL,
+    VOID,
+    Check,
+    fault,
+    read_body,
+)
 
-__all__ = ["CHANGES", "Ledger"]
+__all__ = ["CHANGES", "DECLINES", "OPERATIONS", "Ledger"]
 
 Json = dict[str, Any]
 
@@ -54,6 +65,7 @@ class Ledger:
     Attributes:
         resources: Each collection's documents by their ids.
         settled: On which day each payment that was in a closed batch was settled.
+        declines: What the processor is to say to the changes to come, by their operations.
     """
 
     resources: dict[str, dict[str, Json]] = field(
@@ -62,14 +74,18 @@ class Ledger:
         }
     )
     settled: dict[str, date] = field(factory=dict)
+    declines: dict[str, deque[Result]] = field(factory=dict)
 
     def change(self, collection: str, id_: str, action: str, body: bytes) -> Answer:
-        """Makes one of `CHANGES` if that is possible now; answers with the payment or refund."""
+        """Makes one of `CHANGES` if that is possible now; answers with the payment or refund.
+
+        One that the processor declines is answered with 200 as well, and changes nothing.
+        """
         known = self.resources[collection].get(id_)
         if known is None:
             where = f"/v1/{collection}/{id_}"
             return problem(404, "not-found", f"There is no {where}.", resource=where)
-        check, act = CHANGES[collection, action]
+        operation, check, act = CHANGES[collection, action]
         # Where nothing is required, a client may well send no body at all.
         asked = read_body(check, body or b"{}")
         if isinstance(asked, Answer):
@@ -79,30 +95,69 @@ class Ledger:
             act(self, changed, asked)
         except Refused as refused:
             return refused.answer
+        declined = self._next_decline(operation)
+        if declined is not None:
+            changed = deepcopy(known)
+            if operation != "refund" or _is_open(known):
+                return json_answer(200, _declined(changed, declined))
+            self._add_refund(changed, asked, declined)
+        elif operation == "refund" and not _is_open(known):
+            self._add_refund(changed, asked, Result())
         self._keep(collection, id_, changed)
         return json_answer(200, changed)
 
-    def close_batch(self, day: date) -> None:
-        """Settles every payment and refund that is ``ready``."""
+    def _next_decline(self, operation: str) -> Result | None:
+        waiting = self.declines.get(operation)
+        return waiting.popleft() if waiting else None
+
+    def expire(self) -> None:
+        """Lets every payment that is ``pending`` expire."""
+        for id_, one in list(self.resources["payments"].items()):
+            if one["transactionResult"]["status"] == "pending":
+                changed = deepcopy(one)
+                changed["transactionResult"]["status"] = "expired"
+                self._keep("payments", id_, changed)
+
+    def close_batch(self, day: date, terminal: str | None = None) -> list[Json]:
+        """Settles every payment and refund that is ``ready``, of one terminal or of all.
+
+        Returns:
+            Those, and the payments that were processed as sales and are reported with them.
+        """
+        settled: list[Json] = []
         for collection in ("refunds", "payments"):
             for id_, one in list(self.resources[collection].items()):
-                if one["transactionResult"]["status"] == "ready":
-                    changed = deepcopy(one)
-                    changed["transactionResult"]["status"] = "complete"
-                    self._keep(collection, id_, changed)
+                status = one["transactionResult"]["status"]
+                if terminal not in (None, one["processingTerminalId"]) or id_ in self.settled:
+                    continue
+                if status == "ready":
+                    one = deepcopy(one)
+                    one["transactionResult"]["status"] = "complete"
+                    self._keep(collection, id_, one)
+                if status in ("ready", "complete"):
                     self.settled[id_] = day
+                    settled.append(one)
+        return settled
 
     def forget(self) -> None:
         """Forgets everything."""
         self.settled.clear()
+        self.declines.clear()
         for documents in self.resources.values():
             documents.clear()
 
     def refund(self, payment: Json, asked: Json) -> None:
-        """Gives a settled payment back, whole or in part."""
-        _require(payment, "refund")
+        """Gives a settled payment back, whole or in part; one in the open batch is reversed."""
         result = payment["transactionResult"]
+        if _is_open(payment):
+            _at_most(asked["amount"], result["authorizedAmount"])
+            self.reverse(payment, asked)
+            return
+        _require(payment, "refund")
         _at_most(asked["amount"], result["authorizedAmount"] - refunded(payment))
+
+    def _add_refund(self, payment: Json, asked: Json, said: Result) -> None:
+        result = payment["transactionResult"]
         order = {
             "orderId": payment["order"]["orderId"],
             "description": asked["description"],
@@ -113,7 +168,7 @@ class Ledger:
         if "operator" in asked:
             body["operator"] = asked["operator"]
         made = {
-            **make_refund(new_id(), body, Result()),
+            **make_refund(new_id(), body, said),
             "card": deepcopy(payment["card"]),
             "payment": summary_of("paymentId", payment),
         }
@@ -142,7 +197,9 @@ class Ledger:
         result = payment["transactionResult"]
         amount = asked.get("amount", result["authorizedAmount"])
         _at_most(amount, result["authorizedAmount"])
-        result.update(type="preAuthorizationCompletion", status="ready", authorizedAmount=amount)
+        result.update(status="ready", authorizedAmount=amount)
+        if result["type"] == "preAuthorization":
+            result["type"] = "preAuthorizationCompletion"
         order = payment["order"]
         order.update({name: asked[name] for name in ("amount", "breakdown") if name in asked})
 
@@ -166,13 +223,27 @@ class Ledger:
             self._keep("payments", payment["paymentId"], payment)
 
 
+def _is_open(transaction: Json) -> bool:
+    """Whether it is in the open batch."""
+    return transaction["transactionResult"]["status"] in ("ready", "pending")
+
+
+def _declined(transaction: Json, said: Result) -> Json:
+    """The answer to a change that the processor has declined."""
+    transaction["transactionResult"].update(
+        status=said.status, responseCode=said.response_code, responseMessage=said.response_message
+    )
+    return transaction
+
+
 def _adjust(payment: Json, adjustment: Json) -> None:
     order, result = payment["order"], payment["transactionResult"]
     if adjustment["type"] == "order":
         _require(payment, "adjustTip", "incrementAuthorization")
+        if "tip" in adjustment.get("breakdown", {}):
+            before = order.get("breakdown", {"subtotal": order["amount"]})
+            order["breakdown"] = {**before, "tip": adjustment["breakdown"]["tip"]}
         order["amount"] = result["authorizedAmount"] = adjustment["amount"]
-        if "breakdown" in adjustment:
-            order["breakdown"] = adjustment["breakdown"]
     elif adjustment["type"] == "status":
         to = adjustment["toStatus"]
         _require(payment, "setAsReady" if to == "ready" else "setAsPending")
@@ -187,11 +258,18 @@ def _adjust(payment: Json, adjustment: Json) -> None:
         payment["card"]["cardholderSignature"] = adjustment["cardholderSignature"]
 
 
-CHANGES: dict[tuple[str, str], tuple[Check, Callable[[Ledger, Json, Json], None]]] = {
-    ("payments", "refund"): (REFUND, Ledger.refund),
-    ("payments", "reverse"): (REVERSAL, Ledger.reverse),
-    ("payments", "capture"): (CAPTURE, Ledger.capture),
-    ("payments", "adjust"): (ADJUSTMENTS, Ledger.adjust),
-    ("refunds", "reverse"): (VOID, Ledger.void),
+CHANGES: dict[tuple[str, str], tuple[str, Check, Callable[[Ledger, Json, Json], None]]] = {
+    ("payments", "refund"): ("refund", REFUND, Ledger.refund),
+    ("payments", "reverse"): ("reverse", REVERSAL, Ledger.reverse),
+    ("payments", "capture"): ("capture", CAPTURE, Ledger.capture),
+    ("payments", "adjust"): ("adjust", ADJUSTMENTS, Ledger.adjust),
+    ("refunds", "reverse"): ("reverse_refund", VOID, Ledger.void),
+    ("refunds", "adjust"): ("adjust_refund", REFUND_ADJUSTMENTS, Ledger.adjust),
 }
-"""What can be asked for, by collection and the path's last part: the body's check, and the deed."""
+"""What can be asked for, by collection and the path's last part.
+
+Each with the operation's name, its body's check, and the deed.
+"""
+OPERATIONS = tuple(operation for operation, _, _ in CHANGES.values())
+DECLINES = {"D": "declined", "R": "referral", "C": "pickup", "E": "accepted"}
+"""The status that goes with each code that is no approval."""

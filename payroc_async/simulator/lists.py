@@ -16,7 +16,16 @@ from .answers import Answer, json_answer, link_to, problem
 from .devices import Device, device_document
 from .validation import Errors, fault
 
-__all__ = ["ListSpelling", "search_devices", "search_payments"]
+__all__ = [
+    "TRANSACTION_FILTERS",
+    "Filter",
+    "ListSpelling",
+    "Test",
+    "filter_by",
+    "page_of",
+    "search_devices",
+    "search_transactions",
+]
 
 Json = dict[str, Any]
 Test = Callable[[Json], bool]
@@ -26,7 +35,13 @@ Filter = Callable[[str], Test]
 ListSpelling = Literal["hasMore", "has_more"]
 
 DEFAULT_LIMIT = 10
+LARGEST_LIMIT = 100
 PAGING = ("before", "after", "limit")
+REPEATABLE = ("tipMode", "type", "status")
+STATUSES = (
+    *("ready", "pending", "declined", "complete", "referral"),
+    *("pickup", "reversal", "admin", "expired", "accepted"),
+)
 
 
 def _is(read: Callable[[Json], object], *words: str) -> Filter:
@@ -78,7 +93,7 @@ def _settlement_state(payment: Json) -> str:
     return "settled" if settled else "unsettled"
 
 
-PAYMENT_FILTERS: dict[str, Filter] = {
+REFUND_FILTERS: dict[str, Filter] = {
     "processingTerminalId": _is(lambda one: one["processingTerminalId"]),
     "orderId": _is(lambda one: one["order"]["orderId"]),
     "operator": _is(lambda one: one.get("operator")),
@@ -90,15 +105,29 @@ PAYMENT_FILTERS: dict[str, Filter] = {
         "creditDebit",
         "ebt",
     ),
-    "tipMode": _is(_tip_mode, "prompted", "adjusted", "noTip"),
-    "type": _is(lambda one: one["transactionResult"]["type"]),
-    "status": _is(lambda one: one["transactionResult"]["status"]),
+    "status": _is(lambda one: one["transactionResult"]["status"], *STATUSES),
     "dateFrom": _from,
     "dateTo": _to,
     "settlementState": _is(_settlement_state, "settled", "unsettled"),
+}
+PAYMENT_FILTERS: dict[str, Filter] = {
+    **REFUND_FILTERS,
+    "tipMode": _is(_tip_mode, "prompted", "adjusted", "noTip"),
+    "type": _is(
+        lambda one: one["transactionResult"]["type"],
+        "sale",
+        "preAuthorization",
+        "preAuthorizationCompletion",
+    ),
     # No payment here comes from a payment link.
     "paymentLinkId": _is(lambda one: one.get("paymentLinkId")),
 }
+
+TRANSACTION_FILTERS = {
+    "payments": ("paymentId", PAYMENT_FILTERS),
+    "refunds": ("refundId", REFUND_FILTERS),
+}
+"""What an entry's id is called, and what a search is narrowed by."""
 
 DEVICE_FILTERS: dict[str, Filter] = {
     "serialNumber": _is(lambda one: one["serialNumber"]),
@@ -112,26 +141,32 @@ DEVICE_FILTERS: dict[str, Filter] = {
 }
 
 
-def search_payments(
-    payments: Iterable[Json], settled: Mapping[str, date], query: str, spelling: ListSpelling
+def search_transactions(
+    collection: str,
+    known: Iterable[Json],
+    settled: Mapping[str, date],
+    query: str,
+    spelling: ListSpelling,
 ) -> Answer:
-    """The page of payments that this query asks for, newest first.
+    """The page of payments or refunds that this query asks for, newest first.
 
     Args:
-        payments: Every payment, in the order they were made.
-        settled: When payments were settled, by their ids.
+        collection: Which of the two.
+        known: Every one, in the order they were made.
+        settled: When they were settled, by their ids.
         query: The request's query.
         spelling: How the page is spelled.
     """
 
     def settled_on(value: str) -> Test:
         day = _moment(value).date()
-        return lambda payment: settled.get(payment["paymentId"]) == day
+        return lambda one: settled.get(one[id_field]) == day
 
-    filters = {**PAYMENT_FILTERS, "settlementDate": settled_on}
+    id_field, filters = TRANSACTION_FILTERS[collection]
+    filters = {**filters, "settlementDate": settled_on}
     # Turned round after sorting, which keeps equals in order: of one second, the last made first.
-    newest_first = sorted(payments, key=_when)[::-1]
-    return _page("payments", "paymentId", newest_first, filters, query, spelling)
+    newest_first = sorted(known, key=_when)[::-1]
+    return _page(collection, id_field, newest_first, filters, query, spelling)
 
 
 def search_devices(devices: Iterable[Device], query: str, spelling: ListSpelling) -> Answer:
@@ -151,11 +186,12 @@ def _page(
     pairs = parse_qsl(query, keep_blank_values=True)
     given = dict(pairs)
     errors: Errors = []
-    if len(given) < len(pairs):
-        fault(errors, "", "must name each filter once")
-    tests = _tests(given, filters, errors)
+    for name in given:
+        if name not in REPEATABLE and sum(name == other for other, _ in pairs) > 1:
+            fault(errors, name, "must be given once")
+    tests = _tests(pairs, filters, errors)
     limit = _limit(given, errors)
-    cursor = _cursor(given, [one[id_field] for one in items], errors)
+    cursor = _cursor(given, [str(one[id_field]) for one in items], errors)
     if errors:
         return problem(400, "bad-request", "The query is not valid.", errors=errors)
     found = [at for at, one in enumerate(items) if all(test(one) for test in tests)]
@@ -167,35 +203,42 @@ def _page(
         end = start + limit
     page = [items[at] for at in found[start:end]]
     more = bool(page) and end < len(found)
-    kept = {name: value for name, value in given.items() if name not in ("before", "after")}
+    kept = [(name, value) for name, value in pairs if name not in ("before", "after")]
     links = []
     if more:
-        links.append(_link("next", collection, {**kept, "after": page[-1][id_field]}))
+        links.append(_link("next", collection, [*kept, ("after", page[-1][id_field])]))
     if page and start > 0:
-        links.append(_link("previous", collection, {**kept, "before": page[0][id_field]}))
+        links.append(_link("previous", collection, [*kept, ("before", page[0][id_field])]))
     return json_answer(200, _document(page, limit, more, links, spelling))
 
 
-def _tests(given: Mapping[str, str], filters: Mapping[str, Filter], errors: Errors) -> list[Test]:
-    tests = []
-    for name, value in given.items():
+def _tests(
+    pairs: Sequence[tuple[str, str]], filters: Mapping[str, Filter], errors: Errors
+) -> list[Test]:
+    """A test for each filter: one that is repeated fits what any of its words fits."""
+    tests: dict[str, list[Test]] = {}
+    for name, value in pairs:
         if name in PAGING:
             continue
         if name not in filters:
             fault(errors, name, "is no filter")
             continue
         try:
-            tests.append(filters[name](value))
+            tests.setdefault(name, []).append(filters[name](value))
         except ValueError as wrong:
             fault(errors, name, str(wrong))
-    return tests
+    return [_any_of(its) for its in tests.values()]
+
+
+def _any_of(tests: Sequence[Test]) -> Test:
+    return lambda one: any(test(one) for test in tests)
 
 
 def _limit(given: Mapping[str, str], errors: Errors) -> int:
     text = given.get("limit", str(DEFAULT_LIMIT))
-    if re.fullmatch("[1-9][0-9]{0,4}", text):
+    if re.fullmatch("[1-9][0-9]{0,2}", text) and int(text) <= LARGEST_LIMIT:
         return int(text)
-    fault(errors, "limit", "must be a whole number from 1")
+    fault(errors, "limit", f"must be a whole number from 1 to {LARGEST_LIMIT}")
     return DEFAULT_LIMIT
 
 
@@ -211,7 +254,7 @@ def _cursor(given: Mapping[str, str], ids: Sequence[str], errors: Errors) -> int
     return -1
 
 
-def _link(rel: str, collection: str, query: Mapping[str, str]) -> Json:
+def _link(rel: str, collection: str, query: Sequence[tuple[str, str]]) -> Json:
     link = link_to(rel, collection)
     return {**link, "href": f"{link['href']}?{urlencode(query)}"}
 
@@ -223,3 +266,6 @@ def _document(
     if spelling == "has_more":
         return {"limit": str(limit), "count": str(len(page)), "has_more": more, **rest}
     return {"limit": limit, "count": len(page), "hasMore": more, **rest}
+
+
+filter_by, page_of = _is, _page  # for the lists that other modules have

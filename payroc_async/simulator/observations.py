@@ -31,7 +31,8 @@ class Observed:
 
     Attributes:
         kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
-            ``signature``, ``closed_loop_read``, ``change``, ``search`` or ``other``.
+            ``signature``, ``closed_loop_read``, ``change``, ``search``, ``other``, or another of
+            those that ``docs/simulator.md`` lists.
         method: The HTTP method.
         path: The path, decoded, without the query.
         query: The query as sent, without the question mark.
@@ -83,7 +84,7 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
             yield f"{where} has no Idempotency-Key."
         elif not UUID4.fullmatch(key):
             yield f"{where} has an Idempotency-Key that is no UUID v4."
-        if not is_json(headers):
+        if seen.body and not is_json(headers):
             yield f"{where} has no Content-Type of application/json."
     yield from _leaks(seen, api_key)
 

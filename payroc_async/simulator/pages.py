@@ -12,7 +12,6 @@ is; and a WebSocket's Origin must be that of the page.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import time
 from collections import deque
@@ -36,6 +35,7 @@ from .fault_menu import add_fault, menu_document
 from .faults import Faults
 from .hands import NotNow, act, let_go, take_hold
 from .observations import Observed, Records
+from .origins import is_own_origin, is_user_host
 from .state import SimInstruction, State
 from .views import (
     Numbers,
@@ -185,9 +185,9 @@ class Pages:
 
     def _refuse(self, request: web.BaseRequest) -> web.Response | None:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-        if not _is_known(host, self._name):
+        if not is_user_host(host, self._name):
             why = f"Open this page by an IP address, localhost or {self._name}."
-        elif "Upgrade" in request.headers and origin not in (f"http://{host}", f"https://{host}"):
+        elif "Upgrade" in request.headers and not is_own_origin(origin, host):
             why = "Another web site may not drive these devices."
         else:
             return None
@@ -322,18 +322,6 @@ class Pages:
         view["faults"] = [fault_view(self._numbers.of(one), one) for one in self._faults.waiting]
         view["violations"] = [scrub.text(one) for one in self._records.violations[-KEPT:]]
         return view
-
-
-def _is_known(host: str, name: str) -> bool:
-    host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    host = host.removeprefix("[").removesuffix("]").lower()
-    if host in ("localhost", name.lower()):
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _read(name: str) -> bytes:

@@ -16,6 +16,7 @@ __all__ = [
     "new_id",
     "now",
     "set_operations",
+    "show_as_sale",
     "summary_of",
     "took_money",
 ]
@@ -38,7 +39,7 @@ SUBMITTED = ("processingTerminalId", "operator", "customer")
 WHILE_OPEN = ["fullyReverse", "partiallyReverse", "adjustTip", "addSignature"]
 PAYMENT_OPERATIONS = {
     "ready": [*WHILE_OPEN, "setAsPending"],
-    "pending": [*WHILE_OPEN, "setAsReady"],
+    "pending": ["capture", *WHILE_OPEN, "setAsReady"],
     "complete": ["refund"],
 }
 PRE_AUTHORIZATION_OPERATIONS = {
@@ -50,7 +51,10 @@ PRE_AUTHORIZATION_OPERATIONS = {
         "addSignature",
     ]
 }
-REFUND_OPERATIONS = {"ready": ["fullyReverse"]}
+REFUND_OPERATIONS = {
+    "ready": ["fullyReverse", "setAsPending"],
+    "pending": ["fullyReverse", "setAsReady"],
+}
 
 
 def new_id() -> str:
@@ -64,9 +68,9 @@ def now() -> str:
 
 
 def took_money(transaction: Json) -> bool:
-    """Whether a payment or refund was approved, in full or in part, and not voided."""
+    """Whether a payment or refund was approved, in full or in part, and is in effect."""
     result = transaction["transactionResult"]
-    return result["responseCode"] in ("A", "P") and result["status"] != "reversal"
+    return result["responseCode"] in ("A", "P") and result["status"] not in ("reversal", "expired")
 
 
 def set_operations(transaction: Json) -> None:
@@ -77,27 +81,30 @@ def set_operations(transaction: Json) -> None:
         "preAuthorization": PRE_AUTHORIZATION_OPERATIONS,
     }.get(result["type"], PAYMENT_OPERATIONS)
     possible = by_status.get(result["status"], []) if took_money(transaction) else []
-    left = result["authorizedAmount"] - refunded(transaction)
+    left = abs(result["authorizedAmount"]) - refunded(transaction)
     transaction["supportedOperations"] = [one for one in possible if one != "refund" or left > 0]
 
 
 def refunded(payment: Json) -> int:
     """How much of a payment has been given back."""
     return sum(
-        one["amount"]
+        abs(one["amount"])
         for one in payment.get("refunds", [])
         if one["responseCode"] in ("A", "P") and one["status"] != "reversal"
     )
 
 
 def summary_of(id_field: str, transaction: Json) -> Json:
-    """A payment or refund as the other one shows it."""
+    """A payment or refund as the other one shows it; a refund's amount is negative."""
     result = transaction["transactionResult"]
+    amount = result["authorizedAmount"]
+    if id_field == "refundId" and amount == 0:  # declined: how much it was about
+        amount = -transaction["order"]["amount"]
     return {
         id_field: transaction[id_field],
         "dateTime": transaction["order"]["dateTime"],
         "currency": result["currency"],
-        "amount": result["authorizedAmount"],
+        "amount": amount,
         "status": result["status"],
         "responseCode": result["responseCode"],
         "responseMessage": result["responseMessage"],
@@ -106,7 +113,7 @@ def summary_of(id_field: str, transaction: Json) -> Json:
 
 
 def _order(body: Json, result: Result) -> Json:
-    order: Json = {"dateTime": now(), **body["order"]}
+    order: Json = {**body["order"], "dateTime": now()}
     agreement = body.get("credentialOnFile", {}).get("mitAgreement")
     if agreement:
         order["standingInstructions"] = {"sequence": "first", "processingModel": agreement}
@@ -139,6 +146,8 @@ def _transaction_result(body: Json, order: Json, result: Result, kind: str) -> J
     }
     if code in ("A", "P"):
         answer["approvalCode"] = secrets.token_hex(3).upper()
+    if order.get("breakdown", {}).get("healthcareExpenses"):
+        answer["healthcareIndicator"] = "Y"
     ebt = body.get("customizationOptions", {}).get("ebtDetails")
     if ebt:
         withdrawal = ebt["benefitCategory"] == "cash" and ebt.get("withdrawal")
@@ -161,6 +170,17 @@ def _transaction(body: Json, result: Result, kind: str) -> Json:
     return made
 
 
+def show_as_sale(payment: Json) -> None:
+    """Gives a pre-authorization the type ``sale``, as the published samples do.
+
+    Its status says that it is one. So does a terminal that has no pre-authorizations.
+    """
+    result = payment.get("transactionResult", {})
+    if result.get("type") == "preAuthorization":
+        result["type"] = "sale"
+        set_operations(payment)
+
+
 def make_payment(payment_id: str, body: Json, result: Result) -> Json:
     """The payment that an instruction with this body and result leads to."""
     kind = "sale" if body.get("autoCapture", True) else "preAuthorization"
@@ -169,4 +189,7 @@ def make_payment(payment_id: str, body: Json, result: Result) -> Json:
 
 def make_refund(refund_id: str, body: Json, result: Result) -> Json:
     """The refund that an instruction with this body and result leads to."""
-    return {"refundId": refund_id, **_transaction(body, result, "refund")}
+    made = {"refundId": refund_id, **_transaction(body, result, "refund")}
+    # Funds that go to the customer: the order's amount is positive (contract section 5).
+    made["transactionResult"]["authorizedAmount"] *= -1
+    return made

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiohttp import web
+from attrs import evolve
 
 from .answers import Answer, json_answer, problem
 from .arguments import OMIT
 from .exchange import Exchange
 from .faults import Faults
 from .gateway_settings import Settings
-from .lists import search_devices, search_payments
+from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
+from .origins import refused_api_call
 from .pages import Pages
 from .routes import Route, find_route
+from .settlement import REPORTS
 from .state import IN_PROGRESS, Done, SimInstruction, State
 from .tokens import Tokens
 
 __all__ = ["RequestHandler"]
+
+POSTS = ("submit", "change", "charge", "close_batch")
 
 
 class RequestHandler:
@@ -31,6 +36,7 @@ class RequestHandler:
         records: What it has seen.
         faults: The faults to come.
         pages: The pages of devices and of the overview.
+        name: The host that the simulator was given.
     """
 
     def __init__(
@@ -41,7 +47,10 @@ class RequestHandler:
         records: Records,
         faults: Faults,
         pages: Pages,
+        *,
+        name: str,
     ) -> None:
+        self._name = name
         self._settings = settings
         self._state = state
         self._tokens = tokens
@@ -75,6 +84,9 @@ class RequestHandler:
     async def _respond(
         self, request: web.BaseRequest, route: Route, seen: Observed, headers: dict[str, str]
     ) -> Answer | web.StreamResponse:
+        refused = refused_api_call(request.headers, self._name)
+        if refused is not None:
+            return problem(403, "forbidden", refused)
         try:
             if request.can_read_body:
                 seen.body = await request.read()
@@ -126,9 +138,12 @@ class RequestHandler:
         return json_answer(200, {**document, "scope": "service_a", "token_type": "Bearer"})
 
     async def _operate(self, route: Route, seen: Observed) -> Answer:
-        ledger = self._state.ledger
-        if route.kind in ("submit", "change"):
+        ledger, office = self._state.ledger, self._state.office
+        office.catch_up()
+        if route.kind in POSTS:
             return self._post(route, seen)
+        if route.kind in ("secure_token", "delete_secure_token"):
+            return self._secure_token(route)
         if route.kind in ("status", "cancel"):
             found = self._about(route)
             if found is None or found.kind is not route.instruction:
@@ -138,22 +153,41 @@ class RequestHandler:
             if found.status == IN_PROGRESS and self._settings.hold > 0:
                 await found.wait_for_change(self._settings.hold)
             return json_answer(200, found.document())
-        if route.kind == "search" and route.collection == "payments":
-            payments = ledger.resources["payments"].values()
-            return search_payments(
-                payments, ledger.settled, seen.query, self._settings.list_spelling
+        if route.kind == "search" and route.collection in TRANSACTION_FILTERS:
+            return search_transactions(
+                route.collection,
+                ledger.resources[route.collection].values(),
+                ledger.settled,
+                seen.query,
+                self._settings.list_spelling,
             )
+        if route.kind == "search" and route.collection == "secure-tokens":
+            return office.search_tokens(route.terminal, seen.query, self._settings.list_spelling)
+        if route.kind == "search" and route.collection in REPORTS:
+            return office.search_reports(route.collection, seen.query, self._settings.list_spelling)
         if route.kind == "search":
             devices = self._state.devices.values()
             return search_devices(devices, seen.query, self._settings.list_spelling)
-        document = ledger.resources.get(route.collection, {}).get(route.resource_id or "")
+        id_ = route.resource_id or ""
+        document = ledger.resources.get(route.collection, {}).get(id_)
+        document = document or office.document(route.collection, id_)
         return _not_found(route) if document is None else json_answer(200, document)
+
+    def _secure_token(self, route: Route) -> Answer:
+        records = self._state.office.vault.records
+        found = records.get((route.terminal, route.resource_id or ""))
+        if found is None:
+            return _not_found(route)
+        if route.kind == "secure_token":
+            return json_answer(200, found)
+        del records[route.terminal, found["secureTokenId"]]
+        return Answer(204)
 
     def _post(self, route: Route, seen: Observed) -> Answer:
         key = seen.headers.get("idempotency-key")
         if not key:
             return problem(400, "idempotency-key-missing", "A POST needs an Idempotency-Key.")
-        if not is_json(seen.headers):
+        if seen.body and not is_json(seen.headers):
             return problem(415, "unsupported-media-type", "A POST has to be application/json.")
         kind, serial_number = route.instruction, route.serial_number or ""
         if (
@@ -166,6 +200,10 @@ class RequestHandler:
         def act() -> Done:
             if kind is not None:
                 return self._state.submit(kind, serial_number, key, seen.body)
+            if route.kind == "close_batch":
+                return self._state.office.request_close(route.terminal), None
+            if route.kind == "charge":
+                return self._state.office.charges.charge(seen.body), None
             id_ = route.resource_id or ""
             changed = self._state.ledger.change(route.collection, id_, route.action, seen.body)
             return changed, self._about(route)
@@ -176,7 +214,9 @@ class RequestHandler:
                 f"{seen.method} {seen.path} has an Idempotency-Key that was used with a different"
                 " request."
             )
-            return problem(409, "idempotency-key-in-use")
+            # Published under both, each time with 409 in the body (contract section 9).
+            used = problem(409, "idempotency-key-in-use")
+            return evolve(used, status=self._settings.used_key_status)
         if done.instruction is not None:
             seen.instruction_id = done.instruction.id
         return done.answer

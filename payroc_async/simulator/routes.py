@@ -16,23 +16,32 @@ READS = {
     "refunds": "refund",
     "signatures": "signature",
     "closed-loop-reads": "closed_loop_read",
+    "processing-terminals": "terminal",
+    "batches": "batch",
+    "transactions": "transaction",
+    "authorizations": "authorization",
 }
-SEARCHES = ("payments", "devices")
+SEARCHES = ("payments", "refunds", "devices", "batches", "transactions", "authorizations")
 REQUEST_KINDS = (
     "authorize",
     "submit",
     "status",
     "cancel",
     *READS.values(),
+    "secure_token",
+    "delete_secure_token",
     "change",
+    "charge",
+    "close_batch",
     "search",
     "other",
 )
 """What a request asks for.
 
 ``submit``, ``status`` and ``cancel`` are about instructions of every kind. ``payment``, ``refund``,
-``signature`` and ``closed_loop_read`` are the GETs of one of them. ``change`` is any POST to a
-payment or refund (refund, reverse, capture, adjust); ``search`` is a GET of payments or devices.
+``signature`` and others that are called as what they read are the GETs of one of them. ``change``
+is any POST to a payment or refund (refund, reverse, capture, adjust), ``charge`` the POST that
+makes a payment; ``search`` is a GET of a list.
 """
 
 
@@ -48,6 +57,7 @@ class Route:
         resource_id: What else the path names: an instruction, a payment, a refund …
         collection: The collection that this is in, or that is searched.
         action: What a ``change`` does, such as ``capture``.
+        terminal: The terminal that secure tokens are of.
     """
 
     kind: str
@@ -57,6 +67,7 @@ class Route:
     resource_id: str | None = None
     collection: str = ""
     action: str = ""
+    terminal: str = ""
 
 
 def find_route(method: str, raw_path: str) -> Route:
@@ -80,6 +91,17 @@ def find_route(method: str, raw_path: str) -> Route:
         case "GET" | "DELETE", "v1", str(collection), str(id_) if collection in KINDS and id_:
             kind = "status" if method == "GET" else "cancel"
             return Route(kind, path, KINDS[collection], resource_id=id_)
+        case "POST", "v1", "payments":
+            return Route("charge", path)
+        case "POST", "v1", "processing-terminals", str(id_), "close-batch" if id_:
+            return Route("close_batch", path, terminal=id_)
+        case "GET", "v1", "processing-terminals", str(id_), "secure-tokens" if id_:
+            return Route("search", path, collection="secure-tokens", terminal=id_)
+        case "GET" | "DELETE", "v1", "processing-terminals", str(id_), "secure-tokens", str(
+            token
+        ) if id_ and token:
+            kind = "secure_token" if method == "GET" else "delete_secure_token"
+            return Route(kind, path, resource_id=token, terminal=id_)
         case "GET", "v1", str(collection) if collection in SEARCHES:
             return Route("search", path, collection=collection)
         case "GET", "v1", str(collection), str(id_) if collection in READS and id_:

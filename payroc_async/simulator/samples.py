@@ -112,6 +112,7 @@ def sample_payment() -> Json:
         "customizationOptions": {"ebtDetails": {"benefitCategory": "cash"}},
     }
     payment = make_payment("E29U8OU8Q4", body, Result())
+    payment["card"]["secureToken"]["token"] = "296753123456"  # that of Payroc's samples
     payment["card"]["cardholderSignature"] = "iVBORw0KGgo="
     payment["customFields"] = [{"name": "yourCustomField", "value": "abc123"}]
     payment["refunds"] = [

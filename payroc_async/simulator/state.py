@@ -10,18 +10,19 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
 from .answers import Answer, json_answer, link_to, problem
+from .back_office import BackOffice
 from .devices import Behaviour, Device, Script
 from .kinds import InstructionKind
 from .ledger import Ledger
-from .payments import new_id, now
+from .payments import new_id, now, show_as_sale
 from .validation import read_body
 
-__all__ = ["IN_PROGRESS", "ByHand", "SimInstruction", "State"]
+__all__ = ["IN_PROGRESS", "ByHand", "PreAuthorizations", "SimInstruction", "State"]
 
 IN_PROGRESS = "inProgress"
 FIRST_DEVICE_ID = 28474
@@ -152,6 +153,8 @@ class Remembered:
     instruction: SimInstruction | None
 
 
+PreAuthorizations = Literal["as_type", "as_sale", "refused"]
+"""How a pre-authorization is shown, or refused where the terminal has none (contract section 9)."""
 Done = tuple[Answer, SimInstruction | None]
 """An answer to a POST, and the instruction that it is about."""
 
@@ -162,6 +165,7 @@ class State:
 
     Attributes:
         unscripted: What a device does that has no script.
+        pre_authorizations: How pre-authorizations are shown, or that they are refused.
         misuses: What a script or fault asked for that could not be done.
         note: Told of each device and instruction that is new or has changed; None if nobody looks
             on.
@@ -169,12 +173,17 @@ class State:
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
     ledger: Ledger = field(factory=Ledger)
+    office: BackOffice = field(init=False)
     devices: dict[str, Device] = field(factory=dict)
     remembered: dict[str, Remembered] = field(factory=dict)
     owners: dict[str, SimInstruction] = field(factory=dict)
     unscripted: Behaviour = field(factory=lambda: Behaviour(ends="completed"))
+    pre_authorizations: Callable[[], PreAuthorizations] = lambda: "as_type"
     misuses: list[str] = field(factory=list)
     note: Callable[[SimInstruction | Device], None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.office = BackOffice(self.ledger)
 
     def device(self, serial_number: str) -> Device:
         """The device with this serial number, made on first use."""
@@ -228,6 +237,10 @@ class State:
         document = read_body(kind.check, body)
         if isinstance(document, Answer):
             return document
+        reserves = kind.resource == "payments" and document.get("autoCapture") is False
+        if reserves and self.pre_authorizations() == "refused":
+            errors = [{"parameter": "processingTerminalId", "message": "has no pre-authorizations"}]
+            return problem(400, "capabilities-missing", errors=errors)
         device = self.device(serial_number)
         if device.instruction is not None:
             # The contract leaves open what a busy or offline device answers (section 9).
@@ -264,7 +277,10 @@ class State:
             made = new_id()
             document = kind.make(made, instruction.body, instruction.behaviour.result)
             self._check_part(instruction, document)
+            if self.pre_authorizations() == "as_sale":
+                show_as_sale(document)
             self.ledger.resources[kind.resource][made] = document
+            self.office.vault.keep(document, instruction.body)
             self.owners[made] = instruction
             instruction.resource_id = made
             if kind.resource != "signatures":
@@ -292,18 +308,26 @@ class State:
             )
 
     def cancel(self, instruction: SimInstruction) -> Answer:
-        """Cancels the instruction if it is in progress, else answers 409."""
+        """Cancels the instruction if it is in progress, else answers 409.
+
+        What has completed is answered with the link to what came of it (contract section 8).
+        """
         instruction.delete_count += 1
         if instruction.status == IN_PROGRESS:
             if not instruction.behaviour.completes_on_cancel:
                 self.change(instruction, "canceled")
                 return Answer(204)
             self.change(instruction, "completed")
+        kind, made = instruction.kind, instruction.resource_id
+        word = {"completed": "Completed", "failure": "Failed"}.get(instruction.status, "Ended")
+        said = f"{word} instruction cannot be canceled"
+        more = {} if made is None else {"link": link_to(kind.rel, kind.resource, made)}
         return problem(
             409,
-            "cannot-be-modified",
-            f"The instruction is {instruction.status}.",
-            link=link_to("self", instruction.kind.collection, instruction.id),
+            "cannot-be-canceled",
+            "You cannot cancel this resource in its current state",
+            errors=[{"parameter": kind.id_field, "message": said}],
+            **more,
         )
 
     def pause(self) -> None:
@@ -324,6 +348,7 @@ class State:
         self.instructions.update(live)
         self.owners.clear()
         self.ledger.forget()
+        self.office.forget()
         for device in self.devices.values():
             if device.hand is not None:
                 device.hand.last = None

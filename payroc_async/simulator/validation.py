@@ -21,6 +21,7 @@ __all__ = [
     "CAPTURE",
     "PAYMENT_INSTRUCTION",
     "REFUND",
+    "REFUND_ADJUSTMENTS",
     "REFUND_INSTRUCTION",
     "REVERSAL",
     "SIGNATURE_INSTRUCTION",
@@ -222,6 +223,30 @@ BREAKDOWN = record(
     },
 )
 
+TAX = variant(
+    rate=record({"rate": number, "name": words}), amount=record({"amount": amount, "name": words})
+)
+
+ITEMIZED_BREAKDOWN = record(
+    {"subtotal": amount},
+    {
+        "cashbackAmount": amount,
+        "tip": TIP,
+        "surcharge": record({}, {"bypass": flag}),
+        "dualPricing": DUAL_PRICING,
+        "taxes": list_of(TAX),
+        "healthcareExpenses": list_of(HEALTHCARE_EXPENSE),
+        "dutyAmount": amount,
+        "freightAmount": amount,
+        "items": list_of(
+            record(
+                {"unitPrice": amount, "quantity": number},
+                {"description": words, "discountRate": number, "taxes": list_of(TAX)},
+            )
+        ),
+    },
+)
+
 SALE_ORDER = record(
     {"orderId": words, "amount": amount, "currency": currency},
     {
@@ -303,13 +328,13 @@ CAPTURE = record(
         "processingTerminalId": TERMINAL_ID,
         "operator": words,
         "amount": some_amount,
-        "breakdown": BREAKDOWN,
+        "breakdown": ITEMIZED_BREAKDOWN,
     },
 )
 """The check for the body of ``POST /payments/{paymentId}/capture``."""
 
 ADJUSTMENT = variant(
-    order=record({"amount": some_amount}, {"breakdown": BREAKDOWN}),
+    order=record({"amount": some_amount}, {"breakdown": record({}, {"tip": TIP})}),
     status=record({"toStatus": one_of("ready", "pending")}),
     customer=record(
         {}, {"shippingAddress": SHIPPING_ADDRESS, "contactMethods": list_of(CONTACT_METHOD)}
@@ -317,12 +342,24 @@ ADJUSTMENT = variant(
     signature=record({"cardholderSignature": text(least=1)}),
 )
 
+REFUND_ADJUSTMENT = variant(
+    status=record({"toStatus": one_of("ready", "pending")}),
+    customer=record(
+        {}, {"shippingAddress": SHIPPING_ADDRESS, "contactMethods": list_of(CONTACT_METHOD)}
+    ),
+)
+
+REFUND_ADJUSTMENTS = record(
+    {"adjustments": list_of(REFUND_ADJUSTMENT, least=1)}, {"operator": words}
+)
+"""The check for the body of ``POST /refunds/{refundId}/adjust``."""
+
 ADJUSTMENTS = record({"adjustments": list_of(ADJUSTMENT, least=1)}, {"operator": words})
 """The check for the body of ``POST /payments/{paymentId}/adjust``."""
 
 
-VOID = record({}, {"operator": words})
-"""The check for the body of ``POST /refunds/{refundId}/reverse``, which voids all of it."""
+VOID = record({})
+"""The check for ``POST /refunds/{refundId}/reverse``, which has no body and voids all of it."""
 
 
 def read_body(check: Check, body: bytes) -> dict[str, Any] | Answer:

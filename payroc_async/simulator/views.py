@@ -131,7 +131,7 @@ def _outcome(state: State, instruction: SimInstruction) -> Json:
     return {
         "code": result["responseCode"],
         "message": result["responseMessage"],
-        "authorized": result["authorizedAmount"],
+        "authorized": abs(result["authorizedAmount"]),
         "card": {"type": document["card"]["type"], "number": document["card"]["cardNumber"]},
     }
 

@@ -66,10 +66,14 @@ class Gateway:
 
     # Requests ----------
 
-    async def exchange(self, request: Request) -> Answer:
+    async def exchange(self, request: Request, sender: Process) -> Answer:
         """The answer to one request, or a fault."""
         chance, loop = self._chance, asyncio.get_running_loop()
         await asyncio.sleep(chance.uniform(0.01, 0.2))
+        if request.method == "GET":
+            await (
+                sender.alive()
+            )  # the connection of a killed one is closed: no status is held on it
         if loop.time() >= self._relents or chance.random() >= self._rate:
             return await self._take_effect(request)
         fault = chance.randrange(7)
@@ -164,10 +168,13 @@ class Process:
         self.dead = False
         self.token_provider = self
 
+    def at_hand(self) -> None:
+        """None: each token is waited for."""
+
     async def get(self) -> str:
         """A token, or the identity service's trouble."""
         if self._gateway.made and self._chance.random() < self._rate / 4:
-            await self._alive()
+            await self.alive()
             raise AuthenticationError(401, Problem())
         return "token"
 
@@ -178,10 +185,11 @@ class Process:
         self, request: Request, token: str, *, held: bool = False, resend: int = 0
     ) -> Answer:
         """One exchange."""
-        answer = await self._gateway.exchange(request)
-        await self._alive()
+        answer = await self._gateway.exchange(request, self)
+        await self.alive()
         return answer
 
-    async def _alive(self) -> None:
+    async def alive(self) -> None:
+        """Never returns to a killed process."""
         if self.dead:
             await asyncio.Event().wait()

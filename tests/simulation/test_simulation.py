@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -71,7 +72,8 @@ def test_a_broken_rule_is_found(monkeypatch: pytest.MonkeyPatch, broken: object)
         changed = broken(state, seen)  # type: ignore[operator]
         return lifecycle.step(state, seen) if changed is None else changed
 
-    monkeypatch.setattr(runner, "_step", step)
+    monkeypatch.setattr(runner, "step", step)
+    monkeypatch.setattr(runner, "_transition", cache(runner._transition.__wrapped__))
     report = simulate("broken", 0, 2_000)
     assert report.wrong
     assert "Plan(seed='broken/" in report.wrong[0]

@@ -1,4 +1,4 @@
-"""Which payment came of a submission whose instruction was never known: the order shows it.
+"""Which payment or refund came of a submission without a known instruction: the order shows it.
 
 The journal is asked for what matters alone, in portions, however long its history is.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
@@ -16,22 +18,30 @@ from .codec import decode, structure
 from .errors import PayrocError, ResponseFormatError
 from .journal import Entry
 from .journal.writer import JournalWriter
-from .kinds import PAYMENT
+from .kinds import PAYMENT, REFUND, Kind
 from .models.shared import Model
 from .payments import Payments
 from .resources import pages_of
 from .scalars import PADDING
 
-__all__ = ["PaymentSearch", "is_unclear"]
+__all__ = ["SEARCHED", "OrderSearch", "id_of", "is_unclear"]
+
+Found: TypeAlias = "models.Payment | models.Refund"
+"""What a search finds."""
+SEARCHED: dict[str, tuple[Kind[Any, Any], Callable[[], type[Any]]]] = {
+    "payment": (PAYMENT, lambda: models.PaymentFilters),
+    "refund": (REFUND, lambda: models.RefundFilters),
+}
+"""What can be searched for by its order id, and its filters' class. A signature has no order."""
 
 CLOCKS_APART = timedelta(minutes=10)
-"""How far the journal's clock and the gateway's may be apart, where payments are searched."""
+"""How far the journal's clock and the gateway's may be apart, where something is searched."""
 RIVALS_KEPT = 600.0
 """Seconds for which an entry's order is remembered, though the journal has dropped it."""
 
 
-class PaymentSearch:
-    """Looks for the payments of entries that are old and have no id.
+class OrderSearch:
+    """Looks for the payments and refunds of entries that are old and have no id.
 
     Args:
         writer: The session's use of its journal.
@@ -47,7 +57,7 @@ class PaymentSearch:
         self._read_at = 0.0  # when the last reading began
 
     async def read_rivals(self) -> None:
-        """Read which sales may have made a payment: those whose order the journal knows.
+        """Read which sales may have made a payment or refund: those whose order the journal knows.
 
         Those whose order was known remain, for the order is dropped with the body.
 
@@ -60,25 +70,26 @@ class PaymentSearch:
             kept[entry.idempotency_key] = now, entry
         self._rivals = kept
 
-    async def find(self, entry: Entry) -> list[models.Payment]:
-        """The payments that may have come of it: of its order, and of no entry that has ended.
+    async def find(self, entry: Entry) -> list[Found]:
+        """The payments or refunds that may have come of it: of its order, and no other entry's.
 
         Raises:
-            ResponseFormatError: A payment is there that can't be read: it may be the one.
+            ResponseFormatError: One is there that can't be read: it may be the one.
             PayrocError: The gateway or the journal can't be read, or a sale that is under way on
-                the device may have made the payment.
+                the device may have made it.
         """
         wanted = _Order.of(entry)
-        filters = models.PaymentFilters(
+        kind, filters_of = SEARCHED[entry.kind]
+        filters = filters_of()(
             processing_terminal_id=wanted.processing_terminal_id,
             order_id=wanted.order_id,
-            date_from=min(wanted.date_time or entry.begun, entry.begun) - CLOCKS_APART,
+            date_from=entry.begun - CLOCKS_APART,
         )
-        found: list[models.Payment] = []
-        async for page in pages_of(self._payments, PAYMENT, filters):
+        found: list[Found] = []
+        async for page in pages_of(self._payments, kind, filters):
             if page.skipped:
-                raise ResponseFormatError("the search found a payment without an id")
-            found += [payment for payment in page.data if wanted.fits(payment)]
+                raise ResponseFormatError(f"the search found a {entry.kind} without an id")
+            found += [one for one in page.data if wanted.fits(one)]
         if not found:
             return []
         # Only now: the order may have been sold anew while the search was answered. And the owners
@@ -94,14 +105,14 @@ class PaymentSearch:
             and one.instruction_id is not None
             and one.idempotency_key not in self._rivals
         ]
-        others = await self._writer.owned(entry.kind, [payment.payment_id for payment in found])
-        found = [payment for payment in found if payment.payment_id not in others]
+        others = await self._writer.owned(entry.kind, [id_of(one) for one in found])
+        found = [one for one in found if id_of(one) not in others]
         if found and under_way:
-            raise PayrocError("another sale, under way on its device, may have made the payment")
+            raise PayrocError(f"another, under way on its device, may have made the {entry.kind}")
         return found
 
-    def may_be_anothers(self, entry: Entry, found: list[models.Payment]) -> bool:
-        """Whether a sale whose outcome is not known either may have made one of these payments."""
+    def may_be_anothers(self, entry: Entry, found: list[Found]) -> bool:
+        """Whether another entry whose outcome is not known either may have made one of these."""
         if not found:
             return False
         wanted = _Order.of(entry)
@@ -113,53 +124,59 @@ class PaymentSearch:
         return any(rival.name == wanted.name and any(map(rival.fits, found)) for rival in rivals)
 
 
-def is_unclear(payment: models.Payment) -> bool:
-    """Whether an answer does not say what a payment is known by, or its outcome."""
-    code = payment.transaction_result.response_code
-    return None in (payment.order.amount, payment.order.currency) or not code.strip(PADDING)
+def is_unclear(found: Found) -> bool:
+    """Whether an answer does not say what it is known by, or its outcome."""
+    code = found.transaction_result.response_code
+    return None in (found.order.amount, found.order.currency) or not code.strip(PADDING)
 
 
-def _bare(order: models.Order | models.RetrievedOrder) -> int | None:
+def id_of(found: Found) -> str:
+    """The id of a payment or a refund."""
+    return found.payment_id if isinstance(found, models.Payment) else found.refund_id
+
+
+def _bare(order: models.RetrievedOrder) -> int | None:
     """An order's amount without what the cardholder or the gateway may add to it."""
     parts = order.breakdown
     if parts is None or order.amount is None:
         return order.amount
-    fees = (parts.tip, parts.surcharge, getattr(parts, "convenience_fee", None))
+    fees = (parts.tip, parts.surcharge, parts.convenience_fee)
     added = sum(fee.amount or 0 for fee in fees if fee is not None)
     return order.amount - added - (parts.cashback_amount or 0)
 
 
 @frozen(eq=False, repr=False)
 class _Order(Model):
-    """What a payment is known by where its id is not."""
+    """What a payment or a refund is known by where its id is not."""
 
     processing_terminal_id: str
     order_id: str
     amount: int
     bare: int | None
     currency: str
-    date_time: datetime | None
 
     @property
     def name(self) -> tuple[str, str]:
         """What it is searched by."""
         return self.processing_terminal_id, self.order_id
 
-    def fits(self, payment: models.Payment) -> bool:
-        """Whether a payment that goes by its name may be its own. One that does not say may be."""
-        order = payment.order
+    def fits(self, found: Found) -> bool:
+        """Whether what goes by its name may be its own. One that does not say may be."""
+        order = found.order
+        if isinstance(found, models.Refund) and found.payment is not None:
+            return False  # it refunds a payment, which no instruction of a device does
         same = order.amount in (None, self.amount) or self.bare == _bare(order)
         return same and order.currency in (None, self.currency)
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        request = structure(decode(entry.body or b""), models.PaymentInstructionRequest)
-        order = request.order
+        # Read as an answer is: what was sent once is not checked again.
+        request: Any = decode(entry.body or b"")
+        order = structure(request["order"], models.RetrievedOrder)
         return cls(
-            request.processing_terminal_id,
-            order.order_id,
-            order.amount,
+            request["processingTerminalId"],
+            order.order_id or "",
+            order.amount or 0,
             _bare(order),
-            order.currency,
-            order.date_time,
+            order.currency or "",
         )

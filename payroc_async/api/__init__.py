@@ -1,0 +1,1 @@
+"""The one-call endpoints, a module for each group of them."""

@@ -1,0 +1,115 @@
+"""The day's sums: what payments brought, by currency, and what is not captured."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import date, datetime, time
+from typing import Any
+
+from attrs import define, field
+
+from payroc_async import Outcome, Payment, PayrocSession, Transaction, TransactionStatus
+from payroc_async.models.amount import in_words
+
+__all__ = ["Sums", "bounds_of", "find_uncaptured", "is_uncaptured", "size_of"]
+
+GONE = (TransactionStatus.REVERSAL, TransactionStatus.EXPIRED)
+"""Approved once, and no money now (contract section 5)."""
+
+
+def is_held(transaction: Transaction) -> bool:
+    """Whether it was approved, in full or in part, and was neither reversed nor has expired."""
+    approved = transaction.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+    return approved and transaction.transaction_result.status not in GONE
+
+
+def is_uncaptured(payment: Payment) -> bool:
+    """Whether it is an open pre-authorization, whatever its type says (contract section 9)."""
+    return is_held(payment) and payment.transaction_result.status == TransactionStatus.PENDING
+
+
+def size_of(transaction: Transaction) -> int | None:
+    """How much was authorized, without a sign: a refund's may be negative on the wire."""
+    amount = transaction.transaction_result.authorized_amount
+    if amount is None and transaction.outcome is Outcome.APPROVED:
+        amount = transaction.order.amount
+    return None if amount is None else abs(amount)
+
+
+@define
+class Sums:
+    """How many there were of each currency, and what they come to.
+
+    Attributes:
+        undecided: How many the processor has received and not decided.
+        unknown: How many of an amount or currency that the gateway does not say.
+    """
+
+    counts: dict[str, int] = field(factory=dict)
+    amounts: dict[str, int] = field(factory=dict)
+    undecided: int = 0
+    unknown: int = 0
+
+    def add(self, transaction: Transaction) -> None:
+        """Count it, if money moves for it; what was declined or reversed does not count."""
+        if transaction.outcome is Outcome.DEFERRED:
+            self.undecided += 1
+        if not is_held(transaction):
+            return
+        amount = size_of(transaction)
+        currency = transaction.transaction_result.currency or transaction.order.currency
+        if amount is None or currency is None:
+            self.unknown += 1
+            return
+        self.counts[currency] = self.counts.get(currency, 0) + 1
+        self.amounts[currency] = self.amounts.get(currency, 0) + amount
+
+    def members(self) -> dict[str, Any]:
+        """The same for JSON; amounts in the smallest unit."""
+        currencies = [
+            {"currency": currency, "count": self.counts[currency], "amount": amount}
+            for currency, amount in sorted(self.amounts.items())
+        ]
+        return {
+            "currencies": currencies,
+            "undecided": self.undecided,
+            "unknown": self.unknown,
+        }
+
+    def words(self, noun: str) -> str:
+        """The same for people: ``2 payments, 69.99 USD``."""
+        parts = [
+            f"{_counted(self.counts[currency], noun)}, {in_words(amount, currency)}"
+            for currency, amount in sorted(self.amounts.items())
+        ] or [_counted(0, noun)]
+        if self.undecided:
+            parts.append(f"{_counted(self.undecided, noun)} not decided yet")
+        if self.unknown:
+            parts.append(f"{_counted(self.unknown, noun)} of an amount that is not known")
+        return "; ".join(parts)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def bounds_of(day: date) -> tuple[datetime, datetime]:
+    """The first and the last moment of a day, in this machine's time zone."""
+    first, last = (datetime.combine(day, end).astimezone() for end in (time.min, time.max))
+    return first, last
+
+
+async def find_uncaptured(session: PayrocSession, processing_terminal_id: str) -> list[Payment]:
+    """The terminal's open pre-authorizations. Source: contract section 10."""
+    found: AsyncIterator[Payment] = session.payments.search(
+        processing_terminal_id=processing_terminal_id,
+        status=TransactionStatus.PENDING,
+        settlement_state="unsettled",
+        limit=100,
+    )
+    return only_uncaptured([payment async for payment in found])
+
+
+def only_uncaptured(payments: Iterable[Payment]) -> list[Payment]:
+    """Those of the payments that are open pre-authorizations."""
+    return [payment for payment in payments if is_uncaptured(payment)]

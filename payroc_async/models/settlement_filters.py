@@ -1,0 +1,52 @@
+"""What a search of settlement reports is narrowed by. Source: contract section 11."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from attrs import Attribute, field, frozen
+
+from payroc_async.errors import ConfigurationError
+from payroc_async.wording import a_type, show
+
+from .checks import calendar_date, optional, word
+from .filters import Filters
+
+__all__ = ["AuthorizationFilters", "BatchFilters", "TransactionFilters"]
+
+
+def _record_id(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(attribute.name, f"must be an int, not {a_type(value)}")
+    if value < 0:
+        raise ConfigurationError(attribute.name, f"must not be negative, is {show(value)}")
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class BatchFilters(Filters):
+    """Which batches. Source: contract section 11."""
+
+    date: datetime.date = field(validator=calendar_date)
+    merchant_id: str | None = field(default=None, validator=optional(word))
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class AuthorizationFilters(Filters):
+    """Which authorizations; a day or a batch is needed. Source: contract section 11."""
+
+    date: datetime.date | None = field(default=None, validator=optional(calendar_date))
+    batch_id: int | None = field(default=None, validator=optional(_record_id))
+    merchant_id: str | None = field(default=None, validator=optional(word))
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if self.date is None and self.batch_id is None:
+            raise ConfigurationError("date", "is needed, or else batch_id: give one of them")
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class TransactionFilters(AuthorizationFilters):
+    """Which transactions; a day or a batch is needed. Source: contract section 11."""
+
+    transaction_type: str | None = field(default=None, validator=optional(word))

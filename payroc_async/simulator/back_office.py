@@ -1,0 +1,122 @@
+"""What the gateway does beside devices: terminals, batches, reports, saved cards and charges.
+
+Source: contract sections 10 to 12.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from attrs import define, field
+
+from .answers import Answer, json_answer, problem
+from .charges import Charges
+from .ledger import Ledger
+from .lists import ListSpelling, page_of
+from .settlement import REPORTS, Settlement
+from .terminals import TERMINAL, cut_off, terminal_document
+from .validation import TERMINAL_ID, Errors, fault
+from .vault import TOKEN_FILTERS, Vault
+
+__all__ = ["BackOffice"]
+
+Json = dict[str, Any]
+
+
+def _default_terminals() -> dict[str, Json]:
+    return {TERMINAL: terminal_document(TERMINAL, {})}
+
+
+@define(eq=False)
+class BackOffice:
+    """What is known of all that.
+
+    Attributes:
+        terminals: Each terminal's document, by its id.
+        closings: When batches are to be closed, by `time.monotonic`, and of which terminals.
+        close_after: How long after a request for it a batch is closed, in seconds.
+    """
+
+    ledger: Ledger
+    vault: Vault = field(factory=Vault)
+    settlement: Settlement = field(factory=Settlement)
+    charges: Charges = field(init=False)
+    terminals: dict[str, Json] = field(factory=_default_terminals)
+    closings: list[tuple[float, str]] = field(factory=list)
+    close_after: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.charges = Charges(self.ledger, self.vault)
+
+    # Batches ----------
+
+    def request_close(self, terminal: str) -> Answer:
+        """Has a terminal's batch closed; says when that will be."""
+        errors: Errors = []
+        TERMINAL_ID(terminal, "processingTerminalId", errors)
+        if errors:
+            return problem(400, "bad-request", "The path is not valid.", errors=errors)
+        document = self.terminals.get(terminal)
+        if document is None and not self._has_sold(terminal):
+            where = f"/v1/processing-terminals/{terminal}"
+            return problem(404, "not-found", f"There is no {where}.", resource=where)
+        self.closings.append((time.monotonic() + self.close_after, terminal))
+        answer = json_answer(
+            202, cut_off(document or terminal_document(terminal, {}), self.close_after)
+        )
+        self.catch_up()
+        return answer
+
+    def _has_sold(self, terminal: str) -> bool:
+        # A terminal that was not ordered by the API sells all the same (contract section 10).
+        return any(
+            one["processingTerminalId"] == terminal
+            for collection in ("payments", "refunds")
+            for one in self.ledger.resources[collection].values()
+        )
+
+    def catch_up(self) -> None:
+        """Closes every batch whose time has come."""
+        now = time.monotonic()
+        due = [terminal for when, terminal in self.closings if when <= now]
+        self.closings = [one for one in self.closings if one[0] > now]
+        for terminal in due:
+            self.close(datetime.now(UTC).date(), terminal)
+
+    def close(self, day: date, terminal: str | None = None) -> None:
+        """Settles what is ``ready``, and reports it as submitted on that day."""
+        self.settlement.submit(self.ledger.close_batch(day, terminal), day)
+
+    # Reads ----------
+
+    def document(self, collection: str, id_: str) -> Json | None:
+        """A terminal, batch, transaction or authorization by its id, if there is one."""
+        if collection == "processing-terminals":
+            return self.terminals.get(id_)
+        number = int(id_) if id_.isascii() and id_.isdigit() else -1
+        return self.settlement.reports.get(collection, {}).get(number)
+
+    def search_reports(self, collection: str, query: str, spelling: ListSpelling) -> Answer:
+        """The page of batches, transactions or authorizations that this query asks for."""
+        id_field, filters, needed = REPORTS[collection]
+        if not {name for name, _ in parse_qsl(query)} & set(needed):
+            errors: Errors = []
+            fault(errors, needed[0], " or else ".join(("is required", *needed[1:])))
+            return problem(400, "bad-request", "The query is not valid.", errors=errors)
+        items = list(self.settlement.reports[collection].values())
+        return page_of(collection, id_field, items, filters, query, spelling)
+
+    def search_tokens(self, terminal: str, query: str, spelling: ListSpelling) -> Answer:
+        """The page of a terminal's secure tokens that this query asks for."""
+        collection = f"processing-terminals/{quote(terminal, safe='')}/secure-tokens"
+        items = self.vault.of_terminal(terminal)
+        return page_of(collection, "secureTokenId", items, TOKEN_FILTERS, query, spelling)
+
+    def forget(self) -> None:
+        """Forgets reports, saved cards and closings to come; terminals and scripts stay."""
+        self.settlement.forget()
+        self.vault.records.clear()
+        self.closings.clear()

@@ -1,0 +1,90 @@
+"""The processing terminals that the simulator knows. Source: contract section 10."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+__all__ = ["TERMINAL", "TIMEZONES", "cut_off", "merged", "terminal_document"]
+
+Json = dict[str, Any]
+
+TERMINAL = "1234001"
+"""The one that is there from the start: the terminal of Payroc's samples."""
+
+DOCUMENT: Json = {
+    "processingTerminalId": TERMINAL,
+    "status": "active",
+    "timezone": "America/Chicago",
+    "program": "Payroc Cloud",
+    "gateway": {"gateway": "payroc", "terminalTemplateId": "Roc Services_DX8000"},
+    "batchClosure": {"batchCloseType": "manual"},
+    "applicationSettings": {"clerkPrompt": False, "invoiceNumberPrompt": True},
+    "features": {
+        "tips": {
+            "enabled": True,
+            "tipPrompt": True,
+            "tipAdjust": True,
+            "suggestedTips": {"enabled": True, "tipPercentages": ["10", "15", "20"]},
+        },
+        "enhancedProcessing": {"enabled": False},
+        "ebt": {"enabled": True, "ebtType": "both"},
+        "pinDebitCashback": True,
+        "recurringPayments": True,
+        "paymentLinks": {"enabled": False},
+        "preAuthorizations": True,
+        "offlinePayments": False,
+    },
+    "taxes": [{"taxRate": 6, "taxLabel": "Sales Tax"}],
+    "security": {"tokenization": True, "avsPrompt": False, "cvvPrompt": False},
+    "receiptNotifications": {"emailReceipt": False, "smsReceipt": False},
+    "devices": [],
+}
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:  # a system without time zones
+        return UTC
+
+
+# Read from disk once, on import: later it would be in somebody's event loop.
+TIMEZONES: dict[str, tzinfo] = {
+    name: _zone(name)
+    for name in (
+        "Pacific/Midway",
+        "Pacific/Honolulu",
+        "America/Anchorage",
+        "America/Los_Angeles",
+        "America/Denver",
+        "America/Phoenix",
+        "America/Chicago",
+        "America/Indiana/Indianapolis",
+        "America/New_York",
+    )
+}
+
+
+def merged(document: Json, changes: Json) -> Json:
+    """A copy of the document in which these members are others; objects are merged in turn."""
+    made = deepcopy(document)
+    for name, value in changes.items():
+        known = made.get(name)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        made[name] = merged(known or {}, value) if both else deepcopy(value)
+    return made
+
+
+def terminal_document(terminal: str, changes: Json) -> Json:
+    """A terminal's document: the usual one, but for these members."""
+    return {**merged(DOCUMENT, changes), "processingTerminalId": terminal}
+
+
+def cut_off(document: Json, after: float) -> Json:
+    """The answer to the closing of a batch: when that will be, on the terminal's clock."""
+    name = document["timezone"]
+    moment = datetime.now(TIMEZONES[name]) + timedelta(seconds=after)
+    return {"cutOffTime": f"{moment:%H:%M}", "timezone": name}
