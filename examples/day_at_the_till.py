@@ -192,7 +192,7 @@ async def close_day(session: PayrocSession) -> None:
             status=TransactionStatus.PENDING,
             settlement_state="unsettled",
         )
-        if payment.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
+        if payment.uncaptured
     ]
     for tab in tabs:
         captured = await session.payments.capture(tab.payment_id, operator=OPERATOR)

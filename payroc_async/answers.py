@@ -82,7 +82,8 @@ def decipher_success(answer: Answer) -> Answer:
     if 200 <= answer.status < 300:
         return answer
     if answer.status < 400:
-        raise ResponseFormatError(f"HTTP {answer.status}: redirects are not followed")
+        reason = "redirects are not followed" if answer.status > 299 else "no answer of the API's"
+        raise ResponseFormatError(f"HTTP {answer.status}: {reason}")
     problem = _decipher_problem(answer)
     error = _error_type(answer.status, problem)(
         answer.status,
@@ -199,14 +200,17 @@ def _http_date(value: str | None) -> datetime | None:
         return None  # the header may hold anything, and the parser of dates may raise anything
 
 
+_SECONDS = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII).fullmatch
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from either form of ``Retry-After``; None without one that can be read."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
+    if _SECONDS(value):
         seconds = float(value)
-    except ValueError:
+    else:
         until = _http_date(value)
         if until is None:
             return None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from attrs import Attribute, field, frozen
 
 from .errors import ConfigurationError
+from .secret import refusing_unseen
 from .wording import a_type, show
 
 __all__ = ["Environment", "EnvironmentName", "RetryPolicy", "Timeouts"]
@@ -122,6 +123,10 @@ class Environment:
     """Payroc's production environment: real cards, real money."""
 
 
+# An address may have a key or a password in it, by mistake.
+Environment.__init__ = refusing_unseen(ConfigurationError)(  # type: ignore[method-assign]
+    Environment.__init__
+)
 Environment.UAT = Environment(
     api_url="https://api.uat.payroc.com/v1",
     identity_url="https://identity.uat.payroc.com/authorize",

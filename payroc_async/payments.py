@@ -11,6 +11,7 @@ from .api.charges import Charges
 from .errors import ConfigurationError
 from .kinds import PAYMENT
 from .models.enums import SupportedOperation
+from .secret import refusing_unseen
 from .undo import (
     UNDOING,
     amount_to_undo,
@@ -43,6 +44,7 @@ class Payments(Charges):
         """
         return await self._retrieve(PAYMENT, "payment_id", payment_id)
 
+    @refusing_unseen(ConfigurationError)  # they may hold a card's number
     def search(
         self,
         *,

@@ -6,11 +6,13 @@ value of these types is used as any other string, and shows ``***`` there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import SupportsIndex, TypeVar
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import ParamSpec, SupportsIndex, TypeVar
 
-__all__ = ["Secret", "SecretBytes", "chain_of", "concealed", "forget_frames"]
+__all__ = ["Secret", "SecretBytes", "chain_of", "concealed", "forget_frames", "refusing_unseen"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=BaseException)
 
@@ -69,3 +71,24 @@ def forget_frames(error: ErrorT) -> ErrorT:
         if link.__suppress_context__:
             link.__context__ = None
     return error
+
+
+def refusing_unseen(refusal: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator for what refuses its arguments: no frame of the refusal shows one of them.
+
+    Args:
+        refusal: The error that it refuses them with.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return function(*args, **kwargs)
+            except refusal as error:
+                del args, kwargs  # a key may stand in the place of any of them
+                raise forget_frames(error)  # noqa: B904 - the same error
+
+        return call
+
+    return decorate

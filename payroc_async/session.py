@@ -35,7 +35,7 @@ from .loop_guard import GuardedGenerator, LoopGuard
 from .payments import Payments
 from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
 from .resources import ClosedLoopReads, Devices, Instructions, Signatures
-from .secret import concealed, forget_frames
+from .secret import concealed, refusing_unseen
 from .session_options import (
     as_environment,
     check_journaling,
@@ -119,6 +119,7 @@ class PayrocSession(DeviceInstructions):
     secure_tokens: SecureTokens
     """The saved cards."""
 
+    @refusing_unseen(ConfigurationError)
     def __init__(
         self,
         api_key: APIKey,
@@ -136,7 +137,7 @@ class PayrocSession(DeviceInstructions):
         telemetry: Telemetry | None = None,
     ) -> None:
         self._state: Literal["new", "open", "closing", "closed"] = "new"
-        # This frame is in the traceback of whatever is refused below.
+        # This frame is in the traceback of errors of other kinds, and of warnings.
         api_key, proxy = concealed(api_key), concealed(proxy)
         if callable(api_key):
             check_async_callback("api_key", api_key)
@@ -194,6 +195,7 @@ class PayrocSession(DeviceInstructions):
         self.secure_tokens = SecureTokens(self._channel)
 
     @classmethod
+    @refusing_unseen(ConfigurationError)
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,
@@ -233,17 +235,13 @@ class PayrocSession(DeviceInstructions):
             ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
         """
         variables = settings(os.environ if environ is None else environ)
-        del environ  # all the process knows, and this frame is in the traceback of a refusal
         if "PAYROC_API_KEY" not in variables:
             raise ConfigurationError(
                 "PAYROC_API_KEY", "is not set: set it in the environment of this process"
             )
         if journal is ...:
             place = variables.get("PAYROC_JOURNAL")
-            try:
-                journal = journal_at(place) if place else None
-            except ConfigurationError as error:
-                raise forget_frames(error)  # noqa: B904 - the same error, without the parts of a URL
+            journal = journal_at(place) if place else None
         return cls(
             variables["PAYROC_API_KEY"],
             environment=environment_of(variables),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from payroc_async import PayrocSession
-from payroc_async.cli.day import Sums, is_uncaptured
+from payroc_async.cli.day import Sums
 from payroc_async.codec import structure
 from payroc_async.models import Payment
 from payroc_async.simulator import Simulator, drop_after, hang, html, problem, status
@@ -77,21 +77,6 @@ class TestSums:
         )
         assert Sums().words("payment") == "0 payments"
 
-    @pytest.mark.parametrize(
-        ("one", "open_"),
-        [
-            (payment(state="pending", type="sale"), True),
-            (payment(state="pending", type="preAuthorization"), True),
-            (payment("P", "pending"), True),
-            (payment("D", "pending"), False),
-            (payment(), False),
-            (payment(state="expired", type="preAuthorization"), False),
-        ],
-    )
-    def test_what_is_not_captured(self, one: Payment, open_: bool) -> None:
-        """Contract section 9: pending and A, whatever the type says."""
-        assert is_uncaptured(one) is open_
-
 
 class TestSettlement:
     def test_a_day(self, served: Simulator) -> None:
@@ -106,11 +91,13 @@ class TestSettlement:
         assert done.exit_code == 0, done.output
         lines = done.stdout.splitlines()
         assert lines[0] == f"Terminal 1234001, {date.today()}"
-        assert [line.split(maxsplit=1)[1] for line in lines[1:3]] == [
+        assert [line.partition(":")[2].strip() for line in lines[1:5]] == [
             "3 payments, 149.97 USD",
+            "0 refunds",
             "2 payments, 99.98 USD",
+            "0 refunds",
         ]
-        assert lines[3].endswith("1 pre-authorization, 49.99 USD")
+        assert lines[5].endswith("1 pre-authorization, 49.99 USD")
         (row,) = [line for line in lines if held in line]
         assert "Tab-7" in row
         assert "Batches submitted on that day" in lines
@@ -135,6 +122,25 @@ class TestSettlement:
             date.today().isoformat(),
         )
 
+    def test_refunds(self, served: Simulator) -> None:
+        """Those of the day, and those still unsettled, beside the payments and not taken off."""
+        for amount in ("9.99", "5.00"):
+            id_ = pay(served)
+            served.close_batch(date.today())
+            options = ["--description", "cold", "--amount", amount]
+            assert run(served, "void", id_, *options).exit_code == 0
+        said = json.loads(run(served, "settlement", *AT, "--json").stdout)
+        sums = {
+            name: [(one["count"], one["amount"]) for one in said[name]["currencies"]]
+            for name in ("sold", "refunded", "unsettled", "unsettled_refunds")
+        }
+        assert sums == {
+            "sold": [(2, 9998)],
+            "refunded": [(2, 1499)],
+            "unsettled": [],
+            "unsettled_refunds": [(1, 500)],
+        }
+
     def test_another_day_and_terminal(self, served: Simulator) -> None:
         """What another day or terminal has sold is not in it; what is unsettled of it, is."""
         pay(served, "A1")
@@ -147,7 +153,7 @@ class TestSettlement:
     def test_a_key_that_may_not_see_batches(self, served: Simulator) -> None:
         """403 for the reports leaves the rest, and says so."""
         pay(served, "A1")
-        served.faults.add("search", problem(403, "forbidden"), skip=3)
+        served.faults.add("search", problem(403, "forbidden"), skip=5)
         done = run(served, "settlement", *AT, "--json")
         assert done.exit_code == 0, done.output
         assert json.loads(done.stdout)["batches"] is None

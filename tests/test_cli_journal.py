@@ -207,7 +207,7 @@ class TestRecover:
 
     def test_what_no_one_can_learn(self, served: Simulator, path: Path) -> None:
         """A key that the gateway may have forgotten exits with 5, once, and is kept as unknown."""
-        left(served, path, age=100_000)
+        left(served, path, age=7 * 86_400)
         done = recover(served, path, "--resubmit", "--json")
         assert done.exit_code == 5, done.output
         said = json.loads(done.stdout)

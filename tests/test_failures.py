@@ -247,6 +247,32 @@ async def test_p7_a_refused_answer_says_why_and_shows_nothing(
     assert "canary" not in shown_by(caught.value)
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_connection_that_goes_over_to_another_protocol_is_closed(
+    wire: Wire, own: bool
+) -> None:
+    """After 101 no body has an end: the connection would stay open, and warn when it is dropped."""
+    closed = asyncio.Event()
+    asyncio.get_running_loop().set_debug(True)  # where aiohttp warns
+
+    async def give(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n\0\0canary")
+        with suppress(ConnectionError):
+            while not writer.transport.is_closing():
+                writer.write(b"\0")
+                await asyncio.sleep(0.01)
+        closed.set()
+
+    wire.replies = [give]
+    async with aiohttp.ClientSession() as client:
+        transport = make(wire.environment, retries=ONCE, http_session=None if own else client)
+        await transport.open()
+        with pytest.raises(e.ResponseFormatError, match="HTTP 101: no answer of the API's"):
+            await transport.call(GET, decipher_success)
+        await asyncio.wait_for(closed.wait(), 5)
+        await transport.close()
+
+
 async def test_a_damaged_body_names_the_status(wire: Wire) -> None:
     """The status was read, and says more than the damage."""
 

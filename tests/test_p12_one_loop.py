@@ -18,14 +18,15 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from payroc_async import (
+    AdjustmentStatus,
     Payment,
     PayrocSession,
     RefundInstructionRequest,
     RefundOrder,
     SaleHandle,
     SessionClosedError,
-    SignatureAdjustment,
     SignatureInstructionRequest,
+    StatusAdjustment,
     WrongEventLoopError,
 )
 from payroc_async.journal import SQLiteJournal
@@ -247,8 +248,10 @@ def arguments(name: str, payment: Payment) -> tuple[tuple[Any, ...], dict[str, A
         return (payment,), {"description": "cold"}
     if name == "payments.refund":
         return (ID,), {"amount": 1, "description": "cold"}
+    if name == "refunds.adjust":
+        return (ID, StatusAdjustment(to_status=AdjustmentStatus.PENDING)), {}
     if name.endswith(".adjust"):
-        return (ID, SignatureAdjustment(cardholder_signature=ID)), {}
+        return (ID, StatusAdjustment(to_status="pending")), {}
     if name.endswith(".submit") or name.startswith(("run_", "start_", "capture_")):
         request: object = sale()
         if "refund" in name:

@@ -15,7 +15,8 @@ from attrs import evolve
 
 from payroc_async import ConfigurationError, Environment, PayrocError, PayrocSession, Timeouts
 from payroc_async.http.transport import Transport
-from payroc_async.journal import PostgresJournal, SQLiteJournal, pg_work
+from payroc_async.journal import PostgresJournal, SQLiteJournal, journal_at, pg_work
+from payroc_async.payments import Payments
 from payroc_async.secret import Secret, SecretBytes, chain_of, forget_frames
 from payroc_async.simulator import (
     FaultAction,
@@ -259,6 +260,11 @@ async def test_p7_a_vaults_frames_do_not_reach_a_caller(gateway: Simulator) -> N
 
 # Configuration ----------
 
+
+def not_asked() -> Transport:
+    raise AssertionError
+
+
 BAD_KEY = "canary-key "
 DSN = "postgresql://till:canary-password@db.example.com/till"
 
@@ -289,7 +295,31 @@ DSN = "postgresql://till:canary-password@db.example.com/till"
         lambda: PostgresJournal("no canary-password dsn"),
         lambda: PostgresJournal(DSN, patience=-1),
         lambda: PostgresJournal(DSN, schema=""),
+        lambda: PostgresJournal(DSN.encode()),  # type: ignore[arg-type]
         lambda: SQLiteJournal(""),
+        lambda: SQLiteJournal("host=db password=canary"),
+        lambda: journal_at("postgresql://u:p@canary@h:canary/y"),
+        lambda: journal_at("mysql://u:canary@h"),
+        # In the wrong place, or of the wrong type.
+        lambda: PayrocSession(b"canary-key", environment=Environment.UAT),  # type: ignore[arg-type]
+        lambda: PayrocSession(["canary"], environment=Environment.UAT),  # type: ignore[arg-type]
+        lambda: PayrocSession("k", environment="canary-key"),  # type: ignore[arg-type]
+        lambda: PayrocSession("k", environment="uat", journal=DSN),  # type: ignore[arg-type]
+        lambda: PayrocSession("k", environment="uat", timeouts="canary"),  # type: ignore[arg-type]
+        lambda: PayrocSession("k", environment="uat", telemetry=DSN),  # type: ignore[arg-type]
+        lambda: PayrocSession("k", environment="uat", ssl="canary"),  # type: ignore[arg-type]
+        lambda: PayrocSession(
+            "k",
+            environment="uat",
+            proxy={"https": "http://u:canary@h"},  # type: ignore[arg-type]
+        ),
+        lambda: PayrocSession.from_env({"PAYROC_API_KEY": "k", "PAYROC_ENVIRONMENT": "canary-key"}),
+        lambda: PayrocSession.from_env({"PAYROC_API_KEY": "k", "PAYROC_API_URL": "https://canary"}),
+        lambda: Environment(api_url="https://u:canary@h/v1", identity_url="https://h/authorize"),
+        lambda: Environment(api_url="https://h/v1", identity_url="https://h/a?key=canary"),
+        lambda: Payments(not_asked).search(first6="4539canary7062"),
+        lambda: Payments(not_asked).search(last4="4539canary7062"),
+        lambda: Payments(not_asked).search(cardholder_name=["canary"]),  # type: ignore[arg-type]
     ],
 )
 def test_p7_no_frame_of_a_configurations_error_shows_a_secret(make: Callable[[], object]) -> None:

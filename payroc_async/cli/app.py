@@ -11,6 +11,7 @@ import click
 
 from payroc_async import __version__
 
+from .certify.command import certify
 from .day_commands import close_batch, settlement
 from .device_commands import refund, sale, signature
 from .group import CommandLine
@@ -174,5 +175,5 @@ def simulate(
 
 for command in (sale, refund, signature, payments, devices, void, capture, recover, journal):
     cli.add_command(command)
-for command in (close_batch, settlement, doctor, completion):
+for command in (close_batch, settlement, doctor, certify, completion):
     cli.add_command(command)

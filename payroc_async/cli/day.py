@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import date, datetime, time
 from typing import Any
 
@@ -11,29 +11,15 @@ from attrs import define, field
 from payroc_async import Outcome, Payment, PayrocSession, Transaction, TransactionStatus
 from payroc_async.models.amount import in_words
 
-__all__ = ["Sums", "bounds_of", "find_uncaptured", "is_uncaptured", "size_of"]
-
-GONE = (TransactionStatus.REVERSAL, TransactionStatus.EXPIRED)
-"""Approved once, and no money now (contract section 5)."""
-
-
-def is_held(transaction: Transaction) -> bool:
-    """Whether it was approved, in full or in part, and was neither reversed nor has expired."""
-    approved = transaction.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
-    return approved and transaction.transaction_result.status not in GONE
-
-
-def is_uncaptured(payment: Payment) -> bool:
-    """Whether it is an open pre-authorization, whatever its type says (contract section 9)."""
-    return is_held(payment) and payment.transaction_result.status == TransactionStatus.PENDING
+__all__ = ["Sums", "bounds_of", "find_uncaptured", "size_of"]
 
 
 def size_of(transaction: Transaction) -> int | None:
-    """How much was authorized, without a sign: a refund's may be negative on the wire."""
+    """How much was authorized, in the smallest unit; None where that is not known."""
     amount = transaction.transaction_result.authorized_amount
     if amount is None and transaction.outcome is Outcome.APPROVED:
-        amount = transaction.order.amount
-    return None if amount is None else abs(amount)
+        return transaction.order.amount
+    return amount
 
 
 @define
@@ -54,7 +40,7 @@ class Sums:
         """Count it, if money moves for it; what was declined or reversed does not count."""
         if transaction.outcome is Outcome.DEFERRED:
             self.undecided += 1
-        if not is_held(transaction):
+        if not transaction.in_effect:
             return
         amount = size_of(transaction)
         currency = transaction.transaction_result.currency or transaction.order.currency
@@ -107,9 +93,4 @@ async def find_uncaptured(session: PayrocSession, processing_terminal_id: str) -
         settlement_state="unsettled",
         limit=100,
     )
-    return only_uncaptured([payment async for payment in found])
-
-
-def only_uncaptured(payments: Iterable[Payment]) -> list[Payment]:
-    """Those of the payments that are open pre-authorizations."""
-    return [payment for payment in payments if is_uncaptured(payment)]
+    return [payment async for payment in found if payment.uncaptured]

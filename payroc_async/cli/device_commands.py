@@ -110,10 +110,18 @@ def sale(order_id: str | None, **given: Any) -> None:
     _run(SALE, order_id=_given_or_made_up(order_id), **given)
 
 
+def _some_text(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("must not be empty: say why it is refunded")
+    return value
+
+
 @click.command(epilog=REFUND_EPILOG)
 @_on_a_device
 @_an_amount
-@click.option("--description", required=True, metavar="TEXT", help="Why it is refunded.")
+@click.option(
+    "--description", required=True, metavar="TEXT", help="Why it is refunded.", callback=_some_text
+)
 @_as_it_runs
 def refund(order_id: str | None, **given: Any) -> None:
     """Refund a card on the device with the serial number SERIAL.

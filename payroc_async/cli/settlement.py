@@ -10,7 +10,7 @@ from attrs import define, field
 from payroc_async import Batch, ForbiddenError, Payment, PayrocSession
 from payroc_async.models.amount import in_words
 
-from .day import Sums, bounds_of, find_uncaptured, is_uncaptured
+from .day import Sums, bounds_of, find_uncaptured
 from .lists import with_session
 from .results import DONE, show_details
 from .rows import PAYMENTS, payment_members, print_table
@@ -25,7 +25,9 @@ class Report:
 
     Attributes:
         sold: What the day's payments brought, whether settled or not.
-        unsettled: What will settle with the next batch, of whatever day.
+        refunded: What the day's refunds gave back, whether settled or not.
+        unsettled: Payments that settle with the next batch, of whatever day.
+        unsettled_refunds: Refunds that do.
         uncaptured: The open pre-authorizations, of whatever day.
         batches: The batches that were submitted on the day; None if the key may not see them.
     """
@@ -33,7 +35,9 @@ class Report:
     processing_terminal_id: str
     day: date
     sold: Sums = field(factory=Sums)
+    refunded: Sums = field(factory=Sums)
     unsettled: Sums = field(factory=Sums)
+    unsettled_refunds: Sums = field(factory=Sums)
     uncaptured: list[Payment] = field(factory=list)
     batches: list[Batch] | None = None
 
@@ -54,13 +58,21 @@ async def _examine(session: PayrocSession, report: Report) -> Report:
     async for payment in session.payments.search(
         processing_terminal_id=terminal, date_from=first, date_to=last, limit=100
     ):
-        if not is_uncaptured(payment):
+        if not payment.uncaptured:
             report.sold.add(payment)
     async for payment in session.payments.search(
         processing_terminal_id=terminal, settlement_state="unsettled", limit=100
     ):
-        if not is_uncaptured(payment):
+        if not payment.uncaptured:
             report.unsettled.add(payment)
+    async for refund in session.refunds.search(
+        processing_terminal_id=terminal, date_from=first, date_to=last, limit=100
+    ):
+        report.refunded.add(refund)
+    async for refund in session.refunds.search(
+        processing_terminal_id=terminal, settlement_state="unsettled", limit=100
+    ):
+        report.unsettled_refunds.add(refund)
     report.uncaptured = await find_uncaptured(session, terminal)
     try:
         report.batches = [one async for one in session.batches.search(date=report.day, limit=100)]
@@ -104,7 +116,9 @@ def _say_json(report: Report) -> None:
             "processing_terminal_id": report.processing_terminal_id,
             "date": report.day.isoformat(),
             "sold": report.sold.members(),
+            "refunded": report.refunded.members(),
             "unsettled": report.unsettled.members(),
+            "unsettled_refunds": report.unsettled_refunds.members(),
             "uncaptured": [payment_members(payment) for payment in report.uncaptured],
             "batches": None if batches is None else [batch_members(one) for one in batches],
         }
@@ -119,7 +133,9 @@ def _say(report: Report) -> None:
     show_details(
         {
             "sold": report.sold.words("payment"),
+            "refunded": report.refunded.words("refund"),
             "unsettled": report.unsettled.words("payment"),
+            "and of refunds": report.unsettled_refunds.words("refund"),
             "not captured": uncaptured.words("pre-authorization"),
         }.items()
     )

@@ -1,7 +1,7 @@
-"""The only module that sends HTTP: one request, its retries, its errors.
+"""The only module that sends HTTP. aiohttp's exceptions stop here; what leaves is one of ours.
 
-aiohttp's exceptions stop here; what leaves is one of ours. A request goes to the configured API
-origin or the identity URL and nowhere else: no redirect is followed, no cookie kept.
+A request goes to the configured API origin or the identity URL and nowhere else: no redirect is
+followed, no cookie kept.
 """
 
 from __future__ import annotations
@@ -363,7 +363,6 @@ def _parts_of_proxy(proxy: Secret) -> tuple[URL, Secret | None] | None:
 
 
 def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
-    """Of a call that is not a sale's: those say more, and themselves."""
     logger.info(
         "%s %s failed %d times, the next try is in %.2f s: %s",
         request.method,
@@ -379,8 +378,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body, decompressed, unless it is larger than anything the contract knows."""
     content = response.content
     coding = response.headers.get("Content-Encoding")
-    chunks: list[bytes] = []
-    size = 0
+    chunks, size = list[bytes](), 0
     try:
         while True:
             # Mostly the body came together with its headers, and there is nothing to wait for.
@@ -397,4 +395,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()  # leaving its context alone would let it linger
         chunks, chunk = [], b""  # no part of an answer stays in a frame
         raise
+    if response.connection is not None:
+        response.close()  # after 101 it is another protocol's, which has no end
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from payroc_async.errors import ConfigurationError
+from payroc_async.secret import refusing_unseen
+
 from .entries import Entry, EntryKind, EntryState, Intent, Journal, Query
 from .location import is_path, refused_location
 
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 
+@refusing_unseen(ConfigurationError)
 def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
     """The journal that a setting names, not yet opened.
 
@@ -46,7 +50,6 @@ def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
     """
     refused = refused_location(place)
     if refused is not None:
-        del place  # it may be a secret, and trackers of errors show the variables of every frame
         raise refused
     if is_path(place):
         from .sqlite import SQLiteJournal

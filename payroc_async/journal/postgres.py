@@ -16,7 +16,7 @@ from attrs import evolve
 
 from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
-from payroc_async.secret import concealed
+from payroc_async.secret import concealed, refusing_unseen
 from payroc_async.wording import a_type
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent, Query
@@ -83,8 +83,9 @@ class PostgresJournal(SharedJournal):
             time is not a positive number.
     """
 
+    @refusing_unseen(ConfigurationError)
     def __init__(self, dsn: str, *, schema: str | None = None, patience: float = 5.0) -> None:
-        dsn = concealed(dsn)  # this frame is in the traceback of what is refused
+        dsn = concealed(dsn)
         check_seconds("patience", patience)
         if schema == "":
             raise ConfigurationError("schema", "must not be empty")
@@ -97,14 +98,7 @@ class PostgresJournal(SharedJournal):
             ) from error
         if not isinstance(dsn, str):
             raise ConfigurationError("dsn", f"must be a string, not {a_type(dsn)}")
-        refused: ConfigurationError | None = None
-        try:
-            self._server = Server(as_libpq_takes_it(dsn), schema, patience)
-        except ConfigurationError as error:
-            refused = error.with_traceback(None)
-        if refused is not None:
-            del dsn  # it may be a secret, and trackers of errors show the variables of every frame
-            raise refused
+        self._server = Server(as_libpq_takes_it(dsn), schema, patience)
         super().__init__()
         self._schema = schema
         self._lock: OwnerLock | None = None

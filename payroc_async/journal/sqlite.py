@@ -16,7 +16,8 @@ import orjson
 from attrs import evolve
 
 from payroc_async.config import check_seconds
-from payroc_async.errors import JournalError, LeaseLost
+from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
+from payroc_async.secret import refusing_unseen
 
 from .entries import NOBODY, UNFINISHED, Entry, EntryKind, EntryState, Intent, Query
 from .location import check_file, refused_path
@@ -68,10 +69,10 @@ class SQLiteJournal(SharedJournal):
             time is not a positive number.
     """
 
+    @refusing_unseen(ConfigurationError)
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
         refused = refused_path(path, "path")
         if refused is not None:
-            del path  # it may be a secret, and trackers of errors show the variables of every frame
             raise refused
         check_seconds("busy_timeout", busy_timeout)
         super().__init__()

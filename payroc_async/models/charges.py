@@ -21,6 +21,7 @@ from .amount import (
 from .checks import as_tuple, each, flag, is_a, name_the_field, optional, text, word
 from .customers import Customer
 from .enums import OpenEnum, ProcessingModel, StandingInstructionsSequence
+from .itemized import ItemizedBreakdown
 from .orders import FirstTransactionReference
 from .payment import Payment
 from .requests import CredentialOnFile, IpAddress
@@ -134,6 +135,7 @@ class PaymentOrderRequest(Model):
         description: 1 to 256 characters.
         accept_partial_amount: Whether a part of the amount may be authorized. The gateway's
             default is False.
+        breakdown: What the amount is made of.
         standing_instructions: Where the merchant starts the payment, without the customer.
 
     Raises:
@@ -147,6 +149,9 @@ class PaymentOrderRequest(Model):
     )
     description: str | None = field(default=None, validator=optional(text(1, 256)), repr=False)
     accept_partial_amount: bool | None = field(default=None, validator=optional(flag))
+    breakdown: ItemizedBreakdown | None = field(
+        default=None, validator=optional(is_a(ItemizedBreakdown))
+    )
     standing_instructions: StandingInstructionsRequest | None = field(
         default=None, validator=optional(is_a(StandingInstructionsRequest))
     )

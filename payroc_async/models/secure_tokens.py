@@ -11,7 +11,7 @@ from payroc_async.errors import ConfigurationError
 
 from .checks import optional, text
 from .customers import RetrievedCustomer
-from .enums import MitAgreement
+from .enums import MitAgreement, SecureTokenStatus
 from .filters import Filters, digits
 from .shared import Model, Raw, ReadOnDemand
 from .transaction import CustomField
@@ -79,7 +79,7 @@ class RetrievedSecureToken(ReadOnDemand):
     customer: RetrievedCustomer | None = field(default=None, repr=False)
     source: SecureTokenSource | None = None
     token: str = field(repr=False)
-    status: str | None = None
+    status: SecureTokenStatus | None = None
     custom_fields: tuple[CustomField, ...] = ()
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)
 

@@ -12,10 +12,10 @@ from .devices import Result
 from .ledger import Ledger
 from .payments import make_payment, new_id
 from .validation import (
-    BREAKDOWN,
     CREDENTIAL_ON_FILE,
     CUSTOMER,
     IP_ADDRESS,
+    ITEMIZED_BREAKDOWN,
     TERMINAL_ID,
     Check,
     Errors,
@@ -71,7 +71,7 @@ PAYMENT = record(
                 "description": text(least=1, most=256),
                 "acceptPartialAmount": flag,
                 "standingInstructions": STANDING_INSTRUCTIONS,
-                "breakdown": BREAKDOWN,
+                "breakdown": ITEMIZED_BREAKDOWN,
             },
         ),
         "paymentMethod": PAYMENT_METHOD,

@@ -1,0 +1,159 @@
+"""Runs scenarios one after the other, and keeps what came of each at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from attrs import define
+
+from payroc_async import Environment, PayrocError, PayrocSession, RetryPolicy, Timeouts
+from payroc_async.cli.say import note, plain
+
+from .bench import Bench, Skipped, Unmet
+from .evidence import Attempt, Evidence, Status, now, save_evidence
+from .guide import Guide, WaitingForGateway
+from .report_page import write_report
+from .scenario_table import Scenario
+from .wiretap import Wiretap
+
+__all__ = ["Conductor", "Interrupted"]
+
+COLORS: dict[Status, str] = {
+    "passed": "green",
+    "recorded": "green",
+    "failed": "red",
+    "skipped": "yellow",
+    "waiting": "yellow",
+    "interrupted": "yellow",
+}
+
+
+class Interrupted(Exception):
+    """Ctrl-C, or the person's wish to go on another day."""
+
+
+@define(kw_only=True)
+class Conductor:
+    """Runs scenarios.
+
+    Args:
+        folder: Where the evidence and the report are written.
+        prompt: Whether a person is asked before each scenario that needs one at the device.
+    """
+
+    environment: Environment
+    api_key: str
+    guide: Guide
+    evidence: Evidence
+    folder: Path
+    timeouts: Timeouts
+    retries: RetryPolicy
+    patience: float
+    decline_amount: int
+    settled_payment: str
+    prompt: bool
+
+    @property
+    def file(self) -> Path:
+        """The evidence's file."""
+        return self.folder / "certification.json"
+
+    def run(self, runner: asyncio.Runner, scenarios: Sequence[Scenario]) -> None:
+        """Run the scenarios in turn.
+
+        Raises:
+            Interrupted: It was ended before the last.
+        """
+        for scenario in scenarios:
+            note(f"{scenario.id:<8} {scenario.title}", bold=True)
+            if self.prompt and scenario.device and not self._is_ready(scenario):
+                continue
+            attempt = self.evidence.begin(scenario.id)
+            self.save()  # a process that dies leaves the attempt's number used
+            try:
+                runner.run(self._run(scenario, attempt))
+            except KeyboardInterrupt:
+                self._end(attempt, "interrupted", "interrupted by Ctrl-C")
+                raise Interrupted from None
+
+    def _is_ready(self, scenario: Scenario) -> bool:
+        """Whether the person wants it now; else it is skipped."""
+        try:
+            said = click.prompt(
+                "         This needs you at the device. Enter to start, s to skip, q to quit",
+                default="",
+                show_default=False,
+                err=True,
+            )
+        except click.Abort:
+            raise Interrupted from None
+        if said.strip().lower() == "q":
+            raise Interrupted
+        if said.strip().lower() == "s":
+            self._end(self.evidence.begin(scenario.id), "skipped", "skipped by the person")
+            return False
+        return True
+
+    async def _run(self, scenario: Scenario, attempt: Attempt) -> None:
+        wiretap = Wiretap()
+        wiretap.exchanges = attempt.exchanges
+        async with PayrocSession(
+            self.api_key,
+            environment=self.environment,
+            timeouts=self.timeouts,
+            retries=self.retries,
+            telemetry=wiretap,
+        ) as session:
+            # The session's first token is no part of the scenario, whose exchanges are counted.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wiretap.reached.wait(), self.timeouts.token)
+            wiretap.exchanges.clear()
+            bench = self._bench(session, wiretap, attempt)
+            try:
+                await scenario.run(bench)
+            except Unmet as unmet:
+                status, reason = "failed", str(unmet)
+            except Skipped as skipped:
+                status, reason = "skipped", str(skipped)
+            except WaitingForGateway as waiting:
+                status, reason = "waiting", str(waiting)
+            except PayrocError as error:
+                status, reason = "failed", f"{type(error).__name__}: {error}"
+            except Exception as error:  # an answer that no scenario expects must not end them all
+                status, reason = "failed", f"unexpected {type(error).__name__}: {error}"
+            else:
+                status, reason = ("recorded" if scenario.tier == "open question" else "passed"), ""
+            finally:
+                await bench.close()
+        self._end(attempt, status, reason)  # type: ignore[arg-type]
+
+    def _bench(self, session: PayrocSession, wiretap: Wiretap, attempt: Attempt) -> Bench:
+        return Bench(
+            environment=self.environment,
+            api_key=self.api_key,
+            guide=self.guide,
+            evidence=self.evidence,
+            wiretap=wiretap,
+            session=session,
+            timeouts=self.timeouts,
+            attempt=attempt,
+            patience=self.patience,
+            decline_amount=self.decline_amount,
+            settled_payment=self.settled_payment,
+        )
+
+    def _end(self, attempt: Attempt, status: Status, reason: str) -> None:
+        attempt.status, attempt.reason, attempt.ended = status, plain(reason), now()
+        self.save()
+        note(f"         {status}", fg=COLORS[status], nl=not reason)
+        if reason:
+            note(f": {attempt.reason}")
+
+    def save(self) -> None:
+        """Write the evidence, and the report that is made of it."""
+        save_evidence(self.file, self.evidence)
+        write_report(self.folder / "report.html", self.evidence)
