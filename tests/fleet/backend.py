@@ -51,7 +51,7 @@ class Backend:
         try:
             payment = await self._session.run_sale(
                 order["serial_number"],
-                sale(order["amount"], order["key"]),
+                sale(order["amount"], order["key"][:24]),
                 idempotency_key=order["key"],
                 timeout=CARDHOLDER_MAY_TAKE,
                 on_cancel="detach",
