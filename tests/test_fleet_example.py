@@ -72,7 +72,7 @@ class Fleet:
     async def sell(self, serial_number: str) -> dict[str, Any]:
         """The till's part, as the README has it: under one key, until there is an outcome."""
         key = str(uuid4())
-        order = {"key": key, "serial_number": serial_number, "order_id": key, "amount": 4999}
+        order = {"key": key, "serial_number": serial_number, "order_id": key[:24], "amount": 4999}
         send = True
         while True:
             status, said = await (self.post(order) if send else self.ask(key))
@@ -157,7 +157,7 @@ async def test_a_killed_backend_s_sale_goes_on_though_no_till_asks(
     """The till has gone too: the other backend's recovery ends the sale, and answers later."""
     gateway.device(SERIAL).never_finishes()
     key = str(uuid4())
-    order = {"key": key, "serial_number": SERIAL, "order_id": key, "amount": 4999}
+    order = {"key": key, "serial_number": SERIAL, "order_id": key[:24], "amount": 4999}
     posting = asyncio.create_task(fleet.post(order))
     await until(lambda: gateway.requests_of("status"), PATIENCE)
     seller = await fleet.seller()

@@ -90,7 +90,10 @@ class Backend:
     async def show(self, key: UUID) -> JSONResponse:
         """What became of a sale, whichever backend ran it."""
         entry = await self.journal.get(str(key))
-        if entry is None:  # so far: the till sends it again under its key
+        canceled = entry is not None and entry.state is EntryState.CANCELED
+        if entry is None or (canceled and entry.instruction_id is None):
+            # Not so far: the till sends it again under its key. A request of that sale may still
+            # wait in a process that is stopped.
             return JSONResponse({"outcome": None, "reason": "not sent"}, 404)
         if entry.resource_id is not None:
             return known(await self.session.payments.retrieve(entry.resource_id))

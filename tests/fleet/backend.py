@@ -24,7 +24,7 @@ from payroc_async import (
     RetryPolicy,
     Timeouts,
 )
-from payroc_async.journal import Journal, journal_at
+from payroc_async.journal import EntryState, Journal, journal_at
 from tests.conftest import sale
 
 __all__ = ["CLAIM_EVERY", "NAME_HEADER"]
@@ -51,7 +51,7 @@ class Backend:
         try:
             payment = await self._session.run_sale(
                 order["serial_number"],
-                sale(order["amount"], order["key"]),
+                sale(order["amount"], order["key"][:24]),
                 idempotency_key=order["key"],
                 timeout=CARDHOLDER_MAY_TAKE,
                 on_cancel="detach",
@@ -76,7 +76,11 @@ class Backend:
             entry = await self._journal.get(request.match_info["key"])
         except PayrocError as error:
             return web.json_response({"state": "ask", "reason": str(error)}, status=503)
-        if entry is None:
+        sent = entry is not None and not (
+            entry.state is EntryState.CANCELED and entry.instruction_id is None
+        )
+        if entry is None or not sent:
+            # Not by the call that has written this: another one under the key may be on its way.
             return web.json_response({"state": "unsent"}, status=404)
         if entry.unfinished:
             state = "unknown" if entry.state.value == "unknown" else "ask"

@@ -27,6 +27,8 @@ class Sale:
     Attributes:
         said: ``paid``, ``none``, ``busy`` or ``unknown``, once its caller knows.
         payment: The payment's id, where it is paid.
+        abandoned: Whether a request to sell was not answered: it may be served later.
+        asked: What was asked of which process, and what it said.
     """
 
     key: str
@@ -34,6 +36,8 @@ class Sale:
     amount: int
     said: str = ""
     payment: str | None = None
+    abandoned: bool = False
+    asked: list[str] = field(factory=list)
 
 
 @define
@@ -91,8 +95,9 @@ class Tills:
             answer = await self._ask(sale, send=send)
             state = answer.get("state")
             # Only what no process has in the journal is sent again, under its key.
-            send = state == "unsent"
-            if state in ("paid", "none", "busy", "unknown"):
+            # So is one that another sale kept off its device, if a request of it may yet be served.
+            send = state == "unsent" or (state == "busy" and sale.abandoned)
+            if not send and state in ("paid", "none", "busy", "unknown"):
                 sale.said, sale.payment = state, answer.get("payment")
             else:
                 await asyncio.sleep(self.rng.uniform(0.1, 0.5))
@@ -110,6 +115,8 @@ class Tills:
         try:
             async with request as answer:
                 found: dict[str, Any] = await answer.json()
-                return found
-        except (TimeoutError, aiohttp.ClientError):
-            return {}
+        except (TimeoutError, aiohttp.ClientError) as error:
+            sale.abandoned = sale.abandoned or send
+            found = {"error": repr(error)}
+        sale.asked.append(f"{member.name} {'POST' if send else 'GET'}: {found}")
+        return found
