@@ -21,6 +21,7 @@ from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryP
 from payroc_async.models.amount import digits_after_point
 from payroc_async.simulator import Simulator
 
+from .answer_checks import BROKEN, answers_checked
 from .ears import Ears, everything_heard
 
 if TYPE_CHECKING:
@@ -76,6 +77,21 @@ def nothing_blocks() -> Iterator[None]:
     """A call by the SDK that would block the loop is an error."""
     with blockbuster_ctx("payroc_async"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def watched_answers() -> Iterator[None]:
+    """What the simulator answers is held against the table of Payroc's messages."""
+    with answers_checked():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def answers_as_described(watched_answers: None) -> Iterator[None]:
+    """A test in which the simulator answers otherwise than Payroc describes it fails."""
+    BROKEN.clear()
+    yield
+    assert not BROKEN, "\n".join(dict.fromkeys(BROKEN))
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ class TestPaymentFilters:
 
     async def test_dates(self, caller: Caller) -> None:
         """Payments are found and sorted by their orders' date and time; a date is all its day."""
-        times = ["2026-06-02T23:59:59Z", "2026-06-03T00:00:00Z", "2026-06-01T12:00:00"]
+        times = ["2026-06-02T23:59:59Z", "2026-06-03T00:00:00Z", "2026-06-01T12:00:00Z"]
         made = [await pay(caller) for _ in times]
         for id_, time in zip(made, times, strict=True):
             caller.gateway.payments[id_]["order"]["dateTime"] = time

@@ -11,24 +11,7 @@ from .answers import Answer, json_answer, problem
 from .devices import Result
 from .ledger import Ledger
 from .payments import make_payment, new_id
-from .validation import (
-    CREDENTIAL_ON_FILE,
-    CUSTOMER,
-    IP_ADDRESS,
-    ITEMIZED_BREAKDOWN,
-    TERMINAL_ID,
-    Check,
-    Errors,
-    amount,
-    currency,
-    fault,
-    flag,
-    list_of,
-    one_of,
-    read_body,
-    record,
-    text,
-)
+from .validation import PAYMENT, Check, Errors, fault, read_body
 from .vault import Vault
 
 __all__ = ["CHARGE", "STATUSES", "Charges"]
@@ -45,54 +28,13 @@ STATUSES = {
 }
 """The status that goes with each response code (contract section 5)."""
 
-STANDING_INSTRUCTIONS = record(
-    {
-        "sequence": one_of("first", "subsequent"),
-        "processingModel": one_of("unscheduled", "recurring", "installment"),
-    },
-    {
-        "referenceDataOfFirstTxn": record(
-            {},
-            {"paymentId": text(least=1), "cardSchemeReferenceId": text(least=1, most=64)},
-        )
-    },
-)
-
-PAYMENT_METHOD = record({"type": one_of("secureToken"), "token": text(least=12, most=19)})
-"""Of the four kinds that there are, the one that needs no card data."""
-
-PAYMENT = record(
-    {
-        "channel": one_of("pos", "web", "moto"),
-        "processingTerminalId": TERMINAL_ID,
-        "order": record(
-            {"orderId": text(least=1, most=24), "amount": amount, "currency": currency},
-            {
-                "description": text(least=1, most=256),
-                "acceptPartialAmount": flag,
-                "standingInstructions": STANDING_INSTRUCTIONS,
-                "breakdown": ITEMIZED_BREAKDOWN,
-            },
-        ),
-        "paymentMethod": PAYMENT_METHOD,
-    },
-    {
-        "operator": text(most=50),
-        "customer": CUSTOMER,
-        "ipAddress": IP_ADDRESS,
-        "credentialOnFile": CREDENTIAL_ON_FILE,
-        "autoCapture": flag,
-        "processAsSale": flag,
-        "customFields": list_of(
-            record({"name": text(least=1, most=56), "value": text(least=1, most=100)})
-        ),
-    },
-)
-
 
 def _charge(value: object, path: str, errors: Errors) -> None:
     PAYMENT(value, path, errors)
     if errors or not isinstance(value, dict):
+        return
+    if value["paymentMethod"]["type"] != "secureToken":
+        fault(errors, "paymentMethod.type", "must be secureToken: the simulator takes no card data")
         return
     agreed = value.get("credentialOnFile", {}).get("mitAgreement")
     if agreed and "standingInstructions" not in value["order"]:

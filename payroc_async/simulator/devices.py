@@ -313,11 +313,16 @@ def device_document(device: Device) -> dict[str, Any]:
         "ksi": device.ksi,
         "tender": device.tender,
         "deviceType": {"model": device.model, "manufacturer": "PAX"},
-        "createdDate": device.created_date,
+        "createdDate": _moment(device.created_date),
         "links": [link_to("self", "devices", device.device_id)],
     }
     if device.deactivated_date is not None:
-        shown["deactivatedDate"] = device.deactivated_date
+        shown["deactivatedDate"] = _moment(device.deactivated_date)
     if device.last_transaction is not None:
         shown["lastTransaction"] = device.last_transaction
     return shown
+
+
+def _moment(day: str) -> str:
+    """A day as its first moment: Payroc describes both dates as date-times."""
+    return f"{day}T00:00:00Z"

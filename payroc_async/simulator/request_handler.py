@@ -14,6 +14,7 @@ from .faults import Faults
 from .gateway_settings import Settings
 from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
+from .openapi import description
 from .origins import refused_api_call
 from .pages import Pages
 from .routes import Route, find_route
@@ -63,6 +64,8 @@ class RequestHandler:
         raw_path, _, query = request.raw_path.partition("?")
         route = find_route(request.method, raw_path)
         if route.kind == "other":
+            if (request.method, raw_path) == ("GET", "/openapi.json"):
+                return json_answer(200, description()).response()
             page = await self._pages.serve(request, raw_path)
             if page is not None:
                 return page

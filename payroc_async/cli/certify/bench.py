@@ -79,6 +79,7 @@ class Bench:
     decline_amount: int
     settled_payment: str = ""
     _bare: RecordingTransport | None = field(default=None, init=False)
+    _started: set[str] = field(factory=set, init=False)
     _token: str = field(default="", init=False, repr=False)
 
     # The evidence ----------
@@ -255,23 +256,45 @@ class Bench:
     async def submit_raw(
         self, body: Mapping[str, Any], *, key: str, token: str | None = None, serial: str = ""
     ) -> Answer:
-        """The answer to the submission of a sale, over the bare connection."""
+        """The answer to the submission of a sale, over the bare connection.
+
+        What may have been lost is sent again under its key: what it has started must be ended.
+        """
         path = f"/devices/{serial or self.serial_number}/payment-instructions"
-        return await self.raw("POST", path, body, key=key, token=token)
+        for last in (False, False, True):
+            try:
+                answer = await self.raw("POST", path, body, key=key, token=token)
+            except PayrocError:
+                if last:
+                    raise
+            else:
+                if answer.status < 500 or last:
+                    break
+            await asyncio.sleep(self.timeouts.poll_interval)
+        found = self.json(answer).get("paymentInstructionId")
+        if isinstance(found, str):
+            self._started.add(found)
+        elif 200 <= answer.status < 300:
+            raise Unmet("the answer names no instruction: cancel it on the device")
+        return answer
 
     async def end_raw(self, answer: Answer) -> str:
         """Cancel what an answer to a submission has started, and its last status."""
         found = self.json(answer).get("paymentInstructionId")
-        if not isinstance(found, str):
-            return ""
+        return await self._end(found) if isinstance(found, str) else ""
+
+    async def _end(self, found: str) -> str:
         path = f"/payment-instructions/{found}"
-        await self.raw("DELETE", path)
         for _ in range(5):
+            await self.raw("DELETE", path)
             status = self.json(await self.raw("GET", path)).get("status")
-            if status != "inProgress":
+            if status not in (None, "inProgress"):
+                self._started.discard(found)
                 return str(status)
             await asyncio.sleep(self.timeouts.poll_interval)
-        raise Unmet(f"the instruction {found} is still inProgress after its cancellation")
+        raise Unmet(
+            f"the instruction {found} still runs after its cancellation: look at the device"
+        )
 
     @staticmethod
     def json(answer: Answer) -> dict[str, Any]:
@@ -306,7 +329,10 @@ class Bench:
             raise Unmet(f"the gateway did not refuse: {wanted} was expected")
 
     async def close(self) -> None:
-        """Close the bare connection."""
-        if self._bare is not None:
-            await self._bare.close()
-            self._bare = None
+        """End what was started over the bare connection, and close it."""
+        try:
+            for found in sorted(self._started):
+                await self._end(found)
+        finally:
+            if self._bare is not None:
+                await self._bare.close()

@@ -75,10 +75,11 @@ class Conductor:
             attempt = self.evidence.begin(scenario.id)
             self.save()  # a process that dies leaves the attempt's number used
             try:
-                runner.run(self._run(scenario, attempt))
+                status, reason = runner.run(self._run(scenario, attempt))
             except KeyboardInterrupt:
                 self._end(attempt, "interrupted", "interrupted by Ctrl-C")
                 raise Interrupted from None
+            self._end(attempt, status, reason)
 
     def _is_ready(self, scenario: Scenario) -> bool:
         """Whether the person wants it now; else it is skipped."""
@@ -98,7 +99,7 @@ class Conductor:
             return False
         return True
 
-    async def _run(self, scenario: Scenario, attempt: Attempt) -> None:
+    async def _run(self, scenario: Scenario, attempt: Attempt) -> tuple[Status, str]:
         wiretap = Wiretap()
         wiretap.exchanges = attempt.exchanges
         async with PayrocSession(
@@ -114,22 +115,13 @@ class Conductor:
             wiretap.exchanges.clear()
             bench = self._bench(session, wiretap, attempt)
             try:
-                await scenario.run(bench)
-            except Unmet as unmet:
-                status, reason = "failed", str(unmet)
-            except Skipped as skipped:
-                status, reason = "skipped", str(skipped)
-            except WaitingForGateway as waiting:
-                status, reason = "waiting", str(waiting)
-            except PayrocError as error:
-                status, reason = "failed", f"{type(error).__name__}: {error}"
-            except Exception as error:  # an answer that no scenario expects must not end them all
-                status, reason = "failed", f"unexpected {type(error).__name__}: {error}"
-            else:
-                status, reason = ("recorded" if scenario.tier == "open question" else "passed"), ""
+                status, reason = await _result(scenario, bench)
             finally:
-                await bench.close()
-        self._end(attempt, status, reason)  # type: ignore[arg-type]
+                try:
+                    await bench.close()
+                except (Unmet, PayrocError) as error:
+                    attempt.notes.append(f"Something was left on the device: {error}")
+            return status, reason
 
     def _bench(self, session: PayrocSession, wiretap: Wiretap, attempt: Attempt) -> Bench:
         return Bench(
@@ -157,3 +149,19 @@ class Conductor:
         """Write the evidence, and the report that is made of it."""
         save_evidence(self.file, self.evidence)
         write_report(self.folder / "report.html", self.evidence)
+
+
+async def _result(scenario: Scenario, bench: Bench) -> tuple[Status, str]:
+    try:
+        await scenario.run(bench)
+    except Unmet as unmet:
+        return "failed", str(unmet)
+    except Skipped as skipped:
+        return "skipped", str(skipped)
+    except WaitingForGateway as waiting:
+        return "waiting", str(waiting)
+    except PayrocError as error:
+        return "failed", f"{type(error).__name__}: {error}"
+    except Exception as error:  # an answer that no scenario expects must not end them all
+        return "failed", f"unexpected {type(error).__name__}: {error}"
+    return ("recorded" if scenario.tier == "open question" else "passed"), ""
