@@ -143,8 +143,9 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
             request = urllib.request.Request(
                 payroc_gateway.url + "/v1/payments/x", headers={"x-api-key": "y"}
             )
-            with pytest.raises(OSError):
+            with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(request)
+            caught.value.close()
 
         def test_idle(payroc_gateway):
             payroc_gateway.faults.add("submit", drop_after())
@@ -155,7 +156,11 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
 
         @pytest.fixture
         def application(payroc_gateway):
-            urllib.request.urlopen(payroc_gateway.url + "/v1/payments/x")
+            try:
+                urllib.request.urlopen(payroc_gateway.url + "/v1/payments/x")
+            except urllib.error.HTTPError as error:
+                error.close()
+                raise
 
         def test_set_up_in_vain(application):
             pass
