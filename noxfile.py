@@ -1,6 +1,7 @@
 """Everything the project checks, each as a session: ``nox`` runs tests, lint and types."""
 
 import os
+from pathlib import Path
 
 import nox
 
@@ -117,6 +118,19 @@ def simulate(session: nox.Session) -> None:
     """A million sales in virtual time, on every processor; prints how they ended."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.simulation", *(session.posargs or ["--sales", "1000000"]))
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """The simulator, driven by Payroc's own description: ``-- --spec PATH``."""
+    given = list(session.posargs)
+    if "--spec" not in given:
+        spec = Path("../shared/payroc-openapi.yaml")
+        if not spec.exists():
+            session.skip(f"Payroc's description is not part of the project, nor at {spec}: --spec")
+        given += ["--spec", str(spec)]
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.contract_drive", *given)
 
 
 @nox.session

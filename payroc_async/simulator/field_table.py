@@ -56,8 +56,11 @@ MORE_THAN_NOTHING = {
     ("paymentAdjustment", "adjustments"),
     ("refundAdjustment", "adjustments"),
     ("signatureAdjustment", "cardholderSignature"),
+    ("refundInstructionOrder", "description"),
 }
-"""What may not be 0 or empty, though the table does not say so: the request would do nothing."""
+"""What may not be 0 or empty, though the table does not say so: the request would do nothing, or
+lead to a refund without the description that every refund has.
+"""
 
 
 def fields_of(schema: str) -> Iterator[tuple[str, Json]]:

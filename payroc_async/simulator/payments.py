@@ -114,6 +114,11 @@ def summary_of(id_field: str, transaction: Json) -> Json:
 
 def _order(body: Json, result: Result) -> Json:
     order: Json = {**body["order"], "dateTime": now()}
+    # An instruction takes none to 1,024 characters; what it led to shows 1 to 256.
+    if not order.get("description"):
+        order.pop("description", None)
+    else:
+        order["description"] = order["description"][:256]
     agreement = body.get("credentialOnFile", {}).get("mitAgreement")
     if agreement:
         order["standingInstructions"] = {"sequence": "first", "processingModel": agreement}

@@ -20,7 +20,7 @@ from .devices import Behaviour, Device, Script
 from .kinds import InstructionKind
 from .ledger import Ledger
 from .payments import new_id, now, show_as_sale
-from .validation import read_body
+from .validation import Errors, check_serial, read_body
 
 __all__ = ["IN_PROGRESS", "ByHand", "PreAuthorizations", "SimInstruction", "State"]
 
@@ -233,6 +233,10 @@ class State:
     def _accept(
         self, kind: InstructionKind, serial_number: str, key: str, body: bytes
     ) -> SimInstruction | Answer:
+        errors: Errors = []
+        check_serial(serial_number, "serialNumber", errors)
+        if errors:
+            return problem(400, "bad-request", "The path is not valid.", errors=errors)
         document = read_body(kind.check, body)
         if isinstance(document, Answer):
             return document

@@ -27,6 +27,7 @@ __all__ = [
     "VOID",
     "Check",
     "Errors",
+    "check_serial",
     "fault",
     "read_body",
 ]
@@ -53,6 +54,13 @@ REFUND_ADJUSTMENTS = check_of("refundAdjustment")
 """The check for the body of ``POST /refunds/{refundId}/adjust``."""
 VOID = record({})
 """The check for ``POST /refunds/{refundId}/reverse``, which has no body and voids all of it."""
+
+
+def check_serial(value: object, path: str, errors: Errors) -> None:
+    """A device's serial number: 1 to 64 characters that can be printed."""
+    text(least=1, most=64)(value, path, errors)
+    if isinstance(value, str) and (value != value.strip() or not value.isprintable()):
+        fault(errors, path, "must be a serial number without blanks")
 
 
 def read_body(check: Check, body: bytes) -> dict[str, Any] | Answer:
