@@ -251,6 +251,7 @@ class RecoveryRun:
         self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry
     ) -> Recovered:
         record = EntryWriter(self._writer, entry)
+        self._left[entry.idempotency_key] = self._again()  # before it may be released, and claimed
         try:
             found = await end(entry, record)
         except PayrocError as error:
@@ -265,8 +266,8 @@ class RecoveryRun:
             if entry.idempotency_key not in self._driven:  # what is driven ends by itself
                 self._writer.ended(entry.idempotency_key, claimed=True)
             self._driven.discard(entry.idempotency_key)
-        if found.state in UNFINISHED:
-            self._left[entry.idempotency_key] = self._again()
+        if found.state not in UNFINISHED:
+            self._left.pop(entry.idempotency_key, None)
         return found
 
     def _again(self) -> float:

@@ -247,7 +247,7 @@ async def test_it_does_not_take_what_a_caller_of_the_session_runs_again(
 async def test_it_ends_with_the_session(gateway: Simulator, path: Path) -> None:
     """Closing waits for nothing, and no task is left."""
     before = asyncio.all_tasks()
-    session = session_of(gateway, path, recovery=Recovery(retention=90_000.0))
+    session = session_of(gateway, path, recovery=Recovery(retention=600_000.0))
     async with session:
         names = {task.get_name() for task in asyncio.all_tasks() - before}
         assert {"payroc recovery", "payroc journal purge"} <= names
@@ -267,10 +267,10 @@ async def test_what_ended_long_ago_is_deleted(
 
     def age() -> None:
         with closing(sqlite3.connect(path)) as db, db:
-            db.execute("UPDATE entries SET changed = changed - 100000")
+            db.execute("UPDATE entries SET changed = changed - 700000")
 
     await asyncio.to_thread(age)
-    recovery = Recovery(interval=60, retention=90_000)
+    recovery = Recovery(interval=60, retention=600_000)
     async with session_of(gateway, path, scope="A", recovery=recovery) as session:
         payment = await session.run_sale(SERIAL, sale())
         async with asyncio.timeout(10):

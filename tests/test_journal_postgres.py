@@ -555,7 +555,7 @@ async def test_purge_goes_by_portions(
     postgres: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many entries are deleted in several transactions, and all are counted."""
-    monkeypatch.setattr("payroc_async.journal.postgres.PURGED_AT_ONCE", 10)
+    monkeypatch.setattr("payroc_async.journal.sharing.PURGED_AT_ONCE", 10)
     async with journal_in(postgres, schema) as journal:
         entries = await asyncio.gather(
             *(journal.begin(intent(str(number)), window=DAY) for number in range(25))
