@@ -87,7 +87,7 @@ def check_undoable(payment: models.Payment, operations: Set[SupportedOperation])
     if status in (TransactionStatus.REVERSAL, TransactionStatus.EXPIRED):
         # Such a payment may list operations all the same (contract section 5).
         raise ConfigurationError(
-            "payment", f"can't be undone: its status is {status.value}, so it takes no money"
+            "payment", f"can't be undone: its status is {status}, so it takes no money"
         )
     if operations.isdisjoint(payment.supported_operations):
         known = ", ".join(payment.supported_operations) or "nothing"

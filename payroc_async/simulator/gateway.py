@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -26,7 +26,7 @@ from .pages import Pages
 from .payments import new_id
 from .request_handler import RequestHandler
 from .routes import REQUEST_KINDS
-from .state import IN_PROGRESS, SimInstruction, State
+from .state import IN_PROGRESS, PreAuthorizations, SimInstruction, State
 from .terminals import TIMEZONES, terminal_document
 from .tokens import Tokens
 
@@ -110,7 +110,7 @@ class Simulator(Settings):
         after = arguments.seconds("approves_after", approves_after)
         self._state = State(
             unscripted=Behaviour(ends="completed", after=after),
-            pre_authorizations=lambda: self.pre_authorizations,
+            pre_authorizations=self._how_pre_authorizations_are_shown,
         )
         self._tokens = Tokens()
         self._records = Records()
@@ -121,6 +121,9 @@ class Simulator(Settings):
             *(self, self._state, self._tokens, self._records, self._faults, self._pages),
             name=host,
         )
+
+    def _how_pre_authorizations_are_shown(self) -> PreAuthorizations:
+        return cast(PreAuthorizations, self.pre_authorizations)
 
     @property
     def faults(self) -> Faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -261,16 +261,14 @@ class Bench:
         What may have been lost is sent again under its key: what it has started must be ended.
         """
         path = f"/devices/{serial or self.serial_number}/payment-instructions"
-        for last in (False, False, True):
-            try:
+        for _ in range(2):
+            with suppress(PayrocError):
                 answer = await self.raw("POST", path, body, key=key, token=token)
-            except PayrocError:
-                if last:
-                    raise
-            else:
-                if answer.status < 500 or last:
+                if answer.status < 500:
                     break
             await asyncio.sleep(self.timeouts.poll_interval)
+        else:
+            answer = await self.raw("POST", path, body, key=key, token=token)
         found = self.json(answer).get("paymentInstructionId")
         if isinstance(found, str):
             self._started.add(found)
