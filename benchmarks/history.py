@@ -168,7 +168,7 @@ async def sell(session: PayrocSession, seconds: float, busy: Callable[[], bool])
         await asyncio.sleep(n * 0.02)  # customers do not come all at once
         while time.monotonic() < end or busy():
             started = time.perf_counter()
-            await session.run_sale(f"till-{n}", request(str(uuid4())))
+            await session.run_sale(f"till-{n}", request(uuid4().hex[:24]))
             taken.append(time.perf_counter() - started)
             await asyncio.sleep(0.2)
 
@@ -178,7 +178,7 @@ async def sell(session: PayrocSession, seconds: float, busy: Callable[[], bool])
 
 async def leave(store: Store, environment: Environment) -> None:
     """What a process leaves that is killed: intents, of which the old ones have been paid."""
-    orders = [str(uuid4()) for _ in range(STALE)]
+    orders = [uuid4().hex[:24] for _ in range(STALE)]
     async with PayrocSession("simulator-key", environment=environment) as session:
         await asyncio.gather(
             *[session.run_sale(f"stale-{n}", request(one)) for n, one in enumerate(orders)]
@@ -192,7 +192,7 @@ async def leave(store: Store, environment: Environment) -> None:
                     kind="payment",
                     gateway=environment.api_url,
                     serial_number=f"stale-{n}" if stale else f"left-{n}",
-                    body=encode(request(orders[n] if stale else str(uuid4()))),
+                    body=encode(request(orders[n] if stale else uuid4().hex[:24])),
                 ),
                 window=DAY,
             )
