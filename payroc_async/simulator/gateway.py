@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
@@ -123,7 +123,7 @@ class Simulator(Settings):
         )
 
     def _how_pre_authorizations_are_shown(self) -> PreAuthorizations:
-        return cast(PreAuthorizations, self.pre_authorizations)
+        return self.pre_authorizations  # pyright: ignore[reportReturnType] - it is a Setting
 
     @property
     def faults(self) -> Faults:
