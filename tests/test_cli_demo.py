@@ -48,7 +48,7 @@ def test_it_ends_well_and_says_so_line_by_line() -> None:
         "Contract violations seen by the gateway",
     ):
         assert number_after(zero, done.stdout) == 0
-    assert number_after("Retries survived", done.stdout) > 5
+    assert number_after("Faults recovered", done.stdout) > 5
     assert "Instructions submitted: 36, made: 36 (" in done.stdout
     assert "36 sales on 12 devices" in done.stdout
     assert "All well" in done.stdout

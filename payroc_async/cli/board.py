@@ -227,7 +227,7 @@ def _cells(line: Line, spinner: str) -> tuple[tuple[str, ...], str, str]:
     )
     seconds = f"{sale.elapsed:.1f} s"
     if sale.ending is not None:
-        state = "next, please" if len(line.sales) < line.planned else "closed for today"
+        state = "next, please" if len(line.sales) < line.planned else "done"
         return (*who, state, seconds, outcome_in_words(sale)), "dim", STYLES[sale.ending]
     style = "yellow" if sale.in_trouble else ""
     before = line.sales[-2].ending if len(line.sales) > 1 else None

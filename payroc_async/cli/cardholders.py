@@ -38,9 +38,9 @@ class Ending(Enum):
     PARTIAL = "paid in part"
     DECLINED = "declined"
     FAILED = "device failed"
-    REFUSED_BY_CARDHOLDER = "cancelled on device"
+    REFUSED_BY_CARDHOLDER = "canceled on device"
     TIMED_OUT = "walked away"
-    CANCELED_BY_TILL = "cancelled by till"
+    CANCELED_BY_TILL = "canceled by till"
     WRONG = "WRONG"
 
     @property

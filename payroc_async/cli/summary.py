@@ -65,7 +65,7 @@ def _verdict(console: Console, report: Report, seed: int) -> None:
     if not problems:
         console.print(
             "[bold green]All well:[/] every sale came out as its cardholder had it. "
-            f"[dim]Again the same: payroc-async demo --seed {seed}[/]",
+            f"[dim]Reproduce with: payroc-async demo --seed {seed}[/]",
             soft_wrap=not console.is_terminal,
         )
         return
@@ -81,7 +81,7 @@ def _verdict(console: Console, report: Report, seed: int) -> None:
 def _rows(report: Report) -> Iterator[tuple[str, Text]]:
     yield "Outcomes", _counted(report)
     told = ", ".join(f"{times} x {name}" for name, times in report.failures.most_common())
-    yield "Retries survived", Text(f"{report.failures.total()} ({told or 'none needed'})")
+    yield "Faults recovered", Text(f"{report.failures.total()} ({told or 'none needed'})")
     yield (
         "Instructions submitted",
         Text(f"{report.submitted}, made: {report.made} ({report.submissions} submissions sent)"),
