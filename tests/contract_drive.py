@@ -10,15 +10,17 @@ import asyncio
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import hypothesis
+import hypothesis.strategies as st
 import schemathesis
+import schemathesis.generation.hypothesis.examples
 import yaml
 from attrs import define, field
 from schemathesis.checks import not_a_server_error
@@ -34,7 +36,7 @@ from payroc_async import (
     SignatureInstructionRequest,
 )
 from payroc_async.simulator import Simulator
-from payroc_async.simulator.openapi import is_served
+from payroc_async.simulator.openapi import description, is_served
 
 __all__ = ["Driven", "drive", "read_spec"]
 
@@ -77,21 +79,63 @@ def read_spec(path: Path) -> dict[str, Any]:
     return {**document, "paths": paths}
 
 
-def drive(document: dict[str, Any], *, examples: int, seed: int = 1) -> Driven:
+def drive(
+    document: dict[str, Any], *, examples: int, seed: int = 1, boundaries: bool = False
+) -> Driven:
     """Send examples and boundary cases of every operation; each id is often one that exists.
 
     Args:
         document: The description.
         examples: How many requests of each operation at most.
         seed: The same one makes the same requests, but for the ids that exist.
+        boundaries: Whether to send the description's own examples and every boundary case too.
     """
     driven = Driven()
     with _served() as (gateway, token):
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=f"{gateway.url}/v1")
-        for result in schema.get_all_operations():
-            _drive_operation(result.ok(), gateway, token, driven, examples, seed)
+        operations = [cast(Any, result).ok() for result in schema.get_all_operations()]
+        # What deletes comes last: it takes from the others what they lead on from.
+        for operation in sorted(operations, key=lambda one: one.method.upper() == "DELETE"):
+            if boundaries:
+                _drive_boundaries(schema, operation, gateway, token, driven)
+            _drive_operation(operation, gateway, token, driven, examples, seed)
     return driven
+
+
+def _drive_boundaries(
+    schema: Any, operation: Any, gateway: Simulator, token: str, driven: Driven
+) -> None:
+    """Send each example and boundary case, as it is and with ids that exist."""
+    examples = [_one_of(its) for its in operation.get_strategies_from_examples()]
+    cases = schema.iter_coverage_cases(
+        operation,
+        generation_modes=list(schemathesis.GenerationMode),
+        generation_config=schema.config.generation,
+    )
+    for case in (*examples, *cases):
+        if case.method.upper() != operation.method.upper():
+            continue  # another method is another operation
+        _authorize(case, token)
+        _send(case, driven)
+        for name in case.path_parameters or {}:
+            known = _known(name, operation.path, gateway)
+            if known:
+                case.path_parameters[name] = known[driven.requests % len(known)]
+        _use_known_values(case, gateway)
+        if case.path_parameters or case.body:
+            _authorize(case, token)
+            _send(case, driven)
+
+
+def _one_of(strategy: Any) -> Any:
+    return schemathesis.generation.hypothesis.examples.generate_one(strategy)
+
+
+def _authorize(case: Any, token: str) -> None:
+    case.headers = {**dict(case.headers or {}), "Authorization": f"Bearer {token}"}
+    if case.method.upper() == "POST":
+        case.headers["Idempotency-Key"] = str(uuid4())
 
 
 def _drive_operation(
@@ -104,21 +148,16 @@ def _drive_operation(
         max_examples=examples,
         database=None,
         deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=cast(Any, list(hypothesis.HealthCheck)),
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )
-    @hypothesis.given(hypothesis.strategies.data())
+    @hypothesis.given(st.data())
     def run(data: Any) -> None:
-        mode = data.draw(hypothesis.strategies.sampled_from(modes))
+        mode = data.draw(st.sampled_from(modes))
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        if data.draw(hypothesis.strategies.booleans()):
+        if data.draw(st.booleans()):
             _use_known_ids(case, gateway, data)
-        case.headers = {
-            **dict(case.headers or {}),
-            "Authorization": f"Bearer {token}",
-        }
-        if case.method.upper() == "POST":
-            case.headers["Idempotency-Key"] = str(uuid4())
+        _authorize(case, token)
         _send(case, driven)
 
     run()
@@ -129,9 +168,18 @@ def _use_known_ids(case: Any, gateway: Simulator, data: Any) -> None:
     for name in case.path_parameters or {}:
         known = _known(name, case.operation.path, gateway)
         if known:
-            case.path_parameters[name] = data.draw(hypothesis.strategies.sampled_from(known))
-    if isinstance(case.body, dict) and "processingTerminalId" in case.body:
-        case.body["processingTerminalId"] = TERMINAL
+            case.path_parameters[name] = data.draw(st.sampled_from(known))
+    _use_known_values(case, gateway)
+
+
+def _use_known_values(case: Any, gateway: Simulator) -> None:
+    """Put a terminal that exists into the body, and a card that was saved on it."""
+    if not isinstance(case.body, dict) or "processingTerminalId" not in case.body:
+        return
+    case.body["processingTerminalId"] = TERMINAL
+    saved = [one["token"] for one in gateway._state.office.vault.records.values()]
+    if "paymentMethod" in case.body and saved:
+        case.body["paymentMethod"] = {"type": "secureToken", "token": saved[0]}
 
 
 def _known(name: str, path: str, gateway: Simulator) -> list[Any]:
@@ -150,7 +198,7 @@ def _known(name: str, path: str, gateway: Simulator) -> list[Any]:
     if name.endswith("InstructionId"):
         kind = path.split("/")[1]
         return [id_ for id_, one in gateway.instructions.items() if one.kind.collection == kind]
-    return list(collections.get(name, ()))
+    return list(cast(Iterable[Any], collections.get(name, ())))
 
 
 def _send(case: Any, driven: Driven) -> None:
@@ -159,15 +207,12 @@ def _send(case: Any, driven: Driven) -> None:
     driven.statuses[f"{case.method} {case.operation.path} {response.status_code}"] += 1
     try:
         case.validate_response(response, checks=CHECKS)
-    except schemathesis.errors.SchemathesisError as error:
-        said = f"{case.method} {case.operation.path}: {type(error).__name__} {error}"
-        driven.broken[said] = driven.broken.get(said, 0) + 1
     except BaseExceptionGroup as group:
-        for error in group.exceptions:
-            first = [line for line in str(error).splitlines() if line.strip()][:6]
+        for failure in group.exceptions:
+            first = [line for line in str(failure).splitlines() if line.strip()][:6]
             said = (
                 f"{case.method} {case.operation.path} {response.status_code}: "
-                f"{type(error).__name__}: {' '.join(first)}"
+                f"{type(failure).__name__}: {' '.join(first)}"
             )
             driven.broken[said] = driven.broken.get(said, 0) + 1
 
@@ -231,11 +276,12 @@ async def _fill(gateway: Simulator) -> None:
 def main() -> int:
     """Drive it by the description that the command line names; 1 if an answer breaks it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--spec", type=Path, help="the simulator's own if left out")
     parser.add_argument("--examples", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    driven = drive(read_spec(options.spec), examples=options.examples, seed=options.seed)
+    document = description() if options.spec is None else read_spec(options.spec)
+    driven = drive(document, examples=options.examples, seed=options.seed, boundaries=True)
     for name, number in sorted(driven.statuses.items()):
         print(f"{number:>6} {name}")
     for said, number in driven.broken.items():

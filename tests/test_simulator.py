@@ -521,8 +521,11 @@ class TestValidation:
         """A body with every field of the contract is accepted, and shown in the payment."""
         assert (await caller.submit(FULL)).status == 202
         (payment,) = gateway.payments.values()
+        breakdown = FULL["order"]["breakdown"]
+        taxes = [{"name": one["name"], "rate": one["rate"]} for one in breakdown["taxes"]]
         assert payment["order"] == {
             **FULL["order"],
+            "breakdown": {**breakdown, "taxes": taxes},  # of one kind, when read back
             "dateTime": payment["order"]["dateTime"],  # read-only: the gateway's own
             "standingInstructions": {"sequence": "first", "processingModel": "recurring"},
         }

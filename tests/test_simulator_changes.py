@@ -497,3 +497,36 @@ class TestChanges:
         reply = await post(caller, f"payments/{id_}/reverse", {})
         assert_problem(reply, 401, "not-authorized")
         assert gateway.payments[id_]["transactionResult"]["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("tax", "shown"),
+    [
+        ({"type": "rate", "rate": 5, "name": "GST"}, {"name": "GST", "rate": 5}),
+        (
+            {"type": "amount", "amount": 40, "name": "Bag"},
+            {"name": "Bag", "rate": 0, "amount": 40},
+        ),
+        ({"type": "amount", "amount": 0, "name": "Bag"}, {"name": "Bag", "rate": 0}),
+    ],
+)
+async def test_a_captured_tax_is_read_back_as_described(
+    gateway: Simulator, caller: Caller, tax: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """Taxes that are sent are of two kinds, those that are read of one, which has a rate."""
+    id_ = await pay(caller, autoCapture=False)
+    items = [{"unitPrice": 100, "quantity": 1, "taxes": [tax]}]
+    breakdown = {"subtotal": 4999, "taxes": [tax], "items": items}
+    reply = await post(caller, f"payments/{id_}/capture", {"breakdown": breakdown})
+    assert reply.status == 200
+    read = reply.json["order"]["breakdown"]
+    assert read["taxes"] == read["items"][0]["taxes"] == [shown]
+
+
+async def test_the_same_entry_twice(caller: Caller) -> None:
+    """A list whose entries have to differ is refused with 400, which names it."""
+    id_ = await pay(caller)
+    twice = [{"type": "status", "toStatus": "ready"}] * 2
+    reply = await post(caller, f"payments/{id_}/adjust", {"adjustments": twice})
+    assert_problem(reply, 400, "bad-request")
+    assert reply.json["errors"][0]["parameter"] == "adjustments"

@@ -78,7 +78,9 @@ def some_amount(value: object, path: str, errors: Errors) -> None:
         fault(errors, path, "must be more than 0")
 
 
-def number(least: float | None = None, most: float | None = None) -> Check:
+def number(
+    least: float | None = None, most: float | None = None, above: float | None = None
+) -> Check:
     """A check for a number, whole or not, between these."""
 
     def check(value: object, path: str, errors: Errors) -> None:
@@ -86,6 +88,8 @@ def number(least: float | None = None, most: float | None = None) -> Check:
             fault(errors, path, "must be a number")
         elif least is not None and value < least:
             fault(errors, path, f"must be at least {least:g}")
+        elif above is not None and value <= above:
+            fault(errors, path, f"must be more than {above:g}")
         elif most is not None and value > most:
             fault(errors, path, f"must be at most {most:.10g}")
 
@@ -123,8 +127,8 @@ def moment(value: object, path: str, errors: Errors) -> None:
         fault(errors, path, "must be a date and time in ISO 8601, with an offset from UTC")
 
 
-def list_of(item: Check, *, least: int = 0, most: int | None = None) -> Check:
-    """A check for a list of so many items, which all pass `item`."""
+def list_of(item: Check, *, least: int = 0, most: int | None = None, unique: bool = False) -> Check:
+    """A check for a list of so many items, which all pass `item`; no two alike, if unique."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, list):
@@ -134,6 +138,8 @@ def list_of(item: Check, *, least: int = 0, most: int | None = None) -> Check:
             fault(errors, path, f"must have at least {least}")
         if most is not None and len(value) > most:
             fault(errors, path, f"must have at most {most}")
+        if unique and any(entry in value[:index] for index, entry in enumerate(value)):
+            fault(errors, path, "must not have the same entry twice")
         for index, entry in enumerate(value):
             item(entry, f"{path}[{index}]", errors)
 

@@ -52,7 +52,6 @@ MORE_THAN_NOTHING = {
     ("referencedRefund", "amount"),
     ("paymentReversal", "amount"),
     ("paymentCapture", "amount"),
-    ("orderAdjustment", "amount"),
     ("paymentAdjustment", "adjustments"),
     ("refundAdjustment", "adjustments"),
     ("signatureAdjustment", "cardholderSignature"),
@@ -96,13 +95,14 @@ def _check_of_field(schema: str, field: Json) -> Check:
     if not field.get("list"):
         return one
     least = 1 if (schema, field["name"]) in MORE_THAN_NOTHING else field.get("minItems", 0)
-    return list_of(one, least=least, most=field.get("maxItems"))
+    unique = field.get("uniqueItems", False)
+    return list_of(one, least=least, most=field.get("maxItems"), unique=unique)
 
 
 def _check_of_value(schema: str, field: Json) -> Check:
     if "words" in field or "vocabulary" in field:
         return one_of(*(field.get("words") or VOCABULARIES[field["vocabulary"]]))
-    needs_some = (schema, field["name"]) in MORE_THAN_NOTHING
+    needs_some = (schema, field["name"]) in MORE_THAN_NOTHING or "exclusiveMinimum" in field
     match field["type"], field.get("format"):
         case "string", "date":
             return day
@@ -118,7 +118,7 @@ def _check_of_value(schema: str, field: Json) -> Check:
         case "integer", _:
             return some_amount if needs_some else amount
         case "number", _:
-            return number(field.get("minimum"), field.get("maximum"))
+            return number(*map(field.get, ("minimum", "maximum", "exclusiveMinimum")))
         case "boolean", _:
             return flag
         case _:
@@ -178,11 +178,20 @@ def value_schema(field: Json) -> Json:
             one["pattern"] = f"^(?:{field['pattern']})$"
     if field.get("list"):
         one = {"type": "array", "items": one}
-        one |= {name: field[name] for name in ("minItems", "maxItems") if name in field}
+        one |= {name: field[name] for name in LIST_KEYWORDS if name in field}
     if field.get("nullable"):
         one = {"anyOf": [one, {"type": "null"}]}
     marks = {name: True for name in ("readOnly", "writeOnly") if field.get(name)}
     return {**one, **marks}
 
 
-KEYWORDS = ("format", "minLength", "maxLength", "minimum", "maximum", "default")
+KEYWORDS = (
+    "format",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "exclusiveMinimum",
+    "maximum",
+    "default",
+)
+LIST_KEYWORDS = ("minItems", "maxItems", "uniqueItems")

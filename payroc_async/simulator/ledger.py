@@ -15,7 +15,7 @@ from attrs import define, field
 
 from .answers import Answer, json_answer, problem
 from .devices import Result
-from .payments import make_refund, new_id, refunded, set_operations, summary_of
+from .payments import make_refund, new_id, refunded, set_operations, shown_breakdown, summary_of
 from .validation import (
     ADJUSTMENTS,
     CAPTURE,
@@ -201,7 +201,10 @@ class Ledger:
         if result["type"] == "preAuthorization":
             result["type"] = "preAuthorizationCompletion"
         order = payment["order"]
-        order.update({name: asked[name] for name in ("amount", "breakdown") if name in asked})
+        if "amount" in asked:
+            order["amount"] = asked["amount"]
+        if "breakdown" in asked:
+            order["breakdown"] = shown_breakdown(asked["breakdown"])
 
     def adjust(self, payment: Json, asked: Json) -> None:
         """Makes every adjustment in turn, or none."""

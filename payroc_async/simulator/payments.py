@@ -17,6 +17,7 @@ __all__ = [
     "now",
     "set_operations",
     "show_as_sale",
+    "shown_breakdown",
     "summary_of",
     "took_money",
 ]
@@ -112,6 +113,22 @@ def summary_of(id_field: str, transaction: Json) -> Json:
     }
 
 
+def shown_breakdown(breakdown: Json) -> Json:
+    """A breakdown as it is read back: its taxes are of one kind there, with a rate (contract 5)."""
+    shown = {**breakdown}
+    if "taxes" in breakdown:
+        shown["taxes"] = [_shown_tax(one) for one in breakdown["taxes"]]
+    if "items" in breakdown:
+        shown["items"] = [shown_breakdown(one) for one in breakdown["items"]]
+    return shown
+
+
+def _shown_tax(tax: Json) -> Json:
+    """How one that was given as a sum reads is not known (contract section 15)."""
+    amount = {"amount": tax["amount"]} if tax.get("amount") else {}
+    return {"name": tax["name"], "rate": tax.get("rate", 0), **amount}
+
+
 def _order(body: Json, result: Result) -> Json:
     order: Json = {**body["order"], "dateTime": now()}
     # An instruction takes none to 1,024 characters; what it led to shows 1 to 256.
@@ -119,6 +136,11 @@ def _order(body: Json, result: Result) -> Json:
         order.pop("description", None)
     else:
         order["description"] = order["description"][:256]
+    if "dccOffer" in order:  # whether it was accepted is only sent
+        offer = order["dccOffer"].items()
+        order["dccOffer"] = {name: value for name, value in offer if name != "accepted"}
+    if "breakdown" in order:
+        order["breakdown"] = shown_breakdown(order["breakdown"])
     agreement = body.get("credentialOnFile", {}).get("mitAgreement")
     if agreement:
         order["standingInstructions"] = {"sequence": "first", "processingModel": agreement}
@@ -126,7 +148,8 @@ def _order(body: Json, result: Result) -> Json:
     tip = breakdown.get("tip", {})
     if result.tip is not None and tip.get("mode") == "prompted":
         order["amount"] += result.tip
-        order["breakdown"] = {**breakdown, "tip": {**tip, "amount": result.tip}}
+        given = {"amount": result.tip} if result.tip else {}  # Payroc has no tip of nothing
+        order["breakdown"] = {**breakdown, "tip": {**tip, **given}}
     return order
 
 
