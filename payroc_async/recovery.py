@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from attrs import frozen
@@ -200,7 +201,7 @@ class RecoveryRun:
             if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
                 await asyncio.sleep(0)  # a crowd of them must not stall the event loop
             if self._waiting.pop(entry.idempotency_key, None) is not None:
-                self._start(self._drive, entry)
+                self._start_driving(entry)
 
     async def _start_looking(self, now: float) -> None:
         """Look for the payments of what is old, once the others' outcomes are known.
@@ -225,13 +226,19 @@ class RecoveryRun:
             if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
             if self._waiting.pop(entry.idempotency_key, None) is not None:
-                self._start(self._look, entry)
+                record = EntryWriter(self._writer, entry)
+                self._start(partial(self._look, entry, record), entry, record)
+
+    def _start_driving(self, entry: Entry) -> None:
+        """Take an instruction up at once: a caller that runs its key again is to find it."""
+        record = EntryWriter(self._writer, entry)
+        self._start(self._drive(entry, record), entry, record)
 
     def _start(
-        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry
+        self, end: Callable[[], Awaitable[Recovered]], entry: Entry, record: EntryWriter
     ) -> None:
         name = f"payroc recovery {entry.idempotency_key}"
-        task = asyncio.get_running_loop().create_task(self._end(end, entry), name=name)
+        task = asyncio.get_running_loop().create_task(self._end(end, entry, record), name=name)
         self._tasks.add(task)
 
     async def stop(self) -> None:
@@ -239,8 +246,11 @@ class RecoveryRun:
         for _, entry in self._waiting.values():
             self._writer.defer_release(entry)
         self._waiting = {}
-        for task in self._tasks:
-            task.cancel()
+        try:
+            await asyncio.sleep(0)  # a task that has not begun would release nothing
+        finally:
+            for task in self._tasks:
+                task.cancel()
         try:
             await wait_all(self._tasks, self._grace)
         finally:
@@ -248,12 +258,11 @@ class RecoveryRun:
                 await self._writer.flush()
 
     async def _end(
-        self, end: Callable[[Entry, EntryWriter], Awaitable[Recovered]], entry: Entry
+        self, end: Callable[[], Awaitable[Recovered]], entry: Entry, record: EntryWriter
     ) -> Recovered:
-        record = EntryWriter(self._writer, entry)
         self._left[entry.idempotency_key] = self._again()  # before it may be released, and claimed
         try:
-            found = await end(entry, record)
+            found = await end()
         except PayrocError as error:
             # Such as a search that the gateway did not answer.
             with suppress(LeaseLost):
@@ -297,17 +306,22 @@ class RecoveryRun:
         # With a clock that was set back no one knows whether it is within the window. And where a
         # payment may be its own, sending it again may have the customer pay twice.
         if self._resubmit and not found and entry.age >= 0:
-            return await self._drive(entry, record)
+            return await self._drive(entry, record)()
         await record.release()
         error = _unknown(entry, reason)
         logger.warning("not submitted again: %s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
-    async def _drive(self, entry: Entry, record: EntryWriter) -> Recovered:
-        """Go on where the process that died has ended."""
+    def _drive(self, entry: Entry, record: EntryWriter) -> Callable[[], Awaitable[Recovered]]:
+        """Go on where the process that died has ended; what is returned waits for the end."""
         cancel = self._cancel or entry.state is EntryState.CANCELING
         handle = self._take_up(record, cancel=cancel)
         self._driven.add(entry.idempotency_key)
+        return partial(self._follow, entry, record, handle, cancel)
+
+    async def _follow(
+        self, entry: Entry, record: EntryWriter, handle: InstructionHandle[Any, Any], cancel: bool
+    ) -> Recovered:
         resource, error = None, None
         try:
             resource = await handle.result()

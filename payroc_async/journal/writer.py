@@ -25,6 +25,7 @@ __all__ = ["NO_ENTRY", "EntryWriter", "JournalWriter", "NullEntry", "NullWriter"
 
 logger = get_logger(__name__)
 
+CLAIMED_AT_ONCE = 100  # as `Journal.claim` does
 _DEFINITE = (LeaseLost, ConfigurationError, DeviceBusyError)
 """What a journal raises when a write had no effect and never will."""
 
@@ -199,10 +200,7 @@ class JournalWriter(JournalReader):
             self._shared.ended(self, idempotency_key)
 
     async def claim(self, but: Collection[str] = ()) -> list[Entry]:
-        """Every unfinished entry of the scope whose owner is dead, now this session's.
-
-        Args:
-            but: Keys of entries that are left where they are.
+        """Every unfinished entry of the scope, but for these, whose owner is dead, now its own.
 
         Raises:
             JournalError: The journal could not be read; nothing stays claimed.
@@ -210,13 +208,15 @@ class JournalWriter(JournalReader):
         await self.flush()
         claimed: list[Entry] = []
         try:
-            while batch := await self._journal.claim(self._gateway, scope=self._scope, but=but):
+            while True:
+                batch = await self._journal.claim(self._gateway, scope=self._scope, but=but)
                 claimed += [entry for entry in batch if self._may_drive(entry)]
+                if len(batch) < CLAIMED_AT_ONCE:
+                    return claimed
         except BaseException:
             for entry in claimed:
                 self.defer_release(entry)
             raise
-        return claimed
 
     def _may_drive(self, entry: Entry) -> bool:
         release = partial(self._journal.write, entry, entry.state, release=True)
