@@ -90,7 +90,7 @@ class SimInstruction:
     def document(self) -> dict[str, Any]:
         """The instruction as the API shows it (contract section 3)."""
         shown: dict[str, Any] = {"status": self.status, self.kind.id_field: self.id}
-        if self.status == "failure":
+        if self.status == "failure" and self.behaviour.error_message is not None:
             shown["errorMessage"] = self.behaviour.error_message
         if self.resource_id is None:
             shown["link"] = link_to("self", self.kind.collection, self.id)
