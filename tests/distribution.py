@@ -28,7 +28,20 @@ FILES = {
     *("SECURITY.md", "noxfile.py", "pyproject.toml", "pytest_payroc_async.py"),
 }
 MADE = {"docs/reference", "docs/project"}
-KINDS = {".conf", ".css", ".html", ".js", ".json", ".md", ".png", ".py", ".svg", ".toml", ".typed", ".yml"}
+KINDS = {
+    ".conf",
+    ".css",
+    ".html",
+    ".js",
+    ".json",
+    ".md",
+    ".png",
+    ".py",
+    ".svg",
+    ".toml",
+    ".typed",
+    ".yml",
+}
 
 
 def belonging(folder: str) -> set[str]:
