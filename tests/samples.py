@@ -29,7 +29,7 @@ SAMPLE = re.compile(
 HEAD = '''"""{page}"""
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -47,9 +47,11 @@ NAMES = """async def fragment{number}(
     journal: SQLiteJournal,
     key: str,
     request: PaymentInstructionRequest,
+    serve: Callable[[PayrocSession], Awaitable[None]],
     session: PayrocSession,
     store: Callable[..., None],
     store_for_later: Callable[..., None],
+    stores: list[Any],
     tell_the_cashier: Callable[[str], None],
 ) -> None:
 """
