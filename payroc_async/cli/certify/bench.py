@@ -279,7 +279,7 @@ class Bench:
     async def end_raw(self, answer: Answer) -> str:
         """Cancel what an answer to a submission has started, and its last status."""
         found = self.json(answer).get("paymentInstructionId")
-        return await self._end(found) if isinstance(found, str) else ""
+        return await self._end(found) if isinstance(found, str) else "nothing was started"
 
     async def _end(self, found: str) -> str:
         path = f"/payment-instructions/{found}"

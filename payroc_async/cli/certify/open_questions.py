@@ -50,6 +50,7 @@ async def busy_device(bench: Bench) -> None:
 async def concurrent_replay(bench: Bench) -> None:
     """Submit the same bytes twice at once."""
     bench.at_device(NO_CARD, 4999, never_finishes)
+    await bench.raw("GET", "/devices?limit=1")  # the token and a connection: the two come together
     key = str(uuid4())
     both = await asyncio.gather(*(bench.submit_raw(bench.body(4999), key=key) for _ in range(2)))
     ids = [bench.json(one).get("paymentInstructionId") for one in both]
