@@ -67,7 +67,7 @@ class DeviceInstructions:
         Cancellation:
             The instruction is canceled at the gateway before the CancelledError goes on, within
             ``Timeouts.cancel_grace`` seconds; after them the session goes on with that in the
-            background. If the payment came first, ``ResultReceived`` carries it.
+            background. If the payment came first, ``Settled`` carries it.
         """
         options = Options(timeout, on_cancel, on_event)
         handle = self._open_supervisor().begin(

@@ -16,8 +16,8 @@ __all__ = [
     "Completed",
     "Event",
     "Failed",
-    "ResultReceived",
     "Retrying",
+    "Settled",
     "StillInProgress",
     "Submitted",
 ]
@@ -100,7 +100,7 @@ class Completed(Event):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class ResultReceived(Event):
+class Settled(Event):
     """The payment, refund or signature was read: the outcome is known."""
 
     resource: models.Payment | models.Refund | models.Signature = field()

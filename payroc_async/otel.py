@@ -35,8 +35,8 @@ from .events import (
     Completed,
     Event,
     Failed,
-    ResultReceived,
     Retrying,
+    Settled,
     Submitted,
 )
 from .http.transport import Exchange, Transport
@@ -66,7 +66,7 @@ SPAN_EVENTS: dict[type[Event], str] = {
     Canceled: "payroc.canceled",
     Failed: "payroc.failed",
     Completed: "payroc.completed",
-    ResultReceived: "payroc.result_received",
+    Settled: "payroc.settled",
 }
 TROUBLE = frozenset(("failed", "not accepted", "outcome unknown"))
 """The outcomes after which a span is an error."""

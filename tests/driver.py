@@ -19,7 +19,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionFailedError,
     Payment,
-    ResultReceived,
+    Settled,
     Submitted,
 )
 from payroc_async.simulator import Simulator
@@ -52,7 +52,7 @@ def phase(gateway: Simulator, events: list[Event], *, has_token: bool) -> str:
     told = {type(event) for event in events}
     open_kinds = {one.kind for one in gateway.open_requests}
     seen = {one.kind for one in gateway.requests}
-    if told & {ResultReceived, Failed, Canceled}:
+    if told & {Settled, Failed, Canceled}:
         return ENDED
     if Completed in told:
         return LINK
@@ -200,7 +200,7 @@ class Ending:
     begun: bool = False
     """Whether the call was made at all: a task may be canceled before its first step."""
     told_in_time: bool = False
-    """Whether ``ResultReceived`` had been reported when the caller went on."""
+    """Whether ``Settled`` had been reported when the caller went on."""
     statuses: list[str] = field(factory=list)
     """The gateway's instructions when the caller went on."""
 
@@ -233,7 +233,7 @@ async def cancel_at(
             return await call(told.append)
         finally:
             # Synchronously, so that nothing can be fixed between the end and this look at it.
-            ending.told_in_time = any(isinstance(event, ResultReceived) for event in told)
+            ending.told_in_time = any(isinstance(event, Settled) for event in told)
             ending.statuses = [one.status for one in gateway.instructions.values()]
 
     def cancel() -> None:
@@ -273,7 +273,7 @@ def check_ending(ending: Ending, gateway: Simulator, heard: Heard) -> None:
     # P5.
     payments = list(gateway.payments)
     if payments:
-        settled = [event for event in ending.events if isinstance(event, ResultReceived)]
+        settled = [event for event in ending.events if isinstance(event, Settled)]
         assert [getattr(event.resource, "payment_id", None) for event in settled] == payments
         assert ending.told_in_time
         if task.cancelled():

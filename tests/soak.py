@@ -27,9 +27,9 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PayrocSession,
-    ResultReceived,
     RetryPolicy,
     SessionClosedError,
+    Settled,
     Submitted,
     Timeouts,
     TransportError,
@@ -291,7 +291,7 @@ class Soak:
         if made is None:
             return
         submitted = any(isinstance(event, Submitted) for event in events)
-        told = any(isinstance(event, ResultReceived) for event in events)
+        told = any(isinstance(event, Settled) for event in events)
         if made.status == "inProgress" or (made.status == "completed" and not told):
             # Right only if it was left running on purpose, or the grace was over and the log says
             # so: in both cases it can be found out.

@@ -21,7 +21,7 @@ from payroc_async import (
     Environment,
     Event,
     PayrocSession,
-    ResultReceived,
+    Settled,
     Submitted,
 )
 from payroc_async.callbacks import check_async_callback, check_callback
@@ -334,7 +334,7 @@ async def test_an_awaitable_that_comes_back_is_closed_and_logged_once(
     gc.collect()  # a coroutine that was not closed would warn, and warnings are errors
     assert payment.approved
     assert heard[0] is Submitted
-    assert heard[-1] is ResultReceived
+    assert heard[-1] is Settled
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert record.name == "payroc_async.callbacks"
     assert record.getMessage().startswith(f"on_event returned {named}, which nothing awaits")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from payroc_async import Event, Payment, PayrocSession, ResultReceived
+from payroc_async import Event, Payment, PayrocSession, Settled
 from payroc_async.cli import cardholders
 from payroc_async.cli.app import cli
 
@@ -143,7 +143,7 @@ class Deaf(PayrocSession):
         tell = options["on_event"]
 
         def tell_in_part(event: Event) -> None:
-            if not isinstance(event, ResultReceived):
+            if not isinstance(event, Settled):
                 tell(event)
 
         await super().run_sale(*args, **{**options, "on_event": tell_in_part})

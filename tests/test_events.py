@@ -11,7 +11,7 @@ import pytest
 
 from payroc_async import events
 from payroc_async.codec import structure
-from payroc_async.events import CancelReason, Event, ResultReceived
+from payroc_async.events import CancelReason, Event, Settled
 from payroc_async.models import Link, Payment
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -29,7 +29,7 @@ DETAILS: dict[str, dict[str, Any]] = {
     "Canceled": {},
     "Failed": {"error_message": "Device error"},
     "Completed": {"link": Link(href="https://api.payroc.com/v1/payments/M2MJOG6O2Y")},
-    "ResultReceived": {"resource": None},
+    "Settled": {"resource": None},
 }
 
 
@@ -88,7 +88,7 @@ def test_the_reasons_for_cancelling_are_listed() -> None:
 def test_p7_an_event_shows_no_card_data() -> None:
     """The repr of a settled payment's event, which gets logged, shows no card data."""
     payment = structure(json.loads((SAMPLES / "payment.json").read_bytes()), Payment)
-    text = repr(ResultReceived(**IDENTITY, resource=payment))
+    text = repr(Settled(**IDENTITY, resource=payment))
     token = payment.card.secure_token
     assert token is not None
     for secret in (

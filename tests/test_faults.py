@@ -34,9 +34,9 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
     RequestTimeoutError,
-    ResultReceived,
     Retrying,
     RetryPolicy,
+    Settled,
     StillInProgress,
     Submitted,
     Timeouts,
@@ -376,9 +376,9 @@ class Run:
                 yield "the payment is not approved"
         elif type(result) is not expected.error or not expected.cause_is_among(causes(result)):
             yield f"{expected} expected, but found {found}"
-        settled = [event for event in self.events if isinstance(event, ResultReceived)]
+        settled = [event for event in self.events if isinstance(event, Settled)]
         if [event.resource for event in settled] != ([result] if expected == PAID else []):
-            yield f"ResultReceived informed of {settled}"
+            yield f"Settled informed of {settled}"
         if self.fault is not None:
             hits = {"once": 1, "twice": 2}.get(self.case.column, self.fault.hits)
             refused_at_once = isinstance(result, PayrocError) and not self.case.timeout

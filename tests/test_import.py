@@ -222,7 +222,7 @@ def test_what_is_loaded_when_asked_for_is_what_checkers_see(package: ModuleType)
         "assert set(p.__all__) <= set(dir(p)) and set(p.models.__all__) <= set(dir(p.models))",
         "exec('from payroc_async import *'); assert Order.__name__ and SaleHandle",
         "import typing; assert typing.get_type_hints(p.PayrocSession.start_sale)['request']",
-        "import typing; assert typing.get_type_hints(p.ResultReceived)['resource']",
+        "import typing; assert typing.get_type_hints(p.Settled)['resource']",
         "import inspect; inspect.signature(p.PayrocSession.run_sale, eval_str=True)",
         "import pickle; pickle.loads(PICKLED)",
     ],

@@ -25,7 +25,7 @@ from payroc_async import (
     Refund,
     RefundInstructionRequest,
     RefundOrder,
-    ResultReceived,
+    Settled,
     Signature,
     SignatureInstructionRequest,
 )
@@ -98,7 +98,7 @@ async def polled(gateway: Simulator) -> None:
 
 
 def settled(events: list[Event]) -> list[object]:
-    return [event.resource for event in events if isinstance(event, ResultReceived)]
+    return [event.resource for event in events if isinstance(event, Settled)]
 
 
 async def test_a_refund_runs_end_to_end(gateway: Simulator, session: PayrocSession) -> None:
@@ -170,7 +170,7 @@ async def test_p5_completed_just_as_it_is_cancelled(
     way: Way,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What came in spite of the cancellation is reported by `ResultReceived` and in the log."""
+    """What came in spite of the cancellation is reported by `Settled` and in the log."""
     gateway.device(SERIAL).completes_on_cancel()
     events: list[Event] = []
     task = asyncio.create_task(way.run(session)(SERIAL, way.request, on_event=events.append))

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from payroc_async import errors as e
 from payroc_async.config import Environment, RetryPolicy, Timeouts
-from payroc_async.events import Completed, Event, ResultReceived, Retrying, Submitted
+from payroc_async.events import Completed, Event, Retrying, Settled, Submitted
 from payroc_async.http import token as token_module
 from payroc_async.http.token import TokenManager
 from payroc_async.http.transport import Transport
@@ -358,7 +358,7 @@ async def test_p8_the_retries_of_a_payments_reading_are_told(
         Completed,
         Retrying,
         Retrying,
-        ResultReceived,
+        Settled,
     ]
 
 

@@ -147,7 +147,7 @@ async def test_a_sale_is_one_trace(gateway: Simulator, observed: Observed, opene
         ("payroc.retrying", "503"),
         ("payroc.submitted", None),
         ("payroc.completed", None),
-        ("payroc.result_received", None),
+        ("payroc.settled", None),
     ]
     submit, looks, follow = (
         "POST /v1/devices/{id}/payment-instructions",

@@ -18,10 +18,10 @@ from payroc_async import (
     InstructionStatus,
     OutcomeUnknownError,
     PayrocSession,
-    ResultReceived,
     Retrying,
     RetryPolicy,
     ServerError,
+    Settled,
     StillInProgress,
     Timeouts,
     TransportError,
@@ -337,7 +337,7 @@ async def test_p2_with_a_timeout_polling_goes_on_beyond_unreachable(gateway: Sim
         assert not any(isinstance(event, CancelRequested) for event in events)
         await gateway.start()
         assert (await handle.result()).approved
-    assert isinstance(events[-1], ResultReceived)
+    assert isinstance(events[-1], Settled)
 
 
 async def test_p2_a_proxy_alone_is_not_believed_for_ever(

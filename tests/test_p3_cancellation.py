@@ -21,7 +21,7 @@ from payroc_async import (
     Event,
     InstructionStatus,
     PayrocSession,
-    ResultReceived,
+    Settled,
     Submitted,
 )
 from payroc_async.simulator import (
@@ -539,7 +539,7 @@ async def test_p3_p5_cancelled_too_late_while_the_reading_fails(
         await asyncio.wait((task,))
     assert task.cancelled()
     (payment_id,) = gateway.payments
-    (settled,) = [event for event in events if isinstance(event, ResultReceived)]
+    (settled,) = [event for event in events if isinstance(event, Settled)]
     assert getattr(settled.resource, "payment_id", None) == payment_id
     (warning,) = heard.at(logging.WARNING)
     assert payment_id in warning
@@ -618,7 +618,7 @@ async def test_p3_a_payment_after_the_grace_is_told(
         opens.set()
         await impatient.aclose()
     (payment_id,) = gateway.payments
-    (settled,) = [event for event in events if isinstance(event, ResultReceived)]
+    (settled,) = [event for event in events if isinstance(event, Settled)]
     assert getattr(settled.resource, "payment_id", None) == payment_id
     (warning,) = heard.at(logging.WARNING)
     assert payment_id in warning
@@ -863,7 +863,7 @@ async def test_p3_a_process_that_is_told_to_end_leaves_no_orphan(
     assert gateway.in_progress == []
     (instruction,) = gateway.instructions.values()
     if behaviour == "completes_on_cancel":
-        assert b"ResultReceived" in out
+        assert b"Settled" in out
         # Reported at WARNING, unless the sale's own task was left to have it.
         assert (instruction.payment_id or "").encode() in err or main == "closing"
     else:

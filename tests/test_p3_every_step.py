@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from payroc_async import CancelRequested, Event, PayrocSession, ResultReceived, Submitted
+from payroc_async import CancelRequested, Event, PayrocSession, Settled, Submitted
 from payroc_async.simulator import Simulator
 
 from .conftest import EAGER, QUICK, SERIAL, sale
@@ -390,7 +390,7 @@ async def test_p3_every_task_cancelled_at_every_step(
             assert ending.task.cancelled() == bool(ending.phases)
             await settle(gateway, before)
             assert len(gateway.instructions) <= 1
-            settled = [one for one in ending.events if isinstance(one, ResultReceived)]
+            settled = [one for one in ending.events if isinstance(one, Settled)]
             assert [getattr(one.resource, "payment_id", None) for one in settled] == list(
                 gateway.payments
             )

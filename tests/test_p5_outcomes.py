@@ -27,7 +27,7 @@ from payroc_async import (
     PaymentDeclinedError,
     PayrocSession,
     ResponseFormatError,
-    ResultReceived,
+    Settled,
     StillInProgress,
     Submitted,
 )
@@ -79,14 +79,14 @@ async def test_p5_the_events_of_a_sale(gateway: Simulator, session: PayrocSessio
         Submitted,
         StillInProgress,
         Completed,
-        ResultReceived,
+        Settled,
     ]
     (instruction,) = gateway.instructions.values()
     for event in events:
         assert event.serial_number == SERIAL
         assert event.instruction_id == instruction.id
         assert event.idempotency_key == instruction.idempotency_key
-    assert isinstance(events[-1], ResultReceived)
+    assert isinstance(events[-1], Settled)
     assert events[-1].resource is payment
 
 
@@ -181,7 +181,7 @@ async def test_p5_a_payment_too_late_for_the_cancelled_caller_is_told(
         task.cancel()
         await asyncio.wait({task})
     assert task.cancelled()
-    assert told == ["Submitted", "CancelRequested", "Completed", "ResultReceived", "CancelledError"]
+    assert told == ["Submitted", "CancelRequested", "Completed", "Settled", "CancelledError"]
     (payment_id,) = gateway.payments
     assert any(
         record.levelno == logging.WARNING and payment_id in record.getMessage()
@@ -259,7 +259,7 @@ async def test_p5_a_sale_resumed_after_a_restart(
     assert handle.instruction_id == submitted.instruction_id
     assert handle.serial_number is None
     assert (await handle.result()).approved
-    assert [type(event) for event in events] == [Completed, ResultReceived]
+    assert [type(event) for event in events] == [Completed, Settled]
 
 
 async def test_p5_a_handle_tells_what_is_known(gateway: Simulator, session: PayrocSession) -> None:

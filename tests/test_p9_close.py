@@ -22,8 +22,8 @@ from payroc_async import (
     OutcomeUnknownError,
     Payment,
     PayrocSession,
-    ResultReceived,
     SessionClosedError,
+    Settled,
     Submitted,
 )
 from payroc_async.instructions.live import Options
@@ -215,7 +215,7 @@ async def test_p9_every_task_cancelled_at_every_step_of_closing(
             await session.aclose()
         await until(lambda: not tasks_left(before))
         assert gateway.in_progress == []
-        settled = [one for one in events if isinstance(one, ResultReceived)]
+        settled = [one for one in events if isinstance(one, Settled)]
         assert [getattr(one.resource, "payment_id", None) for one in settled] == list(
             gateway.payments
         )

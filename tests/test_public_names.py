@@ -190,7 +190,7 @@ EXPECTED = [
     "SecurityChecks",
     "ServerError",
     "SessionClosedError",
-    "ResultReceived",
+    "Settled",
     "SettledSummary",
     "SettlementCardType",
     "SettlementEntryMethod",

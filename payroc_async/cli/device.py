@@ -22,7 +22,7 @@ from payroc_async import (
     OutcomeUnknownError,
     PayrocError,
     PayrocSession,
-    ResultReceived,
+    Settled,
     Signature,
 )
 from payroc_async.journal import Journal
@@ -159,7 +159,7 @@ def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> R
     last = progress.last
     error: InstructionError
     match last:
-        case ResultReceived():
+        case Settled():
             return Result(
                 resource=last.resource, instruction_id=progress.instruction_id, interrupted=True
             )

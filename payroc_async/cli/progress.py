@@ -16,8 +16,8 @@ from payroc_async import (
     Failed,
     Order,
     RefundOrder,
-    ResultReceived,
     Retrying,
+    Settled,
     StillInProgress,
     Submitted,
 )
@@ -85,7 +85,7 @@ class Progress:
                 self._say("the gateway gives no status, canceling")
             case Completed():
                 self._wait(f"the device is done, reading the {self._options.job.noun}")
-            case ResultReceived() | Canceled() | Failed():
+            case Settled() | Canceled() | Failed():
                 self.last = event
             case _:
                 pass

@@ -21,8 +21,8 @@ from payroc_async import (
     Payment,
     RequestTimeoutError,
     ResponseFormatError,
-    ResultReceived,
     Retrying,
+    Settled,
     StillInProgress,
     Submitted,
 )
@@ -169,7 +169,7 @@ class Line:
                 sale.state = told = WHY_CANCELING[event.reason]
             case Completed():
                 sale.state = "reading the payment"
-            case ResultReceived():
+            case Settled():
                 assert isinstance(event.resource, Payment)  # the demo runs sales alone
                 sale.settled = event.resource
                 sale.state = "payment read"

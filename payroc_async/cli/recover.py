@@ -21,7 +21,7 @@ from payroc_async import (
     PayrocSession,
     Recovered,
     RecoveryAction,
-    ResultReceived,
+    Settled,
     Transaction,
 )
 from payroc_async.journal import Entry, EntryState, Journal
@@ -102,10 +102,7 @@ class Search:
 
     def note(self, event: Event) -> None:
         """Take note of how one has ended."""
-        if (
-            isinstance(event, ResultReceived | Canceled | Failed)
-            and event.idempotency_key is not None
-        ):
+        if isinstance(event, Settled | Canceled | Failed) and event.idempotency_key is not None:
             self.ends[event.idempotency_key] = event
 
     def tell(self, found: Recovered) -> None:
@@ -190,7 +187,7 @@ def _recovered(entry: Entry, event: Event, *, cancel: bool) -> Recovered:
         "kind": entry.kind,
     }
     match event:
-        case ResultReceived():
+        case Settled():
             state, resource = EntryState.COMPLETED, event.resource
             return Recovered(entry=entry, action=action, state=state, resource=resource)
         case Failed():
