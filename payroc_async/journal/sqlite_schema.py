@@ -76,8 +76,11 @@ NOT EXISTS (
 # beside a loop that has other things to do.
 INSERT = f"""
 INSERT INTO entries ({COLUMNS}, digest)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-WHERE {FREE.format(gateway="?3", scope="?13", device="?4")} ON CONFLICT DO NOTHING
+SELECT * FROM (
+    SELECT ?, ?, ? AS gateway, ? AS device, ?, ?, ?, ?, ?, ?, ?, ?, ? AS scope, ?
+) AS new
+WHERE {FREE.format(gateway="new.gateway", scope="new.scope", device="new.device")}
+ON CONFLICT DO NOTHING
 """
 INSERT_ALL = f"""
 INSERT INTO entries ({COLUMNS}, digest)
