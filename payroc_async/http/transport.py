@@ -70,7 +70,7 @@ class TokenProvider(Protocol):
         ...
 
     def reject(self, token: str) -> None:
-        """Reported that the API refused this token."""
+        """Drop a token that the API refused."""
         ...
 
 
