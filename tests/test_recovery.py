@@ -6,13 +6,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 from payroc_async import (
     Breakdown,
@@ -460,6 +461,67 @@ async def test_an_end_that_is_owed_counts_for_the_next_under_its_key(
     assert again.payment_id == first.payment_id
     assert len(gateway.requests_of("submit")) == 1
     assert (await entry(path)).resource_id == first.payment_id
+
+
+class Stuck(SQLiteJournal):
+    """A journal that never answers a write of one state, whatever cancels it but once."""
+
+    stuck = EntryState.COMPLETED
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reached = asyncio.Event()
+
+    async def write(self, entry: Entry, state: EntryState, **ids: Any) -> None:
+        if state is self.stuck:
+            self.reached.set()
+            await asyncio.get_running_loop().create_future()
+        await super().write(entry, state, **ids)
+
+    async def begin(self, intent: Intent, *, window: float) -> Entry:
+        entry = await super().begin(intent, window=window)
+        if self.stuck is EntryState.INTENT:
+            self.reached.set()
+            await asyncio.get_running_loop().create_future()
+        return entry
+
+
+async def close_while_stuck(gateway: Simulator, journal: Stuck) -> asyncio.Task[Payment]:
+    session = PayrocSession(
+        gateway.api_key,
+        environment=gateway.environment,
+        timeouts=evolve(QUICK, cancel_grace=UNIT, journal=2.0),
+        journal=journal,
+    )
+    async with asyncio.timeout(60):
+        await session.open()
+        selling = asyncio.create_task(session.run_sale(SERIAL, sale()))
+        await journal.reached.wait()
+        with suppress(JournalError):
+            await session.aclose()
+        await asyncio.wait((selling,))
+    return selling
+
+
+async def test_a_payment_is_returned_though_its_end_can_not_be_written(
+    gateway: Simulator, path: Path
+) -> None:
+    """The session closes while the journal hangs: the caller gets the payment that was read."""
+    selling = await close_while_stuck(gateway, Stuck(path))
+    assert selling.result().payment_id in gateway.payments
+    assert (await entry(path)).state is EntryState.SUBMITTED
+
+
+async def test_an_intent_that_may_be_on_disk_leaves_the_outcome_unknown(
+    gateway: Simulator, path: Path
+) -> None:
+    """J4: another process may submit it, though this one is ended before it could."""
+    journal = Stuck(path)
+    journal.stuck = EntryState.INTENT
+    selling = await close_while_stuck(gateway, journal)
+    with pytest.raises(OutcomeUnknownError):
+        selling.result()
+    assert (await entry(path)).state is EntryState.INTENT
 
 
 class Unwell(SQLiteJournal):

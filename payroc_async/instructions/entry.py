@@ -54,7 +54,7 @@ class InstructionEntry:
         self._written = Durable.NOTHING
         self._has_id_written = live.identity.instruction_id is not None
         self._writing: asyncio.Task[bool] | None = None
-        self._claimed = entry is not None
+        self._claimed = self._begun = entry is not None
         if entry is None and live.identity.idempotency_key is not None:
             self._writer.expect(live.identity.idempotency_key)
         if not self._writer.journaled:
@@ -73,6 +73,7 @@ class InstructionEntry:
             PayrocError: The intent could not be written.
         """
         identity, entry = self._live.identity, self._entry
+        self._begun = True
         if entry is None:
             assert identity.serial_number is not None
             assert identity.idempotency_key is not None
@@ -87,6 +88,11 @@ class InstructionEntry:
             self._has_id_written = True
             return Seen.IN_PROGRESS
         return Seen.INHERITED if entry.inherited else Seen.RECORDED
+
+    @property
+    def may_stand(self) -> bool:
+        """Whether something may be on disk that another process would go on with."""
+        return self._begun and self._entry is not NO_ENTRY
 
     def is_behind(self, state: State) -> bool:
         """Whether the state wants something durable that is not."""

@@ -63,7 +63,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.on_end: Callable[[InstructionRunner[Any, Any]], object]  # set before the start
         self._found = entry
         self._cancel_announced = False
-        self._is_over = False
+        self._is_finished = self._is_over = False
         self._awaiting: object = None  # what the task waits for and may be interrupted in
         self._counting = False  # whether the time of `unreachable` is running
         self._timer: asyncio.TimerHandle | None = None
@@ -298,6 +298,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         report(self.live, self.live.state.outcome)
         self.on_end(self)
         self._release()
+        self._is_finished = True
 
     def _release(self) -> None:
         if not self.reported.done():
@@ -309,11 +310,12 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         """The task has ended, perhaps before its first step, or killed."""
         self._guard.release()
         self.live.identity.task = None
-        if self.live.resource is None and (
-            self.live.error is None or self.live.state.phase is not Phase.ENDED
-        ):
+        if not self._is_finished:
             self.live.failure = SessionClosedError("the instruction's task was ended early")
             self.feed(Seen.ABORT)
+            if self._entry.may_stand:  # J4: its end may not be on disk
+                self.feed(Seen.NOT_DURABLE)
+                self.feed(Seen.ABORT)
             self._entry.defer_release()
             self._finish()
         self._entry.ended()
