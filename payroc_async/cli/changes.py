@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,36 +9,28 @@ from attrs import define, field, frozen
 
 from payroc_async import (
     Amount,
-    APIError,
     ConfigurationError,
     IdempotencyKeyInUseError,
     Outcome,
     Payment,
     PayrocError,
-    PayrocSession,
     TransactionStatus,
     Undone,
 )
 from payroc_async.models.amount import in_words
 from payroc_async.payments import Payments
-from payroc_async.retry import worth_retrying
 from payroc_async.undo import undone_by_refund, undone_by_reversal, whole_of
 
-from .jobs import command_line, run_with_amounts, some_amount
-from .records import reason_in_words
+from .jobs import command_line, some_amount
 from .results import (
     DONE,
     NOT_APPROVED,
-    NOT_DONE,
     UNKNOWN,
-    USAGE,
-    in_option_names,
     show_details,
 )
 from .rows import payment_members
-from .say import error_members, note, plain, say, say_json
-from .settings import variables
-from .signals import on_signal
+from .say import note, say, say_json
+from .single_call import SingleCall, run_single_call
 
 __all__ = ["ChangeOptions", "run_change"]
 
@@ -77,26 +68,21 @@ class ChangeOptions:
         return command_line(self.command, self.payment_id, options=options)
 
 
-@define(eq=False)
-class Change:
+@define(eq=False, kw_only=True)
+class Change(SingleCall):
     """What is being done, and what came of it.
 
     Attributes:
         before: The payment as it was.
-        sent: From here on it may have been done.
         undone: What the answer to a reversal or a refund says.
         captured: The answer to a capture.
-        interrupted: Ctrl-C came before the end.
     """
 
     options: ChangeOptions
     before: Payment | None = None
     amount: Amount | None = None
-    sent: bool = False
     undone: Undone | None = None
     captured: Payment | None = None
-    error: PayrocError | None = None
-    interrupted: bool = False
 
     @property
     def after(self) -> Payment | None:
@@ -145,44 +131,15 @@ class Change:
             return NOT_APPROVED if self.lacking else DONE
         if self.outcome is not None:
             return UNKNOWN if self.outcome is Outcome.UNKNOWN else NOT_APPROVED
-        if isinstance(self.error, ConfigurationError):
-            # That the payment allows it no longer is nothing to say about the options.
-            return NOT_DONE if self.error.field == "payment" else USAGE
-        # A refusal of what is sent speaks of an earlier try under the same key as well.
-        refused = isinstance(self.error, APIError) and not (
-            self.error.may_have_taken_effect
-            or worth_retrying(self.error)
-            or isinstance(self.error, IdempotencyKeyInUseError)
-        )
-        tried = self.sent or not self.options.key_is_fresh
-        return UNKNOWN if tried and not (self.sent and refused) else NOT_DONE
+        return self.code_without_answer(self.options)
 
 
 def run_change(options: ChangeOptions) -> int:
     """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
-    change = Change(options)
-    try:
-        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
-        run_with_amounts(lambda: _main(change, session))
-    except ConfigurationError as error:
-        change.error = in_option_names(error)
-    except PayrocError as error:
-        change.error = error
+    change = Change(options=options)
+    run_single_call(change, options.command, lambda session: _change(change, session.payments))
     (_show_json if options.as_json else _show)(change)
     return change.exit_code
-
-
-async def _main(change: Change, opening: PayrocSession) -> None:
-    async with opening as session:
-        working = asyncio.create_task(
-            _change(change, session.payments), name=f"payroc-async {change.options.command}"
-        )
-        with on_signal(working.cancel):
-            await asyncio.wait((working,))
-    if working.cancelled():
-        change.interrupted = True
-    else:
-        working.result()
 
 
 async def _change(change: Change, payments: Payments) -> None:
@@ -270,10 +227,8 @@ def _show_json(change: Change) -> None:
         **payment_members(change.after),
         "outcome": change.outcome.name.lower() if change.outcome else None,
         "payment_id": change.options.payment_id,
-        "error": error_members(change.error),
+        "error": change.error_members(),
     }
-    if change.interrupted:
-        members["error"] = {"type": "Interrupted", "message": _said(change)}
     say_json(members)
 
 
@@ -285,14 +240,14 @@ def _show(change: Change) -> None:
         show_details(_details(change))
     elif change.exit_code == UNKNOWN:
         say(
-            f"OUTCOME UNKNOWN: it may have been done ({_said(change)}; "
+            f"OUTCOME UNKNOWN: it may have been done ({change.said()}; "
             f"idempotency key {options.idempotency_key}). To find out, do it again under its key:"
             f" {options.again()}",
             fg="red",
             bold=True,
         )
     else:
-        note(f"Error: {_said(change)}")
+        note(f"Error: {change.said()}")
 
 
 def _headline(change: Change) -> tuple[str, str]:
@@ -324,11 +279,3 @@ def _details(change: Change) -> Iterator[tuple[str, str | None]]:
     if change.undone is not None and (change.how, change.undone.asked) == ("reversed", "refund"):
         yield "no refund", "its batch was open, so the gateway reversed it instead"
     yield "idempotency key", change.options.idempotency_key
-
-
-def _said(change: Change) -> str:
-    if change.error is None:
-        return "interrupted" + ("" if change.sent else ", nothing was sent")
-    if isinstance(change.error, ConfigurationError | APIError):
-        return plain(change.error)
-    return plain(f"{reason_in_words(change.error)}: {change.error}")

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from attrs import define, field, frozen
 
-from payroc_async import (
-    APIError,
-    BatchClosing,
-    ConfigurationError,
-    IdempotencyKeyInUseError,
-    Payment,
-    PayrocError,
-    PayrocSession,
-)
+from payroc_async import BatchClosing, Payment, PayrocSession
 from payroc_async.models.amount import in_words
-from payroc_async.retry import worth_retrying
 
 from .day import find_uncaptured, size_of
-from .jobs import command_line, run_with_amounts
-from .records import reason_in_words
-from .results import DONE, NOT_DONE, UNKNOWN, USAGE, in_option_names, show_details
+from .jobs import command_line
+from .results import DONE, UNKNOWN, show_details
 from .rows import payment_members
-from .say import error_members, note, plain, say, say_json
-from .settings import variables
-from .signals import on_signal
+from .say import note, plain, say, say_json
+from .single_call import SingleCall, run_single_call
 
 __all__ = ["CloseOptions", "run_close_batch"]
 
@@ -52,63 +39,33 @@ class CloseOptions:
         return command_line("close-batch", options=options)
 
 
-@define(eq=False)
-class Close:
+@define(eq=False, kw_only=True)
+class Close(SingleCall):
     """What is being done, and what came of it.
 
     Attributes:
         uncaptured: The open pre-authorizations that there were before.
-        sent: From here on the batch may be closed.
         closing: When the gateway closes it; None if it has not said so.
-        interrupted: Ctrl-C came before the end.
     """
 
     options: CloseOptions
     uncaptured: list[Payment] = field(factory=list)
-    sent: bool = False
     closing: BatchClosing | None = None
-    error: PayrocError | None = None
-    interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
         """0 it is closed, 2 usage, 4 not done, 5 unknown."""
         if self.closing is not None:
             return DONE
-        if isinstance(self.error, ConfigurationError):
-            return USAGE
-        refused = isinstance(self.error, APIError) and not (
-            self.error.may_have_taken_effect
-            or worth_retrying(self.error)
-            or isinstance(self.error, IdempotencyKeyInUseError)
-        )
-        tried = self.sent or not self.options.key_is_fresh
-        return UNKNOWN if tried and not (self.sent and refused) else NOT_DONE
+        return self.code_without_answer(self.options)
 
 
 def run_close_batch(options: CloseOptions) -> int:
     """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
-    close = Close(options)
-    try:
-        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
-        run_with_amounts(lambda: _main(close, session))
-    except ConfigurationError as error:
-        close.error = in_option_names(error)
-    except PayrocError as error:
-        close.error = error
+    close = Close(options=options)
+    run_single_call(close, "close-batch", lambda session: _close(close, session))
     (_show_json if options.as_json else _show)(close)
     return close.exit_code
-
-
-async def _main(close: Close, opening: PayrocSession) -> None:
-    async with opening as session:
-        working = asyncio.create_task(_close(close, session), name="payroc-async close-batch")
-        with on_signal(working.cancel):
-            await asyncio.wait((working,))
-    if working.cancelled():
-        close.interrupted = True
-    else:
-        working.result()
 
 
 async def _close(close: Close, session: PayrocSession) -> None:
@@ -134,9 +91,6 @@ def _uncaptured_in_words(payment: Payment) -> str:
 
 def _show_json(close: Close) -> None:
     closing = close.closing
-    error = error_members(close.error)
-    if close.interrupted:
-        error = {"type": "Interrupted", "message": _said(close)}
     say_json(
         {
             "processing_terminal_id": close.options.processing_terminal_id,
@@ -144,7 +98,7 @@ def _show_json(close: Close) -> None:
             "cut_off_time": closing.cut_off_time if closing else None,
             "timezone": closing.timezone if closing else None,
             "uncaptured": [payment_members(payment) for payment in close.uncaptured],
-            "error": error,
+            "error": close.error_members(),
         }
     )
 
@@ -165,19 +119,11 @@ def _show(close: Close) -> None:
         note("what it settles is seen later: payroc-async settlement")
     elif close.exit_code == UNKNOWN:
         say(
-            f"UNKNOWN: the batch may be closed ({_said(close)}; idempotency key "
+            f"UNKNOWN: the batch may be closed ({close.said()}; idempotency key "
             f"{options.idempotency_key}). To find out, do it again under its key: "
             f"{options.again()}",
             fg="red",
             bold=True,
         )
     else:
-        note(f"Error: {_said(close)}")
-
-
-def _said(close: Close) -> str:
-    if close.error is None:
-        return "interrupted" + ("" if close.sent else ", nothing was sent")
-    if isinstance(close.error, ConfigurationError | APIError):
-        return plain(close.error)
-    return plain(f"{reason_in_words(close.error)}: {close.error}")
+        note(f"Error: {close.said()}")
