@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
-from .api.authorizations import Authorizations
-from .api.batches import Batches
 from .api.refunds import Refunds
+from .api.reports import Authorizations, Batches, Transactions
 from .api.secure_tokens import SecureTokens
 from .api.terminals import Terminals
-from .api.transactions import Transactions
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation

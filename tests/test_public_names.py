@@ -15,13 +15,11 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
-from payroc_async.api.authorizations import Authorizations
-from payroc_async.api.batches import Batches
 from payroc_async.api.charges import Charges
 from payroc_async.api.refunds import Refunds
+from payroc_async.api.reports import Authorizations, Batches, Transactions
 from payroc_async.api.secure_tokens import SecureTokens
 from payroc_async.api.terminals import Terminals
-from payroc_async.api.transactions import Transactions
 from payroc_async.device_instructions import DeviceInstructions
 from payroc_async.payments import Payments
 from payroc_async.resources import ClosedLoopReads, Devices, Instructions, Signatures
