@@ -182,6 +182,15 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
     from .amount import (
         Amount,
     )
+    from .breakdown import (
+        Breakdown,
+        ChoiceRate,
+        DualPricing,
+        HealthcareExpense,
+        Surcharge,
+        Tax,
+        Tip,
+    )
     from .card import (
         Balance,
         Card,
@@ -271,13 +280,9 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
     )
     from .itemized import BreakdownAdjustment, ItemizedBreakdown, ItemTax, LineItem, TaxAmount
     from .orders import (
-        Breakdown,
-        ChoiceRate,
         ConvenienceFee,
         DccOffer,
-        DualPricing,
         FirstTransactionReference,
-        HealthcareExpense,
         Order,
         RefundOrder,
         RetrievedBreakdown,
@@ -290,9 +295,6 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         RetrievedTax,
         RetrievedTip,
         StandingInstructions,
-        Surcharge,
-        Tax,
-        Tip,
     )
     from .page import (
         Page,
@@ -385,6 +387,7 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
 else:
     PARTS = (  # each module of the imports above
         "amount",
+        "breakdown",
         "card",
         "changes",
         "charges",
