@@ -70,6 +70,11 @@ class Request(Model):
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it only asks: a GET, or one of the POSTs that Payroc takes without a key."""
+        return self.method == "GET" or (self.method == "POST" and self.idempotency_key is None)
+
 
 @frozen(eq=False, repr=False)
 class Token(Model):
@@ -86,6 +91,7 @@ _LENGTHS = {
     "serial_number": (1, 64),
     "processing_terminal_id": (4, 50),
     "secure_token_id": (1, 200),
+    "model": (1, 30),
 }
 """What Payroc takes (contract section 2) of the ids that a merchant knows in advance. Those that
 the gateway makes up are opaque, and may be longer than it says."""

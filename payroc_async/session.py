@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from . import models
+from .api.cards import Cards
 from .api.refunds import Refunds
 from .api.reports import Authorizations, Batches, Transactions
 from .api.secure_tokens import SecureTokens
@@ -116,6 +117,8 @@ class PayrocSession(DeviceInstructions):
     """The authorizations of those transactions."""
     secure_tokens: SecureTokens
     """The saved cards."""
+    cards: Cards
+    """What can be asked about a card without a payment."""
 
     @refusing_unseen(ConfigurationError)
     def __init__(
@@ -191,6 +194,7 @@ class PayrocSession(DeviceInstructions):
         self.transactions = Transactions(self._channel)
         self.authorizations = Authorizations(self._channel)
         self.secure_tokens = SecureTokens(self._channel)
+        self.cards = Cards(self._channel)
 
     @classmethod
     @refusing_unseen(ConfigurationError)

@@ -36,6 +36,10 @@ ANSWERS = {
     models.Authorization: ("authorization",),
     models.BatchClosing: ("closeBatchResponse",),
     models.RetrievedSecureToken: ("secureTokenWithAccountType",),
+    models.CardInfo: ("cardInfo",),
+    models.CardBalance: ("balance",),
+    models.HostConfiguration: ("hostConfiguration",),
+    models.DeviceConfiguration: ("deviceConfiguration",),
 }
 REQUESTS = {
     models.PaymentInstructionRequest: ("paymentInstructionRequest",),
@@ -47,6 +51,8 @@ REQUESTS = {
     models.CaptureRequest: ("paymentCapture",),
     models.AdjustmentRequest: ("paymentAdjustment",),
     models.RefundAdjustmentRequest: ("refundAdjustment",),
+    models.BinLookup: ("binLookup",),
+    models.BalanceInquiry: ("balanceInquiry",),
 }
 BANK = "a field of bank accounts' tokens; a device saves cards"
 LACKING = {
@@ -55,20 +61,18 @@ LACKING = {
     "paymentRequest.threeDSecure": "for a web shop's checkout",
     "secureTokenPayload.accountType": BANK,
     "secureTokenPayload.secCode": BANK,
+    "singleUseTokenPayload.accountType": BANK,
+    "singleUseTokenPayload.secCode": BANK,
+    "singleUseTokenPayload.pinDetails": "a PIN is entered at a device, and its block is no till's",
+    "ebtDetailsWithVoucher.voucher": "for a sale that was authorized by telephone, not a balance",
 }
 """``schema.field``, or ``schema.field=word``, that no model has: each with its reason."""
 RAW = "takes card data or a single-use token, which a till with a device never has"
-SETUP = "for those who set terminals up or run a gateway of their own"
 TOKENS = "/processing-terminals/{processingTerminalId}/secure-tokens"
 NOT_SERVED = {
     "POST /refunds": RAW,
     f"POST {TOKENS}": RAW,
     f"POST {TOKENS}/{{secureTokenId}}/update-account": RAW,
-    "POST /cards/balance": RAW,
-    "POST /cards/bin-lookup": RAW,
-    "GET /processing-terminals/{processingTerminalId}/host-configurations": SETUP,
-    "GET /processing-terminals/{processingTerminalId}/device-configurations/{model}": SETUP,
-    "GET /processing-accounts/{processingAccountId}/processing-terminals": SETUP,
 }
 """Operations that the simulator does not have: each with its reason."""
 

@@ -15,6 +15,7 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
+from payroc_async.api.cards import Cards
 from payroc_async.api.charges import Charges
 from payroc_async.api.refunds import Refunds
 from payroc_async.api.reports import Authorizations, Batches, Transactions
@@ -236,12 +237,29 @@ EXPECTED = [
     "Undone",
     "WrongEventLoopError",
     "__version__",
+    "BalanceInquiry",
+    "BinLookup",
+    "CardBalance",
+    "CardBinPayload",
+    "CardInfo",
+    "ServiceFee",
+    "ServiceFeeBasis",
+    "SingleUseTokenPayload",
+    "DeviceConfiguration",
+    "EmvApplication",
+    "EmvCertificate",
+    "HostConfiguration",
+    "ProcessorConfiguration",
+    "ProcessorMerchant",
+    "ProcessorTerminal",
+    "VisualAsset",
 ]
 
 # What a session hands out without its class being exported.
 REACHABLE: list[type[Any]] = [
     Authorizations,
     Batches,
+    Cards,
     Charges,
     ClosedLoopReads,
     DeviceInstructions,

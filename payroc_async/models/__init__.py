@@ -23,6 +23,7 @@ __all__ = [
     "AuthorizationSummary",
     "AvsResult",
     "Balance",
+    "BalanceInquiry",
     "Batch",
     "BatchCloseType",
     "BatchClosing",
@@ -30,10 +31,14 @@ __all__ = [
     "BatchFilters",
     "BatchSummary",
     "BenefitCategory",
+    "BinLookup",
     "Breakdown",
     "BreakdownAdjustment",
     "CaptureRequest",
     "Card",
+    "CardBalance",
+    "CardBinPayload",
+    "CardInfo",
     "CardSummary",
     "CardholderVerification",
     "Channel",
@@ -54,6 +59,7 @@ __all__ = [
     "CvvResult",
     "DccOffer",
     "Device",
+    "DeviceConfiguration",
     "DeviceFilters",
     "DeviceType",
     "DualPricing",
@@ -61,6 +67,8 @@ __all__ = [
     "EbtFeature",
     "EbtFeatureType",
     "EbtType",
+    "EmvApplication",
+    "EmvCertificate",
     "EmvData",
     "EmvTag",
     "EnhancedProcessing",
@@ -70,6 +78,7 @@ __all__ = [
     "HealthcareExpense",
     "HealthcareExpenseType",
     "HealthcareIndicator",
+    "HostConfiguration",
     "Instruction",
     "InstructionEntryMethod",
     "InstructionStatus",
@@ -99,6 +108,9 @@ __all__ = [
     "PaymentSummary",
     "ProcessingModel",
     "ProcessingTerminal",
+    "ProcessorConfiguration",
+    "ProcessorMerchant",
+    "ProcessorTerminal",
     "Raw",
     "Receipt",
     "ReceiptConversion",
@@ -135,6 +147,8 @@ __all__ = [
     "SecureTokenSource",
     "SecureTokenStatus",
     "SecurityChecks",
+    "ServiceFee",
+    "ServiceFeeBasis",
     "SettledSummary",
     "SettlementCardType",
     "SettlementEntryMethod",
@@ -146,6 +160,7 @@ __all__ = [
     "SignatureAdjustment",
     "SignatureInstruction",
     "SignatureInstructionRequest",
+    "SingleUseTokenPayload",
     "StandingInstructions",
     "StandingInstructionsRequest",
     "StandingInstructionsSequence",
@@ -176,6 +191,7 @@ __all__ = [
     "TransactionSummary",
     "TransactionType",
     "Undone",
+    "VisualAsset",
 ]
 
 if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it is asked for
@@ -279,6 +295,16 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         SignatureInstruction,
     )
     from .itemized import BreakdownAdjustment, ItemizedBreakdown, ItemTax, LineItem, TaxAmount
+    from .lookups import (
+        BalanceInquiry,
+        BinLookup,
+        CardBalance,
+        CardBinPayload,
+        CardInfo,
+        ServiceFee,
+        ServiceFeeBasis,
+        SingleUseTokenPayload,
+    )
     from .orders import (
         ConvenienceFee,
         DccOffer,
@@ -356,6 +382,16 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
     from .signature import (
         Signature,
     )
+    from .terminal_setup import (
+        DeviceConfiguration,
+        EmvApplication,
+        EmvCertificate,
+        HostConfiguration,
+        ProcessorConfiguration,
+        ProcessorMerchant,
+        ProcessorTerminal,
+        VisualAsset,
+    )
     from .terminals import (
         AddressMode,
         ApplicationSettings,
@@ -398,6 +434,7 @@ else:
         "filters",
         "instructions",
         "itemized",
+        "lookups",
         "orders",
         "page",
         "payment",
@@ -409,6 +446,7 @@ else:
         "settlement_filters",
         "shared",
         "signature",
+        "terminal_setup",
         "terminals",
         "transaction",
     )

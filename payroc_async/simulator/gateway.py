@@ -21,6 +21,7 @@ from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
 from .ledger import DECLINES, OPERATIONS
+from .lookups import Lookups
 from .observations import Observed, Records
 from .pages import Pages
 from .payments import new_id
@@ -369,6 +370,11 @@ class Simulator(Settings):
     def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
         return self._state.office.vault.records
+
+    @property
+    def lookups(self) -> Lookups:
+        """What look-ups of cards find; its attributes may be set."""
+        return self._state.office.lookups
 
     @property
     def requests(self) -> list[Observed]:

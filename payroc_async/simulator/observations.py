@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from attrs import define, field
 
+from .routes import ASKS
 from .tokens import TOKEN_MARK
 
 __all__ = ["Observed", "Records", "breaches", "without_tokens"]
@@ -76,9 +77,9 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
             yield f"{where} has a body."
     elif "x-api-key" in headers:
         yield f"{where} carries the x-api-key header, which belongs to authorize alone."
-    if seen.kind == "authorize" or seen.method != "POST":
+    if seen.kind == "authorize" or seen.method != "POST" or seen.kind in ASKS:
         if key is not None:
-            yield f"{where} carries an Idempotency-Key, which belongs to the API's POSTs alone."
+            yield f"{where} carries an Idempotency-Key, which belongs to what changes something."
     else:
         if key is None:
             yield f"{where} has no Idempotency-Key."

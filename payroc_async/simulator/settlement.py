@@ -15,7 +15,7 @@ from attrs import define, field
 from .answers import link_to
 from .lists import Filter, Test, filter_by
 
-__all__ = ["REPORTS", "Settlement"]
+__all__ = ["MERCHANT", "REPORTS", "Settlement"]
 
 Json = dict[str, Any]
 
