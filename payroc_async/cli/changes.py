@@ -19,7 +19,12 @@ from payroc_async import (
 )
 from payroc_async.models.amount import in_words
 from payroc_async.payments import Payments
-from payroc_async.undo import undone_by_refund, undone_by_reversal, whole_of
+from payroc_async.undo import (
+    amount_to_undo,
+    undone_by_refund,
+    undone_by_reversal,
+    whole_of,
+)
 
 from .jobs import command_line, some_amount
 from .results import (
@@ -170,9 +175,10 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     description, key = change.options.description or "", change.options.idempotency_key
     amount = _minor_units(change)
     try:
-        return await payments.undo(
+        undone = await payments.undo(
             payment, amount=amount, description=description, idempotency_key=key
         )
+        return _read_as_first(undone, payment, amount) if change.options.key_is_fresh else undone
     except ConfigurationError as error:
         # A part that is more than what is left: no refund lowers what was authorized.
         was_reversal = error.field == "amount" and amount is not None
@@ -184,19 +190,34 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
         refusal, was_reversal = error, True
     # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
     # key, has no second effect and is answered as it was.
-    if was_reversal or payment.transaction_result.status == TransactionStatus.REVERSAL:
-        reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
-        return undone_by_reversal(payment, reversed_, amount)
+    id_ = payment.payment_id
+    reversed_before = payment.transaction_result.status == TransactionStatus.REVERSAL
     given_back = whole_of(payment) if amount is None else amount
-    if not payment.refunds or given_back is None:
+    # A part that was reversed leaves neither a status nor a refund behind.
+    in_part = amount is not None and not payment.refunds
+    if was_reversal or reversed_before or in_part:
+        try:
+            reversed_ = await payments.reverse(id_, amount=amount, idempotency_key=key)
+            return undone_by_reversal(payment, reversed_, amount, repeated=True)
+        except IdempotencyKeyInUseError:
+            # For a refund, unless that was refused just now; in an open batch it reverses, too.
+            if given_back is None or isinstance(refusal, IdempotencyKeyInUseError):
+                raise
+    elif not payment.refunds or given_back is None:
         raise refusal
     refunded = await payments.refund(
-        payment.payment_id,
-        amount=given_back,
-        description=description,
-        idempotency_key=key,
+        id_, amount=given_back, description=description, idempotency_key=key
     )
-    return undone_by_refund(payment, refunded, given_back)
+    return undone_by_refund(payment, refunded, given_back, repeated=True)
+
+
+def _read_as_first(undone: Undone, payment: Payment, amount: int | None) -> Undone:
+    """The same answer, to a key that was never used: no refund from before is its work."""
+    if undone.asked == "reverse":
+        return undone_by_reversal(payment, undone.payment, amount, repeated=False)
+    return undone_by_refund(
+        payment, undone.payment, amount_to_undo(payment, amount), repeated=False
+    )
 
 
 def _minor_units(change: Change) -> int | None:
