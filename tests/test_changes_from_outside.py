@@ -273,7 +273,7 @@ async def undo(
     [
         (4999, 3999, None, "reversed"),
         (4999, 4999, None, None),  # nothing is less: the code of the sale
-        (4999, 4500, None, None),  # less, and not by so much: another's work
+        (4999, 4000, None, None),  # less, and not by so much: another's work
         (4999, None, None, None),
         (4999, 1000, None, "reversed"),  # as a gateway might show what was reversed
         (3999, 3999, KEY, "reversed"),  # by an earlier try: the order has the whole
