@@ -132,7 +132,7 @@ async def test_an_old_refund_is_found(gateway: Simulator, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("what", ["amount", "currency", "of a payment", "two"])
 async def test_which_refund_is_its_own(gateway: Simulator, tmp_path: Path, what: str) -> None:
-    """None of another amount or currency, none that refunds a payment; of two, nothing is guessed."""
+    """None of another sum, none that refunds a payment; of two, nothing is guessed."""
     path = tmp_path / "journal.db"
     async with session_of(gateway, tmp_path / "none.db") as session:
         if what == "of a payment":
