@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from payroc_async.cli.app import cli
 from payroc_async.cli.certify.redaction import redact_body, redact_headers
 from payroc_async.cli.certify.scenarios import SCENARIOS
+from payroc_async.resources import Devices
 from payroc_async.simulator import Simulator, drop_after, edit, garbage
 from payroc_async.simulator.state import State
 
@@ -172,6 +174,25 @@ def test_a_refund_that_is_declined_fails(served_badly: Simulator) -> None:
     done = certify(served_badly, "CP-07", "--yes")
     assert done.exit_code == 1, done.output
     assert "the refund was not approved" in last("CP-07")["reason"]
+
+
+@pytest.mark.parametrize("line", ["sent with Bearer abc", "the key {key}"])
+def test_a_log_with_a_secret_fails(
+    served_badly: Simulator, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """SEC-04 looks for the secrets, and the excerpt that it keeps has no key."""
+    search = Devices.search
+
+    def telling(self: Devices, **filters: Any) -> Any:
+        said = line.format(key=served_badly.api_key)
+        logging.getLogger("payroc_async.http").debug(said)
+        return search(self, **filters)
+
+    monkeypatch.setattr(Devices, "search", telling)
+    done = certify(served_badly, "SEC-04", "--yes")
+    assert done.exit_code == 1, done.output
+    assert "the log has" in last("SEC-04")["reason"]
+    assert served_badly.api_key not in Path("certification/certification.json").read_text()
 
 
 def test_a_payment_for_a_canceled_sale_fails(served_badly: Simulator) -> None:
