@@ -2,6 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from payroc_async.instructions.handle import (
+    InstructionHandle,
+)
+from payroc_async.instructions.live import (
+    OnCancel,
+)
+
 from .automatic_recovery import (
     Recovery,
 )
@@ -50,16 +57,10 @@ from .events import (
     Completed,
     Event,
     Failed,
+    ResultReceived,
     Retrying,
-    Settled,
     StillInProgress,
     Submitted,
-)
-from .instructions.handle import (
-    InstructionHandle,
-)
-from .instructions.live import (
-    OnCancel,
 )
 from .recovery import (
     OnFound,
@@ -207,6 +208,7 @@ __all__ = [
     "RequestTimeoutError",
     "ResponseCode",
     "ResponseFormatError",
+    "ResultReceived",
     "RetrievedAddress",
     "RetrievedBreakdown",
     "RetrievedChoiceRate",
@@ -231,7 +233,6 @@ __all__ = [
     "SecurityChecks",
     "ServerError",
     "SessionClosedError",
-    "Settled",
     "SettledSummary",
     "SettlementCardType",
     "SettlementEntryMethod",

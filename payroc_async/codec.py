@@ -19,14 +19,23 @@ import orjson
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from payroc_async.models.enums import OpenEnum
+from payroc_async.models.shared import ReadOnDemand
+from payroc_async.wire.answer_ids import ID_FIELDS, id_in
+from payroc_async.wire.json_text import decode
+from payroc_async.wire.scalars import (
+    PADDING,
+    read_bool,
+    read_date,
+    read_datetime,
+    read_float,
+    read_int,
+    read_text,
+)
+
 from . import models
-from .answer_ids import ID_FIELDS, id_in
 from .errors import ResponseFormatError
-from .json_text import decode
 from .logs import get_logger
-from .models.enums import OpenEnum
-from .models.shared import ReadOnDemand
-from .scalars import PADDING, read_bool, read_date, read_datetime, read_float, read_int, read_text
 
 __all__ = [
     "decode",

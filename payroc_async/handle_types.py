@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .instructions.handle import InstructionHandle
+from payroc_async.instructions.handle import InstructionHandle
+
 from .models import (
     Payment,
     PaymentInstruction,

@@ -8,9 +8,10 @@ from urllib.parse import quote
 from payroc_async import models
 from payroc_async.errors import ConfigurationError, NotFoundError
 from payroc_async.kinds import Resource
-from payroc_async.protocol import Request, check_identifier, decipher_success, resource_request
-from payroc_async.resources import Endpoint
 from payroc_async.secret import refusing_unseen
+from payroc_async.wire.protocol import Request, check_identifier, decipher_success, resource_request
+
+from .resources import Endpoint
 
 __all__ = ["SecureTokens"]
 

@@ -6,8 +6,14 @@ from uuid import UUID
 
 from payroc_async import models
 from payroc_async.kinds import Resource
-from payroc_async.protocol import Request, check_identifier, decipher_resource, resource_request
-from payroc_async.resources import Endpoint, given_or_new_key
+from payroc_async.wire.protocol import (
+    Request,
+    check_identifier,
+    decipher_resource,
+    resource_request,
+)
+
+from .resources import Endpoint, given_or_new_key
 
 __all__ = ["Terminals"]
 

@@ -7,9 +7,9 @@ from datetime import date as calendar_date
 
 from payroc_async import models
 from payroc_async.kinds import Resource
-from payroc_async.resources import Endpoint
 
 from .identifiers import check_number
+from .resources import Endpoint
 
 __all__ = ["Transactions"]
 

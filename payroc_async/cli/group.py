@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .say import mute, note, say_json
+from .output import mute, note, say_json
 
 __all__ = ["INTERRUPTED", "NOBODY_READS", "CommandLine"]
 

@@ -20,9 +20,9 @@ from payroc_async.errors import (
     TransportError,
 )
 from payroc_async.logs import get_logger
-from payroc_async.protocol import Token
 from payroc_async.retry import backoff_delay, worth_retrying
 from payroc_async.secret import Secret, concealed, forget_frames
+from payroc_async.wire.protocol import Token
 from payroc_async.wording import a_type
 
 from .failures import ENDING, failure_of

@@ -17,7 +17,6 @@ import aiohttp
 from attrs import define
 from yarl import URL
 
-from payroc_async.answers import without_secret
 from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.errors import (
     ConfigurationError,
@@ -27,11 +26,12 @@ from payroc_async.errors import (
     TransportError,
 )
 from payroc_async.logs import get_logger
-from payroc_async.protocol import Answer, Request, Token, decipher_token
 from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
 from payroc_async.secret import Secret, SecretBytes, forget_frames
 from payroc_async.shared_timeout import SharedTimeout
 from payroc_async.version import __version__
+from payroc_async.wire.answers import without_secret
+from payroc_async.wire.protocol import Answer, Request, Token, decipher_token
 from payroc_async.wording import a_type
 
 from .adapter import DEPARTURE, Departure, NoCookies, SingleRequest, SingleResponse

@@ -23,7 +23,8 @@ from payroc_async.events import Completed, Retrying, StillInProgress
 from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
 from payroc_async.models.shared import Link
-from payroc_async.protocol import (
+from payroc_async.secret import forget_frames
+from payroc_async.wire.protocol import (
     Answer,
     Request,
     cancel_request,
@@ -35,7 +36,6 @@ from payroc_async.protocol import (
     status_request,
     submit_request,
 )
-from payroc_async.secret import forget_frames
 
 from .lifecycle import Existence, Phase, Seen, State, weigh
 from .live import LiveInstruction

@@ -12,7 +12,7 @@ from payroc_async.errors import (
     OutcomeUnknownError,
     PayrocError,
 )
-from payroc_async.events import Canceled, Failed, Settled
+from payroc_async.events import Canceled, Failed, ResultReceived
 from payroc_async.logs import get_logger
 
 from .lifecycle import Existence, Outcome, Phase
@@ -31,7 +31,7 @@ def report(live: LiveInstruction[Any, Any], outcome: Outcome) -> None:
     if outcome is not Outcome.COMPLETED:
         live.error = _error(live, outcome)
     if outcome is Outcome.COMPLETED:
-        live.emit(Settled, resource=live.resource)
+        live.emit(ResultReceived, resource=live.resource)
     elif outcome is Outcome.FAILED:
         assert isinstance(live.error, InstructionFailedError)
         live.emit(Failed, error_message=live.error.error_message)

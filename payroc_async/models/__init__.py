@@ -203,7 +203,7 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         StatusAdjustment,
         Undone,
     )
-    from .charges import (
+    from .charge import (
         Channel,
         CustomFieldRequest,
         PaymentOrderRequest,
@@ -320,13 +320,18 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         RefundInstructionRequest,
         SignatureInstructionRequest,
     )
-    from .secure_tokens import (
+    from .secure_token import (
         RetrievedSecureToken,
         SecureTokenFilters,
         SecureTokenSource,
         Surcharging,
     )
-    from .settlement import (
+    from .settlement_filters import (
+        AuthorizationFilters,
+        BatchFilters,
+        TransactionFilters,
+    )
+    from .settlement_report import (
         Authorization,
         AuthorizationSummary,
         Batch,
@@ -342,11 +347,6 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
         SettlementType,
         TransactionSummary,
     )
-    from .settlement_filters import (
-        AuthorizationFilters,
-        BatchFilters,
-        TransactionFilters,
-    )
     from .shared import (
         Link,
         Raw,
@@ -354,7 +354,7 @@ if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it i
     from .signature import (
         Signature,
     )
-    from .terminals import (
+    from .terminal import (
         AddressMode,
         ApplicationSettings,
         BatchCloseType,
@@ -387,7 +387,7 @@ else:
         "amount",
         "card",
         "changes",
-        "charges",
+        "charge",
         "customers",
         "devices",
         "emv",
@@ -401,12 +401,12 @@ else:
         "receipt",
         "refund",
         "requests",
-        "secure_tokens",
-        "settlement",
+        "secure_token",
+        "settlement_report",
         "settlement_filters",
         "shared",
         "signature",
-        "terminals",
+        "terminal",
         "transaction",
     )
 

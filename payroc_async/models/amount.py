@@ -16,7 +16,7 @@ from payroc_async.errors import ConfigurationError
 from payroc_async.logs import get_logger
 from payroc_async.wording import a_type
 
-from . import checks
+from . import field_checks as checks
 from .shared import Model
 
 __all__ = ["Amount", "digits_after_point", "in_words"]

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type, show
 
-from .checks import Check, calendar_date, flag, optional, text, word
+from .field_checks import Check, calendar_date, flag, optional, text, word
 from .shared import Model
 
 __all__ = ["DeviceFilters", "Filters", "PaymentFilters", "RefundFilters", "TransactionFilters"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from .checks import (
+from .enums import TaxType
+from .field_checks import (
     amount,
     as_tuple,
     each,
@@ -19,7 +20,6 @@ from .checks import (
     text,
     word,
 )
-from .enums import TaxType
 from .orders import DualPricing, HealthcareExpense, Surcharge, Tax, Tip
 from .shared import Model
 

@@ -20,7 +20,16 @@ from .amount import (
     is_sum,
     keep_minor_units,
 )
-from .checks import (
+from .enums import (
+    AlternativeTender,
+    HealthcareExpenseType,
+    ProcessingModel,
+    StandingInstructionsSequence,
+    TaxType,
+    TipMode,
+    TipType,
+)
+from .field_checks import (
     amount,
     as_tuple,
     at_most,
@@ -32,15 +41,6 @@ from .checks import (
     percentage,
     text,
     word,
-)
-from .enums import (
-    AlternativeTender,
-    HealthcareExpenseType,
-    ProcessingModel,
-    StandingInstructionsSequence,
-    TaxType,
-    TipMode,
-    TipType,
 )
 from .shared import Model, ReadOnDemand, size
 

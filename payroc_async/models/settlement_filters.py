@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type, show
 
-from .checks import calendar_date, optional, word
+from .field_checks import calendar_date, optional, word
 from .filters import Filters
 
 __all__ = ["AuthorizationFilters", "BatchFilters", "TransactionFilters"]

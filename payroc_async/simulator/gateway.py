@@ -15,19 +15,19 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
-from .charges import STATUSES
-from .devices import Behaviour, Device, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
 from .ledger import DECLINES, OPERATIONS
 from .observations import Observed, Records
-from .pages import Pages
-from .payments import new_id
+from .page_routes import Pages
 from .request_handler import RequestHandler
 from .routes import REQUEST_KINDS
+from .simulated_charges import STATUSES
+from .simulated_devices import Behaviour, Device, Result
+from .simulated_payments import new_id
+from .simulated_terminals import TIMEZONES, terminal_document
 from .state import IN_PROGRESS, PreAuthorizations, SimInstruction, State
-from .terminals import TIMEZONES, terminal_document
 from .tokens import Tokens
 
 __all__ = ["Simulator"]

@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from .answers import Answer, json_answer, link_to, problem
 from .back_office import BackOffice
-from .devices import Behaviour, Device, Script
-from .kinds import InstructionKind
 from .ledger import Ledger
-from .payments import new_id, now, show_as_sale
+from .replies import Answer, json_answer, link_to, problem
+from .simulated_devices import Behaviour, Device, Script
+from .simulated_kinds import InstructionKind
+from .simulated_payments import new_id, now, show_as_sale
 from .validation import Errors, check_serial, read_body
 
-__all__ = ["IN_PROGRESS", "ByHand", "PreAuthorizations", "SimInstruction", "State"]
+__all__ = ["IN_PROGRESS", "OperatorInput", "PreAuthorizations", "SimInstruction", "State"]
 
 IN_PROGRESS = "inProgress"
 FIRST_DEVICE_ID = 28474
@@ -30,7 +30,7 @@ FINAL = frozenset({"completed", "failure", "canceled"})
 
 
 @define
-class ByHand:
+class OperatorInput:
     """How far a person has come with an instruction on the device's page.
 
     Attributes:
@@ -73,7 +73,7 @@ class SimInstruction:
     changed_at: float = field(init=False)
     resource_id: str | None = None
     delete_count: int = 0
-    by_hand: ByHand | None = None
+    by_hand: OperatorInput | None = None
     _steps: list[tuple[float, str]] = field(init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     _waiters: set[asyncio.Future[None]] = field(factory=set, repr=False)
@@ -260,7 +260,7 @@ class State:
             fragment = "bad-request" if behaviour.refused_with == 400 else "cannot-be-modified"
             return problem(behaviour.refused_with, fragment, "The device is offline.")
         made = SimInstruction(uuid.uuid4().hex, kind, serial_number, key, document, behaviour)
-        made.by_hand = None if device.hand is None else ByHand()
+        made.by_hand = None if device.hand is None else OperatorInput()
         self.instructions[made.id] = device.instruction = made
         self.tell(made)
         return made

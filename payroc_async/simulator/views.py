@@ -14,10 +14,10 @@ from attrs import define, field
 from payroc_async.models.amount import digits_after_point
 
 from .cards import CARDS
-from .devices import Device
+from .device_page import asks_for_tip, entries_of, total
 from .faults import Fault
-from .hands import asks_for_tip, entries_of, total
 from .observations import Observed, without_tokens
+from .simulated_devices import Device
 from .state import SimInstruction, State
 
 __all__ = ["Numbers", "Scrubber", "device_view", "fault_view", "instruction_view", "request_view"]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import orjson
 
-from payroc_async.protocol import Answer
+from payroc_async.wire.protocol import Answer
 
 from .bench import Bench
 from .scenario_table import Table

@@ -6,8 +6,8 @@ import logging
 from uuid import uuid4
 
 from payroc_async import APIError, TransactionStatus
-from payroc_async.answers import decipher_success
-from payroc_async.protocol import Answer
+from payroc_async.wire.answers import decipher_success
+from payroc_async.wire.protocol import Answer
 
 from .bench import Bench
 from .sale_scenarios import SUBMISSIONS, listed

@@ -1,0 +1,61 @@
+"""Which journal a command is about: what ``--journal`` names, or else ``PAYROC_JOURNAL``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from payroc_async import ConfigurationError, JournalError
+from payroc_async.cli.settings import variables
+from payroc_async.journal import journal_at
+from payroc_async.journal.location import is_path, refused_location
+
+if TYPE_CHECKING:
+    from payroc_async.journal import PostgresJournal, SQLiteJournal
+
+    AnyJournal = SQLiteJournal | PostgresJournal
+
+__all__ = ["existing_journal", "journal_named", "journal_path", "new_or_existing_journal"]
+
+
+def journal_named(given: str | None) -> str | None:
+    """What ``--journal`` or else the variable says; None if neither is there."""
+    return variables().get("PAYROC_JOURNAL") or None if given is None else given
+
+
+def journal_path(place: str) -> Path | None:
+    """The journal's file, which may be shown; None if the place is not that of a file."""
+    return Path(place) if is_path(place) and refused_location(place) is None else None
+
+
+def new_or_existing_journal(place: str) -> AnyJournal:
+    """The journal at that place, not yet opened.
+
+    Raises:
+        ConfigurationError: It can't be a journal's place. The text does not show it.
+    """
+    try:
+        return journal_at(place)
+    except ConfigurationError as error:
+        raise ConfigurationError("journal", error.reason) from error
+
+
+def existing_journal(given: str | None) -> AnyJournal:
+    """The journal that is named, not yet opened; a file must be there, for opening would make it.
+
+    Raises:
+        ConfigurationError: None is named, or it can't be a journal's place.
+        JournalError: There is no such file.
+    """
+    place = journal_named(given)
+    if place is None:
+        raise ConfigurationError("journal", "is not given, nor is PAYROC_JOURNAL set")
+    journal = new_or_existing_journal(place)
+    path = journal_path(place)
+    if path is not None:
+        try:
+            os.stat(path)
+        except OSError as error:
+            raise JournalError(f"there is no journal {path}: {error.strerror}") from error
+    return journal
