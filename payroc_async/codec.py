@@ -19,11 +19,14 @@ import orjson
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from payroc_async.models.enums import OpenEnum
-from payroc_async.models.shared import ReadOnDemand
-from payroc_async.wire.answer_ids import ID_FIELDS, id_in
-from payroc_async.wire.json_text import decode
-from payroc_async.wire.scalars import (
+from . import models
+from .errors import ResponseFormatError
+from .logs import get_logger
+from .models.enums import OpenEnum
+from .models.shared import ReadOnDemand
+from .wire.answer_ids import ID_FIELDS, id_in
+from .wire.json_text import decode
+from .wire.scalars import (
     PADDING,
     read_bool,
     read_date,
@@ -32,10 +35,6 @@ from payroc_async.wire.scalars import (
     read_int,
     read_text,
 )
-
-from . import models
-from .errors import ResponseFormatError
-from .logs import get_logger
 
 __all__ = [
     "decode",
@@ -298,10 +297,6 @@ def _read_enum(value: Any, cls: type[OpenEnum]) -> OpenEnum:
     return words.get(value) or words.get(value.strip(PADDING)) or cls(value)
 
 
-def _is_closed_loop_options(cls: Any) -> bool:
-    return cls is models.ClosedLoopOptions
-
-
 def _read_closed_loop_options(value: Any, _: Any) -> models.ClosedLoopOptions:
     options = dict(value)
     return models.ClosedLoopOptions(type=options.pop("type"), options=options)
@@ -338,16 +333,16 @@ converter.register_structure_hook_func(_is_open, _as_is)
 converter.register_structure_hook_factory(_is_optional, _optional_reader)
 converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
-# By a question, for the models need not be loaded yet. cattrs asks the last registered first.
-converter.register_structure_hook_func(_is_closed_loop_options, _read_closed_loop_options)
+# cattrs asks the last registered first.
+converter.register_structure_hook(models.ClosedLoopOptions, _read_closed_loop_options)
 converter.register_structure_hook_func(_is_variant, _read_variant)
 
 converter.register_unstructure_hook(OpenEnum, lambda word: word.value)
 converter.register_unstructure_hook(date, date.isoformat)
 converter.register_unstructure_hook(datetime, _write_date_time)
 converter.register_unstructure_hook_factory(attrs.has, _model_writer)
-converter.register_unstructure_hook_func(
-    _is_closed_loop_options, lambda given: {**given.options, "type": given.type.value}
+converter.register_unstructure_hook(
+    models.ClosedLoopOptions, lambda given: {**given.options, "type": given.type.value}
 )
 
 

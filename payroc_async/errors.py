@@ -43,9 +43,8 @@ from attrs import field, frozen
 from .wording import printable
 
 if TYPE_CHECKING:
-    from payroc_async.models.shared import Link
-
     from .models import Payment, Refund
+    from .models.shared import Link
 
 __all__ = [
     "APIError",

@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
-from payroc_async.api.authorizations import Authorizations
-from payroc_async.api.batches import Batches
-from payroc_async.api.payments import Payments
-from payroc_async.api.refunds import Refunds
-from payroc_async.api.resources import ClosedLoopReads, Devices, Instructions, Signatures
-from payroc_async.api.secure_tokens import SecureTokens
-from payroc_async.api.terminals import Terminals
-from payroc_async.api.transactions import Transactions
-from payroc_async.http.token import APIKey, TokenManager, check_api_key
-from payroc_async.http.transport import Transport
-from payroc_async.instructions.live import Services
-from payroc_async.journal.writer import JournalWriter, NullWriter
-
 from . import models
+from .api.authorizations import Authorizations
+from .api.batches import Batches
+from .api.payments import Payments
+from .api.refunds import Refunds
+from .api.resources import ClosedLoopReads, Devices, Instructions, Signatures
+from .api.secure_tokens import SecureTokens
+from .api.terminals import Terminals
+from .api.transactions import Transactions
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
@@ -32,7 +27,11 @@ from .codec import prepare
 from .config import Environment, EnvironmentName, RetryPolicy, Timeouts
 from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
+from .http.token import APIKey, TokenManager, check_api_key
+from .http.transport import Transport
+from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
+from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import GuardedGenerator, LoopGuard
 from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
@@ -282,12 +281,9 @@ class PayrocSession(DeviceInstructions):
             The session is not opened.
         """
         self._check_new()
-        # What is loaded when it is asked for must not be in the middle of a sale: it takes files.
-        from . import handle_types  # noqa: F401 - and with it the models
-
         for kind in (PAYMENT, REFUND, SIGNATURE):
             for loaded in (kind.request_type, kind.instruction_type, kind.resource_type):
-                prepare(loaded())
+                prepare(loaded)
                 await asyncio.sleep(0)  # each takes a while, once in a process
         # anyio loads its backend at first use. That must not be the first cancellation, which it
         # would delay, and break where the process can open no more files.

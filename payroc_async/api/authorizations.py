@@ -16,7 +16,7 @@ __all__ = ["Authorizations"]
 AUTHORIZATION: Resource[models.Authorization] = Resource(
     noun="authorization",
     resources="authorizations",
-    resource_type=lambda: models.Authorization,
+    resource_type=models.Authorization,
     resource_id=lambda one: None if one.authorization_id is None else str(one.authorization_id),
 )
 

@@ -16,7 +16,7 @@ __all__ = ["Batches"]
 BATCH: Resource[models.Batch] = Resource(
     noun="batch",
     resources="batches",
-    resource_type=lambda: models.Batch,
+    resource_type=models.Batch,
     resource_id=lambda batch: None if batch.batch_id is None else str(batch.batch_id),
 )
 

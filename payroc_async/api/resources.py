@@ -68,7 +68,7 @@ def check_request(kind: Kind[Any, Any], request: object) -> None:
     Raises:
         ConfigurationError: It is of another type.
     """
-    wanted = kind.request_type()
+    wanted = kind.request_type
     if not isinstance(request, wanted):
         raise ConfigurationError(
             "request", f"must be {with_article(wanted.__name__)}, not {a_type(request)}"

@@ -23,7 +23,7 @@ def _tokens_of(processing_terminal_id: str) -> Resource[models.RetrievedSecureTo
     return Resource(
         noun="secure token",
         resources=f"processing-terminals/{terminal}/secure-tokens",
-        resource_type=lambda: models.RetrievedSecureToken,
+        resource_type=models.RetrievedSecureToken,
         resource_id=lambda token: token.secure_token_id,
     )
 

@@ -20,13 +20,13 @@ __all__ = ["Terminals"]
 TERMINAL: Resource[models.ProcessingTerminal] = Resource(
     noun="terminal",
     resources="processing-terminals",
-    resource_type=lambda: models.ProcessingTerminal,
+    resource_type=models.ProcessingTerminal,
     resource_id=lambda terminal: terminal.processing_terminal_id,
 )
 BATCH_CLOSING: Resource[models.BatchClosing] = Resource(
     noun="closing of a batch",
     resources="processing-terminals",
-    resource_type=lambda: models.BatchClosing,
+    resource_type=models.BatchClosing,
     resource_id=lambda closing: None,
 )
 

@@ -16,7 +16,7 @@ __all__ = ["Transactions"]
 TRANSACTION: Resource[models.SettlementTransaction] = Resource(
     noun="transaction",
     resources="transactions",
-    resource_type=lambda: models.SettlementTransaction,
+    resource_type=models.SettlementTransaction,
     resource_id=lambda one: None if one.transaction_id is None else str(one.transaction_id),
 )
 

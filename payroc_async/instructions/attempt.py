@@ -273,7 +273,7 @@ class Attempt:
         shown = live.instruction
         if shown is None:
             id_ = live.identity.instruction_id
-            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type())
+            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type)
         live.instruction = evolve(shown, status=InstructionStatus.COMPLETED, link=link)
         self._note_completed(link)
         return Seen.COMPLETED, 0.0

@@ -14,11 +14,11 @@ from .lifecycle import Seen
 from .report import log_unheard
 from .runner import InstructionRunner
 
-__all__ = ["InstructionHandle"]
+__all__ = ["InstructionHandle", "RefundHandle", "SaleHandle", "SignatureHandle"]
 
 logger = get_logger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+InstructionT = TypeVar("InstructionT", bound=models.Instruction)
 ResourceT = TypeVar("ResourceT")
 
 _ENDED = frozenset(
@@ -159,3 +159,11 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
             )
         elif runner.live.resource is not None and runner.live.state.awaited:
             log_unheard(runner.live)
+
+
+SaleHandle = InstructionHandle[models.PaymentInstruction, models.Payment]
+"""What ``start_sale`` and ``resume_sale`` give."""
+RefundHandle = InstructionHandle[models.RefundInstruction, models.Refund]
+"""What ``start_refund`` and ``resume_refund`` give."""
+SignatureHandle = InstructionHandle[models.SignatureInstruction, models.Signature]
+"""What ``start_signature`` and ``resume_signature`` give."""

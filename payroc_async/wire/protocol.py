@@ -245,7 +245,7 @@ def decipher_instruction(
 
 def _instruction_in(kind: Kind[InstructionT, Any], data: object) -> InstructionT:
     try:
-        return structure(data, kind.instruction_type())
+        return structure(data, kind.instruction_type)
     except ResponseFormatError as error:
         unreadable = error
     link = data.get("link") if isinstance(data, dict) else None
@@ -254,7 +254,7 @@ def _instruction_in(kind: Kind[InstructionT, Any], data: object) -> InstructionT
     if instruction_id is None or not isinstance(data, dict):
         raise unreadable
     named = {**data, f"{kind.noun}InstructionId": instruction_id}
-    return evolve(structure(named, kind.instruction_type()), raw=data)
+    return evolve(structure(named, kind.instruction_type), raw=data)
 
 
 def _id_at(href: str, collection: str) -> str | None:
@@ -300,9 +300,9 @@ def decipher_resource(resource: Resource[ResourceT], answer: Answer, request: Re
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no payment, or is another one than was asked for.
     """
-    found = structure(decoded(decipher_success(answer)), resource.resource_type())
+    found = structure(decoded(decipher_success(answer)), resource.resource_type)
     shown = resource.resource_id(found)
-    if shown is None and found == resource.resource_type()():
+    if shown is None and found == resource.resource_type():
         # Nothing in it has to be there, but something must be: a proxy's JSON is none.
         raise ResponseFormatError(f"the answer shows no {resource.noun}")
     result = found.transaction_result if isinstance(found, models.Payment | models.Refund) else None
@@ -322,7 +322,7 @@ def decipher_page(resource: Resource[ResourceT], answer: Answer) -> Page[Resourc
         APIError: The gateway answered with an error.
         ResponseFormatError: The answer is no such page.
     """
-    return structure_page(decoded(decipher_success(answer)), resource.resource_type())
+    return structure_page(decoded(decipher_success(answer)), resource.resource_type)
 
 
 def next_page_request(resource: Resource[Any], page: Page[Any]) -> Request | None:

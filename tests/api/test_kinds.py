@@ -253,7 +253,7 @@ async def test_the_single_calls(gateway: Simulator, session: PayrocSession, way:
     gateway.device(SERIAL).never_finishes()
     calls = way.calls(session)
     submitted = await calls.submit(SERIAL, way.request)
-    assert isinstance(submitted, way.kind.instruction_type())
+    assert isinstance(submitted, way.kind.instruction_type)
     await calls.cancel(submitted.instruction_id)
     assert (await calls.retrieve(submitted.instruction_id)).status == "canceled"
     with pytest.raises(NotFoundError):
@@ -299,7 +299,7 @@ async def test_another_kinds_request_is_refused(
     """Each kind takes its own request alone, and says which."""
     for other in WAYS:
         if other is not way:
-            with pytest.raises(ConfigurationError, match=way.kind.request_type().__name__):
+            with pytest.raises(ConfigurationError, match=way.kind.request_type.__name__):
                 await way.run(session)(SERIAL, other.request)
     assert gateway.requests_of("submit") == []
 
