@@ -32,7 +32,7 @@ SLOW = ("httpx", "payroc")
 SLOW_AT_MOST = 1000
 STRUCTURE = """
 import sys, timeit, orjson
-from payroc_async.codec import decode, structure
+from payroc_async.wire.converter import decode, structure
 from payroc_async.models import Payment
 body = open("tests/samples/payment.json", "rb").read()
 run = {"payroc_async": lambda: structure(decode(body), Payment), "orjson": lambda: decode(body)}

@@ -26,8 +26,8 @@ import orjson
 from attrs import define, field
 
 from payroc_async import Environment, Order, PaymentInstructionRequest, PayrocSession, Recovery
-from payroc_async.codec import encode
 from payroc_async.journal import EntryState, Intent, PostgresJournal, SQLiteJournal
+from payroc_async.wire.converter import encode
 
 from .worker import memory
 

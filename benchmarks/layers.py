@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from payroc_async.codec import decode, encode
 from payroc_async.kinds import PAYMENT
 from payroc_async.models import InstructionStatus
+from payroc_async.wire.converter import decode, encode
 from payroc_async.wire.protocol import (
     Answer,
     decipher_instruction,

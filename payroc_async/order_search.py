@@ -16,12 +16,12 @@ from attrs import frozen
 from . import models
 from .api.payments import Payments
 from .api.resources import pages_of
-from .codec import decode, structure
 from .errors import PayrocError, ResponseFormatError
 from .journal import Entry
 from .journal.writer import JournalWriter
 from .kinds import PAYMENT, REFUND, Kind
 from .models.shared import Model
+from .wire.converter import decode, structure
 from .wire.scalars import PADDING
 
 __all__ = ["SEARCHED", "OrderSearch", "id_of", "is_unclear"]

@@ -23,7 +23,6 @@ from .api.transactions import Transactions
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
-from .codec import prepare
 from .config import Environment, EnvironmentName, RetryPolicy, Timeouts
 from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
@@ -45,6 +44,7 @@ from .session_options import (
 )
 from .supervisor import Supervisor
 from .telemetry import Telemetry
+from .wire.converter import prepare
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -9,7 +9,6 @@ from . import models
 from .api.resources import check_request, given_or_new_key
 from .callbacks import OnEvent, check_callback
 from .cancellation import wait_all
-from .codec import encode
 from .config import check_seconds
 from .errors import ConfigurationError, DeviceBusyError, OutcomeUnknownError
 from .instructions.handle import InstructionHandle
@@ -21,6 +20,7 @@ from .journal.writer import EntryWriter
 from .kinds import KINDS, Kind
 from .logs import get_logger
 from .telemetry import Telemetry
+from .wire.converter import encode
 from .wire.protocol import check_identifier
 from .wording import show
 

@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from payroc_async import models
-from payroc_async.codec import encode, encode_query
 from payroc_async.errors import (
     ConfigurationError,
     ConflictError,
@@ -21,6 +20,7 @@ from payroc_async.logs import get_logger
 from payroc_async.loop_guard import GuardedGenerator
 from payroc_async.models.enums import InstructionStatus
 from payroc_async.secret import Secret
+from payroc_async.wire.converter import encode, encode_query
 from payroc_async.wire.protocol import (
     Answer,
     Request,

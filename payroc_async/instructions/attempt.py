@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 
-from payroc_async.codec import structure
 from payroc_async.errors import (
     APIError,
     IdempotencyKeyInUseError,
@@ -24,6 +23,7 @@ from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
 from payroc_async.models.shared import Link
 from payroc_async.secret import forget_frames
+from payroc_async.wire.converter import structure
 from payroc_async.wire.protocol import (
     Answer,
     Request,

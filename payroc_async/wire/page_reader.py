@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import attrs
 
 from payroc_async import models
-from payroc_async.codec import structure, warn_once
 from payroc_async.errors import ResponseFormatError
 from payroc_async.models.page import Page
 
 from .answer_ids import id_in
+from .converter import structure, warn_once
 from .scalars import PADDING
 
 __all__ = ["structure_page"]

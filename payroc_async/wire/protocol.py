@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 from attrs import define, evolve, field, frozen
 
 from payroc_async import models
-from payroc_async.codec import structure
 from payroc_async.errors import ConfigurationError, ResponseFormatError
 from payroc_async.kinds import Kind, Resource
 from payroc_async.models.page import Page
@@ -25,6 +24,7 @@ from payroc_async.models.shared import Link, Model
 from payroc_async.wording import a_type, show
 
 from .answers import Answer, decipher_success, decoded
+from .converter import structure
 from .links import link_target
 from .page_reader import structure_page
 from .scalars import PADDING, read_text

@@ -28,8 +28,8 @@ from payroc_async import (
     ServerError,
     StatusAdjustment,
 )
-from payroc_async.codec import structure
 from payroc_async.simulator import Simulator, problem
+from payroc_async.wire.converter import structure
 from tests.conftest import EAGER, QUICK, SERIAL, sale
 from tests.harness.wire import ONCE, Wire
 

@@ -35,8 +35,8 @@ from payroc_async import (
     StandingInstructionsRequest,
     TransportError,
 )
-from payroc_async.codec import encode
 from payroc_async.simulator import Simulator, drop_after, drop_before, hang_after, html
+from payroc_async.wire.converter import encode
 from tests.conftest import SERIAL, sale
 from tests.harness.wire_till import ByteGateway, problem_bytes, till_with
 

@@ -12,9 +12,9 @@ import pytest
 
 from payroc_async import PayrocSession
 from payroc_async.cli.settlement.day import Sums
-from payroc_async.codec import structure
 from payroc_async.models import Payment
 from payroc_async.simulator import Simulator, drop_after, hang, html, problem, status
+from payroc_async.wire.converter import structure
 from tests.conftest import SERIAL, sale, variables
 
 from .test_cli_doctor import checks_of, doctor

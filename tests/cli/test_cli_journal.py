@@ -18,9 +18,9 @@ from payroc_async import PayrocSession
 from payroc_async.cli.app import cli
 from payroc_async.cli.device.device_operations import JobOptions
 from payroc_async.cli.journal.recover_command import JOBS, RecoverOptions
-from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, SQLiteJournal
 from payroc_async.simulator import Simulator, delay, problem
+from payroc_async.wire.converter import encode
 from tests.conftest import EAGER, QUICK, SERIAL, sale, variables
 from tests.journal.test_recovery import REFUND, SIGNATURE, leave
 

@@ -45,9 +45,9 @@ from payroc_async import (
     TipMode,
     TipType,
 )
-from payroc_async.codec import encode
 from payroc_async.journal import Entry, EntryState, Intent, SQLiteJournal
 from payroc_async.simulator import Simulator, drop_after, edit, hang, problem, status
+from payroc_async.wire.converter import encode
 from tests.conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from tests.harness.step_canceller import gate, until
 

@@ -11,13 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payroc_async.codec import structure
 from payroc_async.models import (
     Payment,
     Refund,
     SupportedOperation,
 )
 from payroc_async.simulator import Simulator, drop_after, problem
+from payroc_async.wire.converter import structure
 
 from .test_simulator import BODY, SERIAL, Caller, assert_problem
 from .test_simulator_resources import follow, operations, pay, post

@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payroc_async.codec import structure
 from payroc_async.errors import ConfigurationError
 from payroc_async.models import (
     ClosedLoopRead,
@@ -27,6 +26,7 @@ from payroc_async.models import (
 )
 from payroc_async.models.emv import CardholderVerification, read_emv_tags
 from payroc_async.simulator import Simulator
+from payroc_async.wire.converter import structure
 
 from .test_simulator import BODY, SERIAL, UNIT, Caller, Reply, assert_problem
 

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payroc_async import models as m
-from payroc_async.codec import encode
 from payroc_async.errors import ConfigurationError
 from payroc_async.models.amount import digits_after_point, in_words
+from payroc_async.wire.converter import encode
 
 Amount = m.Amount
 

@@ -24,10 +24,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payroc_async import codec
 from payroc_async import models as m
-from payroc_async.codec import decode, encode, structure, unstructure
 from payroc_async.errors import ResponseFormatError
+from payroc_async.wire import converter
+from payroc_async.wire.converter import decode, encode, structure, unstructure
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CANARY = "canary-4111"
@@ -52,7 +52,7 @@ NOTHING = (None, (), m.RetrievedOrder(), m.Card())
 @pytest.fixture(autouse=True)
 def forget_warnings() -> None:
     """Each test is warned anew."""
-    codec.warn_once.cache_clear()
+    converter.warn_once.cache_clear()
 
 
 def sample(name: str = "payment") -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_an_optional_field_is_missing(
 
 def test_nulls_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that writes null for what it leaves out costs no second reading."""
-    monkeypatch.delattr(codec, "_read_model")
+    monkeypatch.delattr(converter, "_read_model")
     for path in OPTIONAL:
         assert structure(changed(set_null, path), m.Payment)
 
@@ -495,7 +495,7 @@ def test_p1_the_same_request_gives_the_same_bytes() -> None:
 def test_import_generates_nothing() -> None:
     """Importing the codec generates no code for any model: that waits for the first answer."""
     script = (
-        "import linecache, payroc_async.codec;"
+        "import linecache, payroc_async.wire.converter;"
         "assert not [name for name in linecache.cache if 'cattrs generated' in name]"
     )
     subprocess.run(
@@ -568,7 +568,7 @@ def test_any_payment_goes_round(data: dict[str, Any]) -> None:
 @given(data=PAYMENTS)
 def test_the_slow_way_reads_the_same(data: dict[str, Any]) -> None:
     """What the fast reader can read, the slow one reads the same."""
-    assert codec._read_model(data, m.Payment, "Payment") == structure(data, m.Payment)
+    assert converter._read_model(data, m.Payment, "Payment") == structure(data, m.Payment)
 
 
 JUNK = st.recursive(

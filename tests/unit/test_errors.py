@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from payroc_async import errors as e
-from payroc_async.codec import structure
 from payroc_async.models import Payment, Refund
+from payroc_async.wire.converter import structure
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

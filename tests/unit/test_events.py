@@ -10,9 +10,9 @@ import attrs
 import pytest
 
 from payroc_async import events
-from payroc_async.codec import structure
 from payroc_async.events import CancelReason, Event, ResultReceived
 from payroc_async.models import Link, Payment
+from payroc_async.wire.converter import structure
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 IDENTITY: dict[str, Any] = {

@@ -26,10 +26,10 @@ from payroc_async import (
     SignatureInstructionRequest,
 )
 from payroc_async import models as m
-from payroc_async.codec import decode, encode, structure, unstructure
 from payroc_async.errors import AuthenticationError, BadRequestError
 from payroc_async.kinds import PAYMENT, REFUND, SIGNATURE, Kind
 from payroc_async.models.receipt import Copy
+from payroc_async.wire.converter import decode, encode, structure, unstructure
 from payroc_async.wire.protocol import (
     Answer,
     decipher_instruction,

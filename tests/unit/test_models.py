@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payroc_async import models as m
-from payroc_async.codec import encode, structure, unstructure
 from payroc_async.errors import ConfigurationError, PaymentDeclinedError, PayrocError
+from payroc_async.wire.converter import encode, structure, unstructure
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 ENUMS = [

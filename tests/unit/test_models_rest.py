@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payroc_async import codec
 from payroc_async import models as m
-from payroc_async.codec import decode, encode, structure, unstructure
 from payroc_async.errors import ConfigurationError, ResponseFormatError
 from payroc_async.kinds import DEVICE
+from payroc_async.wire import converter
+from payroc_async.wire.converter import decode, encode, structure, unstructure
 from payroc_async.wire.page_reader import structure_page
 from payroc_async.wire.protocol import next_page_request, previous_page_request
 
@@ -51,7 +51,7 @@ REQUIRED = {
 @pytest.fixture(autouse=True)
 def forget_warnings() -> None:
     """Each test is warned anew."""
-    codec.warn_once.cache_clear()
+    converter.warn_once.cache_clear()
 
 
 def answer(name: str) -> Any:
@@ -69,7 +69,7 @@ def test_a_sample_goes_round(name: str, caplog: pytest.LogCaptureFixture) -> Non
     assert unstructure(model) == sample(name)
     assert dict(model.raw) == data
     assert structure(model.raw, ANSWERS[name]) == model == answer(name)
-    assert codec._read_model(data, ANSWERS[name], name) == model
+    assert converter._read_model(data, ANSWERS[name], name) == model
     assert hash(model) == hash(answer(name))
     assert pickle.loads(pickle.dumps(model)) == copy.deepcopy(model) == model
     assert caplog.records == []

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.worker import Gateway, Worker
 from payroc_async import PayrocSession
-from payroc_async.codec import encode
 from payroc_async.simulator import Simulator
+from payroc_async.wire.converter import encode
 from tests.conftest import SERIAL, sale
 
 

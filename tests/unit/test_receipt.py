@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payroc_async import models as m
-from payroc_async.codec import structure
 from payroc_async.errors import ConfigurationError
+from payroc_async.wire.converter import structure
 
 from .test_codec import SLOW, json_of, sample
 
