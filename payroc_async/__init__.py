@@ -1,5 +1,15 @@
 """An asyncio SDK for Payroc Cloud: send a sale to a payment device and await its outcome."""
 
+from payroc_async.instructions.handle import (
+    InstructionHandle,
+    RefundHandle,
+    SaleHandle,
+    SignatureHandle,
+)
+from payroc_async.instructions.live import (
+    OnCancel,
+)
+
 from .automatic_recovery import (
     Recovery,
 )
@@ -52,10 +62,6 @@ from .events import (
     Retrying,
     StillInProgress,
     Submitted,
-)
-from .instructions.handle import InstructionHandle, RefundHandle, SaleHandle, SignatureHandle
-from .instructions.live import (
-    OnCancel,
 )
 from .models import *
 from .recovery import (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from payroc_async.instructions.handle import InstructionHandle
+from payroc_async.instructions.live import OnCancel, Options
+
 from . import models
 from .callbacks import OnEvent
-from .instructions.handle import InstructionHandle
-from .instructions.live import OnCancel, Options
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .supervisor import Supervisor
 

@@ -6,8 +6,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from payroc_async.models.shared import Link, Model
+
 from . import models
-from .models.shared import Link, Model
 
 __all__ = [
     "CancelReason",

@@ -21,6 +21,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from yarl import URL
 
+from payroc_async.http.transport import Exchange, Transport
+from payroc_async.instructions.lifecycle import Outcome as LifecycleOutcome
+from payroc_async.instructions.runner import InstructionRunner
+from payroc_async.models.enums import Outcome
+from payroc_async.wire.protocol import Answer
+
 from .config import Environment
 from .errors import (
     APIError,
@@ -39,14 +45,9 @@ from .events import (
     Retrying,
     Submitted,
 )
-from .http.transport import Exchange, Transport
-from .instructions.lifecycle import Outcome as LifecycleOutcome
-from .instructions.runner import InstructionRunner
 from .logs import get_logger
-from .models.enums import Outcome
 from .telemetry import Telemetry
 from .version import __version__
-from .wire.protocol import Answer
 
 __all__ = ["OpenTelemetry"]
 

@@ -16,8 +16,13 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from payroc_async.api.payments import Payments
+from payroc_async.instructions.handle import InstructionHandle
+from payroc_async.journal.entries import UNFINISHED
+from payroc_async.journal.writer import EntryWriter, JournalWriter
+from payroc_async.models.shared import Model
+
 from . import models
-from .api.payments import Payments
 from .cancellation import wait_all
 from .config import check_seconds
 from .errors import (
@@ -28,12 +33,8 @@ from .errors import (
     PayrocError,
     SessionClosedError,
 )
-from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
-from .journal.entries import UNFINISHED
-from .journal.writer import EntryWriter, JournalWriter
 from .logs import get_logger
-from .models.shared import Model
 from .order_search import SEARCHED, OrderSearch, id_of, is_unclear
 from .wording import show
 

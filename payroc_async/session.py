@@ -11,26 +11,28 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
+from payroc_async.api.authorizations import Authorizations
+from payroc_async.api.batches import Batches
+from payroc_async.api.payments import Payments
+from payroc_async.api.refunds import Refunds
+from payroc_async.api.resources import ClosedLoopReads, Devices, Instructions, Signatures
+from payroc_async.api.secure_tokens import SecureTokens
+from payroc_async.api.terminals import Terminals
+from payroc_async.api.transactions import Transactions
+from payroc_async.http.token import APIKey, TokenManager, check_api_key
+from payroc_async.http.transport import Transport
+from payroc_async.instructions.live import Services
+from payroc_async.journal.writer import JournalWriter, NullWriter
+from payroc_async.wire.converter import prepare
+
 from . import models
-from .api.authorizations import Authorizations
-from .api.batches import Batches
-from .api.payments import Payments
-from .api.refunds import Refunds
-from .api.resources import ClosedLoopReads, Devices, Instructions, Signatures
-from .api.secure_tokens import SecureTokens
-from .api.terminals import Terminals
-from .api.transactions import Transactions
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
 from .config import Environment, EnvironmentName, RetryPolicy, Timeouts
 from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
-from .http.token import APIKey, TokenManager, check_api_key
-from .http.transport import Transport
-from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
-from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import GuardedGenerator, LoopGuard
 from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
@@ -44,7 +46,6 @@ from .session_options import (
 )
 from .supervisor import Supervisor
 from .telemetry import Telemetry
-from .wire.converter import prepare
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -29,7 +29,7 @@ from .gateway import Simulator
 from .observations import Observed
 from .samples import sample_payment
 from .simulated_devices import Device
-from .state import SimInstruction
+from .simulated_instructions import SimInstruction
 
 __all__ = [
     "OMIT",

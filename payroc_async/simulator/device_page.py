@@ -9,9 +9,11 @@ from typing import Any
 
 from attrs import evolve
 
+from .behaviours import Result
 from .cards import CARDS, ENTRIES
-from .simulated_devices import Device, Operator, Result
-from .state import IN_PROGRESS, OperatorInput, SimInstruction, State
+from .simulated_devices import Device, Operator
+from .simulated_instructions import IN_PROGRESS, OperatorInput, SimInstruction
+from .state import State
 
 __all__ = ["NotNow", "act", "asks_for_tip", "connect", "disconnect", "entries_of", "total"]
 

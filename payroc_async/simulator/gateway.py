@@ -15,6 +15,7 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
+from .behaviours import Behaviour, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
@@ -24,10 +25,11 @@ from .page_routes import Pages
 from .request_handler import RequestHandler
 from .routes import REQUEST_KINDS
 from .simulated_charges import STATUSES
-from .simulated_devices import Behaviour, Device, Result
+from .simulated_devices import Device
+from .simulated_instructions import IN_PROGRESS, SimInstruction
 from .simulated_payments import new_id
 from .simulated_terminals import TIMEZONES, terminal_document
-from .state import IN_PROGRESS, PreAuthorizations, SimInstruction, State
+from .state import PreAuthorizations, State
 from .tokens import Tokens
 
 __all__ = ["Simulator"]

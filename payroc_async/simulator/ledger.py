@@ -13,8 +13,8 @@ from typing import Any
 
 from attrs import define, field
 
+from .behaviours import Result
 from .replies import Answer, json_answer, problem
-from .simulated_devices import Result
 from .simulated_payments import (
     make_refund,
     new_id,

@@ -36,7 +36,8 @@ from .faults import Faults
 from .observations import Observed, Records
 from .origins import is_own_origin, is_user_host
 from .simulated_devices import Device
-from .state import SimInstruction, State
+from .simulated_instructions import SimInstruction
+from .state import State
 from .views import (
     Numbers,
     Scrubber,

@@ -18,8 +18,9 @@ from .origins import refused_api_call
 from .page_routes import Pages
 from .replies import Answer, json_answer, problem
 from .routes import Route, find_route
+from .simulated_instructions import IN_PROGRESS, SimInstruction
 from .simulated_settlement import REPORTS
-from .state import IN_PROGRESS, Done, SimInstruction, State
+from .state import Done, State
 from .tokens import Tokens
 
 __all__ = ["RequestHandler"]

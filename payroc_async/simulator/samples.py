@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .behaviours import Result
 from .replies import link_to
-from .simulated_devices import Result
 from .simulated_payments import make_payment
 
 __all__ = ["sample_payment"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from .behaviours import Result
 from .ledger import Ledger
 from .replies import Answer, json_answer, problem
-from .simulated_devices import Result
 from .simulated_payments import make_payment, new_id
 from .validation import PAYMENT, Check, Errors, fault, read_body
 from .vault import Vault

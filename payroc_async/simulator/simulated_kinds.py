@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
+from .behaviours import Result
 from .signatures import make_signature
-from .simulated_devices import Result
 from .simulated_payments import make_payment, make_refund
 from .validation import (
     PAYMENT_INSTRUCTION,

@@ -6,9 +6,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from .behaviours import Result
 from .cards import card_document
 from .replies import link_to
-from .simulated_devices import Result
 
 __all__ = [
     "make_payment",

@@ -18,7 +18,8 @@ from .device_page import asks_for_tip, entries_of, total
 from .faults import Fault
 from .observations import Observed, without_tokens
 from .simulated_devices import Device
-from .state import SimInstruction, State
+from .simulated_instructions import SimInstruction
+from .state import State
 
 __all__ = ["Numbers", "Scrubber", "device_view", "fault_view", "instruction_view", "request_view"]
 

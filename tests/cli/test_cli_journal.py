@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from payroc_async import PayrocSession
 from payroc_async.cli.app import cli
-from payroc_async.cli.device.device_operations import JobOptions
+from payroc_async.cli.device_operations import JobOptions
 from payroc_async.cli.journal.recover_command import JOBS, RecoverOptions
 from payroc_async.journal import Entry, EntryState, SQLiteJournal
 from payroc_async.simulator import Simulator, delay, problem

@@ -21,7 +21,7 @@ from payroc_async import PayrocSession, errors
 from payroc_async.cli.app import cli
 from payroc_async.cli.demo.audit import Report
 from payroc_async.cli.demo.summary import report_members
-from payroc_async.cli.payments.formatting import payment_members
+from payroc_async.cli.formatting import payment_members
 from payroc_async.cli.setup.local_checks import Check
 from payroc_async.journal import Journal, SQLiteJournal
 from payroc_async.simulator import Simulator

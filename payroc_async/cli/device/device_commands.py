@@ -12,7 +12,7 @@ import click
 from payroc_async.cli.options import JOURNAL, JSON_OBJECT, KEY, epilog, fresh_or_given_key
 
 if TYPE_CHECKING:
-    from .device_operations import Job
+    from payroc_async.cli.device_operations import Job
 
 __all__ = ["refund", "sale", "signature"]
 
@@ -105,7 +105,7 @@ def sale(order_id: str | None, **given: Any) -> None:
     The gateway is the one that PAYROC_API_KEY and PAYROC_ENVIRONMENT (uat, production) name, or
     PAYROC_API_URL with PAYROC_IDENTITY_URL. Ctrl-C cancels the sale.
     """
-    from .device_operations import SALE
+    from payroc_async.cli.device_operations import SALE
 
     _run(SALE, order_id=_given_or_made_up(order_id), **given)
 
@@ -130,7 +130,7 @@ def refund(order_id: str | None, **given: Any) -> None:
     card. The gateway is the one that the PAYROC_ variables name, as for `sale`. Ctrl-C cancels the
     refund.
     """
-    from .device_operations import REFUND
+    from payroc_async.cli.device_operations import REFUND
 
     _run(REFUND, order_id=_given_or_made_up(order_id), **given)
 
@@ -149,7 +149,7 @@ def signature(**given: Any) -> None:
 
     The gateway is the one that the PAYROC_ variables name, as for `sale`. Ctrl-C cancels it.
     """
-    from .device_operations import SIGNATURE
+    from payroc_async.cli.device_operations import SIGNATURE
 
     output = given["output"]
     if output is not None and not output.absolute().parent.is_dir():
@@ -162,7 +162,8 @@ def _given_or_made_up(order_id: str | None) -> str:
 
 
 def _run(job: Job, *, idempotency_key: str | None, **given: Any) -> None:
-    from .device_operations import JobOptions
+    from payroc_async.cli.device_operations import JobOptions
+
     from .device_run import run_on_device
 
     options = JobOptions(job=job, **fresh_or_given_key(idempotency_key), **given)

@@ -25,17 +25,16 @@ from payroc_async import (
     ResultReceived,
     Signature,
 )
-from payroc_async.cli.journal.journal_location import journal_named, new_or_existing_journal
-from payroc_async.cli.journal.journal_warnings import report_journal_failures
+from payroc_async.cli.device_operations import JobOptions
+from payroc_async.cli.journal_location import journal_named, new_or_existing_journal
+from payroc_async.cli.journal_warnings import report_journal_failures
 from payroc_async.cli.output import SteadyConsole
+from payroc_async.cli.progress import Progress
+from payroc_async.cli.results import Result, in_option_names, show, show_json
 from payroc_async.cli.settings import variables
 from payroc_async.cli.signals import on_signal
 from payroc_async.journal import Journal
 from payroc_async.simulator import Simulator
-
-from .device_operations import JobOptions
-from .progress import Progress
-from .results import Result, in_option_names, show, show_json
 
 __all__ = ["run_on_device"]
 

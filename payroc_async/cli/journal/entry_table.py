@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from payroc_async import ConfigurationError
-from payroc_async.cli.device.results import DONE, NOT_DONE, exit_code_of, show_details
+from payroc_async.cli.formatting import Summary, print_table
+from payroc_async.cli.journal_location import existing_journal
 from payroc_async.cli.output import note, plain, say, say_error, say_json
-from payroc_async.cli.payments.formatting import Summary, print_table
+from payroc_async.cli.results import DONE, NOT_DONE, exit_code_of, show_details
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 
-from .journal_location import existing_journal
-
 if TYPE_CHECKING:
-    from .journal_location import AnyJournal
+    from payroc_async.cli.journal_location import AnyJournal
 
 __all__ = ["age_in_words", "ask", "close_entry", "list_entries", "purge_entries", "show_entry"]
 

@@ -24,8 +24,11 @@ from payroc_async import (
     ResultReceived,
     Transaction,
 )
-from payroc_async.cli.device.device_operations import REFUND, SALE, SIGNATURE, Job, run_with_amounts
-from payroc_async.cli.device.results import (
+from payroc_async.cli.device_operations import REFUND, SALE, SIGNATURE, Job, run_with_amounts
+from payroc_async.cli.journal_location import existing_journal
+from payroc_async.cli.journal_warnings import report_journal_failures
+from payroc_async.cli.output import error_members, note, plain, say, say_error, say_json
+from payroc_async.cli.results import (
     DONE,
     NOT_DONE,
     UNKNOWN,
@@ -36,15 +39,12 @@ from payroc_async.cli.device.results import (
     resource_id,
     show_details,
 )
-from payroc_async.cli.output import error_members, note, plain, say, say_error, say_json
 from payroc_async.cli.settings import variables
 from payroc_async.cli.signals import on_signal
 from payroc_async.journal import Entry, EntryState, Journal
 from payroc_async.journal.entries import OPEN, UNFINISHED
 
 from .entry_table import age_in_words
-from .journal_location import existing_journal
-from .journal_warnings import report_journal_failures
 
 __all__ = ["RecoverOptions", "run_recovery"]
 

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from payroc_async import Device, Payment, PayrocSession
-from payroc_async.cli.device.device_operations import run_with_amounts
-from payroc_async.cli.device.results import DONE, NOT_DONE, exit_code_of, show_details
+from payroc_async.cli.device_operations import run_with_amounts
+from payroc_async.cli.formatting import DEVICES, PAYMENTS, Summary, print_table
 from payroc_async.cli.output import note, say, say_error, say_json
+from payroc_async.cli.results import DONE, NOT_DONE, exit_code_of, show_details
 from payroc_async.cli.settings import variables
-
-from .formatting import DEVICES, PAYMENTS, Summary, print_table
 
 __all__ = ["list_devices", "list_payments", "show_device", "show_payment", "with_session"]
 

@@ -23,8 +23,10 @@ from payroc_async import (
 from payroc_async.api.payments import Payments
 from payroc_async.api.undo import total_amount, undone_by_refund, undone_by_reversal
 from payroc_async.cli.demo.records import reason_in_words
-from payroc_async.cli.device.device_operations import command_line, run_with_amounts, some_amount
-from payroc_async.cli.device.results import (
+from payroc_async.cli.device_operations import command_line, run_with_amounts, some_amount
+from payroc_async.cli.formatting import payment_members
+from payroc_async.cli.output import error_members, note, plain, say, say_json
+from payroc_async.cli.results import (
     DONE,
     NOT_APPROVED,
     NOT_DONE,
@@ -33,13 +35,10 @@ from payroc_async.cli.device.results import (
     in_option_names,
     show_details,
 )
-from payroc_async.cli.output import error_members, note, plain, say, say_json
 from payroc_async.cli.settings import variables
 from payroc_async.cli.signals import on_signal
 from payroc_async.models.amount import in_words
 from payroc_async.retry import worth_retrying
-
-from .formatting import payment_members
 
 __all__ = ["ChangeOptions", "run_change"]
 

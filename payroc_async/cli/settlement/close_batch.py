@@ -16,8 +16,10 @@ from payroc_async import (
     PayrocSession,
 )
 from payroc_async.cli.demo.records import reason_in_words
-from payroc_async.cli.device.device_operations import command_line, run_with_amounts
-from payroc_async.cli.device.results import (
+from payroc_async.cli.device_operations import command_line, run_with_amounts
+from payroc_async.cli.formatting import payment_members
+from payroc_async.cli.output import error_members, note, plain, say, say_json
+from payroc_async.cli.results import (
     DONE,
     NOT_DONE,
     UNKNOWN,
@@ -25,8 +27,6 @@ from payroc_async.cli.device.results import (
     in_option_names,
     show_details,
 )
-from payroc_async.cli.output import error_members, note, plain, say, say_json
-from payroc_async.cli.payments.formatting import payment_members
 from payroc_async.cli.settings import variables
 from payroc_async.cli.signals import on_signal
 from payroc_async.models.amount import in_words

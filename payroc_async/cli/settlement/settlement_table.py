@@ -8,10 +8,10 @@ from typing import Any
 from attrs import define, field
 
 from payroc_async import Batch, ForbiddenError, Payment, PayrocSession
-from payroc_async.cli.device.results import DONE, show_details
+from payroc_async.cli.formatting import PAYMENTS, payment_members, print_table
 from payroc_async.cli.output import note, say, say_json
-from payroc_async.cli.payments.formatting import PAYMENTS, payment_members, print_table
 from payroc_async.cli.payments.list_commands import with_session
+from payroc_async.cli.results import DONE, show_details
 from payroc_async.models.amount import in_words
 
 from .day import Sums, bounds_of, find_uncaptured

@@ -27,10 +27,10 @@ from payroc_async import (
     Transaction,
     TransactionStatus,
 )
-from payroc_async.cli.output import error_members, note, plain, say, say_error, say_json
 from payroc_async.models.amount import in_words
 
 from .device_operations import Job, JobOptions
+from .output import error_members, note, plain, say, say_error, say_json
 
 __all__ = [
     "DONE",

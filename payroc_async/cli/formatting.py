@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from payroc_async import Device, Payment
-from payroc_async.cli.device.results import answer_members
-from payroc_async.cli.output import plain
 from payroc_async.models.amount import in_words
+
+from .output import plain
+from .results import answer_members
 
 __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "print_table"]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payroc_async import ConfigurationError, JournalError
-from payroc_async.cli.settings import variables
 from payroc_async.journal import journal_at
 from payroc_async.journal.location import is_path, refused_location
+
+from .settings import variables
 
 if TYPE_CHECKING:
     from payroc_async.journal import PostgresJournal, SQLiteJournal

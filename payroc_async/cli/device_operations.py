@@ -20,9 +20,10 @@ from payroc_async import (
     RefundOrder,
     SignatureInstructionRequest,
 )
-from payroc_async.cli.journal.journal_location import journal_path
-from payroc_async.cli.settings import env_file
 from payroc_async.models.amount import digits_after_point
+
+from .journal_location import journal_path
+from .settings import env_file
 
 __all__ = [
     "REFUND",

@@ -22,10 +22,10 @@ from payroc_async import (
     Submitted,
 )
 from payroc_async.cli.demo.records import reason_in_words
-from payroc_async.cli.output import plain
 from payroc_async.models.amount import in_words
 
 from .device_operations import JobOptions
+from .output import plain
 
 __all__ = ["Progress"]
 
