@@ -24,6 +24,7 @@ from .shared import *
 from .signature import *
 from .terminal import *
 from .transaction import *
+from .transaction_result import *
 
 __all__ = [
     "Address",
