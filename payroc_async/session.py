@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
-from payroc_async.api.authorizations import Authorizations
-from payroc_async.api.batches import Batches
-from payroc_async.api.payments import Payments
-from payroc_async.api.refunds import Refunds
-from payroc_async.api.resources import ClosedLoopReads, Devices, Instructions, Signatures
-from payroc_async.api.secure_tokens import SecureTokens
-from payroc_async.api.terminals import Terminals
-from payroc_async.api.transactions import Transactions
+from payroc_async.api.single_calls import SingleCalls
 from payroc_async.http.token import APIKey, TokenManager, check_api_key
 from payroc_async.http.transport import Transport
 from payroc_async.instructions.live import Services
 from payroc_async.journal.writer import JournalWriter, NullWriter
 from payroc_async.wire.converter import prepare
 
-from . import models
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
@@ -61,7 +53,7 @@ _NOT_OPEN = {
 }
 
 
-class PayrocSession(DeviceInstructions):
+class PayrocSession(DeviceInstructions, SingleCalls):
     """A session with Payroc Cloud: one for the whole process, whatever the number of devices.
 
     Building it needs no running loop. Open it with ``async with``, or with ``open()`` and
@@ -92,33 +84,6 @@ class PayrocSession(DeviceInstructions):
     Raises:
         ConfigurationError: An argument is wrong; it is named, and a secret is never shown.
     """
-
-    payment_instructions: Instructions[models.PaymentInstruction]
-    """The payment instructions, a call at a time."""
-    refund_instructions: Instructions[models.RefundInstruction]
-    """The refund instructions, a call at a time."""
-    signature_instructions: Instructions[models.SignatureInstruction]
-    """The signature instructions, a call at a time."""
-    payments: Payments
-    """The payments: charged, searched, refunded, reversed, undone, captured, adjusted."""
-    refunds: Refunds
-    """The refunds, a call at a time."""
-    signatures: Signatures
-    """The signatures, a call at a time."""
-    closed_loop_reads: ClosedLoopReads
-    """What devices read from closed-loop cards."""
-    devices: Devices
-    """The merchant's devices."""
-    terminals: Terminals
-    """The processing terminals: read, and their batches closed."""
-    batches: Batches
-    """The batches that were submitted to the processor."""
-    transactions: Transactions
-    """The transactions in those batches."""
-    authorizations: Authorizations
-    """The authorizations of those transactions."""
-    secure_tokens: SecureTokens
-    """The saved cards."""
 
     @refusing_unseen(ConfigurationError)
     def __init__(
@@ -181,19 +146,7 @@ class PayrocSession(DeviceInstructions):
         )
         self._supervisor = Supervisor(services, telemetry)
         self._closing: asyncio.Task[None] | None = None
-        self.payment_instructions = Instructions(PAYMENT, self._channel)
-        self.refund_instructions = Instructions(REFUND, self._channel)
-        self.signature_instructions = Instructions(SIGNATURE, self._channel)
-        self.payments = Payments(self._channel)
-        self.refunds = Refunds(self._channel)
-        self.signatures = Signatures(self._channel)
-        self.closed_loop_reads = ClosedLoopReads(self._channel)
-        self.devices = Devices(self._channel)
-        self.terminals = Terminals(self._channel)
-        self.batches = Batches(self._channel)
-        self.transactions = Transactions(self._channel)
-        self.authorizations = Authorizations(self._channel)
-        self.secure_tokens = SecureTokens(self._channel)
+        SingleCalls.__init__(self, self._channel)
 
     @classmethod
     @refusing_unseen(ConfigurationError)

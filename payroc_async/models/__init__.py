@@ -17,6 +17,7 @@ from .payment import *
 from .receipt import *
 from .refund import *
 from .requests import *
+from .retrieved_orders import *
 from .secure_token import *
 from .settlement_filters import *
 from .settlement_report import *

@@ -22,9 +22,9 @@ from .customers import Customer
 from .enums import OpenEnum, ProcessingModel, StandingInstructionsSequence
 from .field_checks import as_tuple, each, flag, is_a, name_the_field, optional, text, word
 from .itemized import ItemizedBreakdown
-from .orders import FirstTransactionReference
 from .payment import Payment
 from .requests import CredentialOnFile, IpAddress
+from .retrieved_orders import FirstTransactionReference
 from .shared import Model
 
 __all__ = [

@@ -10,9 +10,9 @@ from payroc_async.errors import ConfigurationError
 from .card import Card
 from .emv import CardholderVerification, EmvData, read_emv_tags
 from .enums import EntryMethod, Outcome, TransactionStatus, TransactionType
-from .orders import DccOffer
 from .receipt import Copy, Receipt, ReceiptConversion
 from .receipt_sums import Printable, ReceiptSum, authorized_of, balances_of, parts_of, total_of
+from .retrieved_orders import DccOffer
 
 __all__ = ["make_receipt"]
 

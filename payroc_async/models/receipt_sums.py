@@ -10,7 +10,7 @@ from attrs import frozen
 from .amount import in_words
 from .card import Card
 from .enums import Outcome
-from .orders import RetrievedBreakdown, RetrievedOrder
+from .retrieved_orders import RetrievedBreakdown, RetrievedOrder
 from .shared import Model
 from .transaction_result import TransactionResult
 

@@ -15,9 +15,9 @@ from .enums import (
     SupportedOperation,
     holds,
 )
-from .orders import RetrievedOrder
 from .receipt import Copy, Receipt
 from .receipt_builder import make_receipt
+from .retrieved_orders import RetrievedOrder
 from .shared import Model, Raw, ReadOnDemand
 from .transaction_result import TransactionResult
 

@@ -19,14 +19,13 @@ from .behaviours import Behaviour, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
+from .gateway_views import GatewayViews
 from .ledger import DECLINES, OPERATIONS
-from .observations import Observed, Records
+from .observations import Records
 from .page_routes import Pages
 from .request_handler import RequestHandler
-from .routes import REQUEST_KINDS
 from .simulated_charges import STATUSES
 from .simulated_devices import Device
-from .simulated_instructions import IN_PROGRESS, SimInstruction
 from .simulated_payments import new_id
 from .simulated_terminals import TIMEZONES, terminal_document
 from .state import PreAuthorizations, State
@@ -39,7 +38,7 @@ BACKLOG = 4096
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Simulator(Settings):
+class Simulator(Settings, GatewayViews):
     """A local Payroc gateway for development and tests: identity service, API and devices.
 
     Real HTTP on loopback, in this process and event loop::
@@ -341,65 +340,6 @@ class Simulator(Settings):
     def revoke_tokens(self) -> None:
         """Refuses every token issued so far."""
         self._tokens.revoke_all()
-
-    @property
-    def instructions(self) -> dict[str, SimInstruction]:
-        """Every instruction, by its id."""
-        return self._state.instructions
-
-    @property
-    def in_progress(self) -> list[SimInstruction]:
-        """The instructions that are ``inProgress``."""
-        return [one for one in self.instructions.values() if one.status == IN_PROGRESS]
-
-    @property
-    def payments(self) -> dict[str, dict[str, Any]]:
-        """Every payment as it is served, by its id."""
-        return self._state.ledger.resources["payments"]
-
-    @property
-    def refunds(self) -> dict[str, dict[str, Any]]:
-        """Every refund as it is served, by its id."""
-        return self._state.ledger.resources["refunds"]
-
-    @property
-    def signatures(self) -> dict[str, dict[str, Any]]:
-        """Every signature as it is served, by its id."""
-        return self._state.ledger.resources["signatures"]
-
-    @property
-    def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
-        return self._state.office.vault.records
-
-    @property
-    def requests(self) -> list[Observed]:
-        """Every request that came, in order."""
-        return self._records.requests
-
-    @property
-    def open_requests(self) -> list[Observed]:
-        """The requests that have neither been answered nor lost their connection."""
-        return list(self._records.open)
-
-    @property
-    def violations(self) -> list[str]:
-        """What was seen that the contract forbids, a sentence each."""
-        return self._records.violations
-
-    @property
-    def misuses(self) -> list[str]:
-        """What a script or fault asked for that the simulator could not do, a sentence each."""
-        return self._state.misuses
-
-    def requests_of(self, kind: str) -> list[Observed]:
-        """The requests of one kind, in order.
-
-        Raises:
-            ConfigurationError: There is no such kind of request.
-        """
-        arguments.choice("kind", kind, REQUEST_KINDS)
-        return [one for one in self.requests if one.kind == kind]
 
     def clear(self) -> None:
         """Forgets requests, violations, misuses, and the instructions that have ended, with their

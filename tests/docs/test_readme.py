@@ -181,8 +181,10 @@ def test_every_promise_names_its_proof() -> None:
     sections = dict(re.findall(r"^## P(\d+) .*\n((?:(?!^## ).*\n?)*)", text, re.MULTILINE))
     assert sorted(map(int, sections)) == list(range(1, 13))
     for number, section in sections.items():
-        named = set(re.findall(r"`(tests/\w+\.py)`", section))
+        named = set(re.findall(r"`(tests/[\w/]+\.py)`", section))
         assert named, f"P{number} names no test"
         assert {name for name in named if not (ROOT / name).is_file()} == set()
-        own = {f"tests/{path.name}" for path in (ROOT / "tests").glob(f"test_p{number}_*.py")}
+        paths = (ROOT / "tests").rglob(f"test_p{number}_*.py")
+        own = {path.relative_to(ROOT).as_posix() for path in paths}
+        assert own
         assert own <= named

@@ -481,13 +481,13 @@ def test_what_is_not_given_is_not_sent() -> None:
 def test_p1_the_same_request_gives_the_same_bytes() -> None:
     """P1: a request gives the same bytes each time, in each process, and so does its equal."""
     assert encode(a_request()) == encode(a_request()) == encode(copy.deepcopy(a_request()))
-    script = "from test_codec import *; sys.stdout.buffer.write(encode(a_request()))"
+    script = "from tests.unit.test_codec import *; sys.stdout.buffer.write(encode(a_request()))"
     for seed in ("1", "2"):
         again = subprocess.run(
             [sys.executable, "-c", script],
             capture_output=True,
             check=True,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": f"{SAMPLES.parent.parent}:{SAMPLES.parent}"},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(SAMPLES.parents[1])},
         )
         assert again.stdout == encode(a_request())
 

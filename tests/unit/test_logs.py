@@ -114,7 +114,7 @@ async def test_each_record_of_a_sale_names_it(
         ("callbacks", "ERROR"),  # on_event failed
         ("report", "INFO"),
         ("transport", "DEBUG"),
-        ("wire.converter", "WARNING"),  # which knows nothing of instructions
+        ("converter", "WARNING"),  # which knows nothing of instructions
     }
 
 
