@@ -957,3 +957,15 @@ def test_infinite_retry_after_never_reaches_the_caller() -> None:
     for value in ("inf", "1e308", "-1", "nan", "Mon, 31 Dec 9999 23:59:59 GMT"):
         seconds = retry_after(value)
         assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
+
+
+def test_p7_an_answers_id_is_compared_as_one_segment() -> None:
+    """A payment whose id only ends in the path that was asked for is another payment."""
+    payment = json.loads((Path(__file__).parents[1] / "samples" / "payment.json").read_bytes())
+    payment["paymentId"] = "payments/M2MJOG6O2Y"
+    with pytest.raises(e.ResponseFormatError, match="another payment"):
+        decipher_resource(
+            PAYMENT,
+            Answer(200, {}, json.dumps(payment).encode()),
+            resource_request(PAYMENT, "M2MJOG6O2Y"),
+        )
