@@ -309,7 +309,7 @@ class Transport:
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
         departure = Departure()
-        before = DEPARTURE.set(departure)
+        DEPARTURE.set(departure)  # of this task alone, which sends one request at a time
         status: int | None = None
         try:
             with exchange.limit.patience:
@@ -340,7 +340,7 @@ class Transport:
             sent = departure.happened or not self._owns_http
             failure = failure_of(error, sent=sent, secret=exchange.secret, status=status)
         finally:
-            DEPARTURE.reset(before)
+            DEPARTURE.set(None)  # a connection that is opened now keeps a copy of the context
         try:
             raise failure  # outside of the handler: aiohttp's errors show headers and answers
         finally:

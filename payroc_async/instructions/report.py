@@ -72,9 +72,7 @@ def _nothing_made(live: LiveInstruction[Any, Any], outcome: Outcome) -> Exceptio
         return failure
     if live.state.existence is Existence.EARLIER:
         reason = "not sent by this call; an earlier call may have sent it under the same key"
-        error = _unknown(live, failure or PayrocError(reason))
-        error.request_sent = outcome is Outcome.REFUSED
-        return error
+        return _unknown(live, failure or PayrocError(reason))
     if live.state.wish or failure is None:
         canceled = _canceled(live)
         canceled.__cause__ = failure
@@ -91,8 +89,8 @@ def _canceled(live: LiveInstruction[Any, Any]) -> InstructionError:
 def _unknown(live: LiveInstruction[Any, Any], cause: Exception) -> OutcomeUnknownError:
     error = OutcomeUnknownError(**live.identity.for_errors())
     error.__cause__ = cause
-    if live.state.existence < Existence.POSSIBLE:
-        error.may_have_taken_effect = error.request_sent = False
+    error.request_sent = live.submission_sent or live.state.existence is Existence.KNOWN
+    error.may_have_taken_effect = live.state.existence >= Existence.POSSIBLE
     return error
 
 
@@ -115,7 +113,7 @@ def log_unheard(live: LiveInstruction[Any, Any]) -> None:
     """Say that a payment exists which no caller was given."""
     identity = live.identity
     logger.warning(
-        "%s %s exists although the caller was canceled (device %s, instruction %s)",
+        "%s %s exists although no caller waits for it (device %s, instruction %s)",
         live.kind.noun,
         live.kind.resource_id(live.resource),
         identity.serial_number,

@@ -174,7 +174,7 @@ async def test_levels(gateway: Simulator, kept: Kept) -> None:
     assert failed.levelname == "INFO"
     lost, heard = (one for one in kept.records if one.levelno >= logging.WARNING)
     assert lost.getMessage() == f"{unknown.value}; it goes on in the background"
-    assert "exists although the caller was canceled" in heard.getMessage()
+    assert "exists although no caller waits for it" in heard.getMessage()
     assert about(lost)[1] == unknown.value.idempotency_key
 
 
