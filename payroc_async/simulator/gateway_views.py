@@ -16,6 +16,8 @@ __all__ = ["GatewayViews"]
 class GatewayViews:
     """The views of a simulator; all are live, and there to be read."""
 
+    __slots__ = ()  # so that a misspelled attribute is an error
+
     _state: State
     _records: Records
 
