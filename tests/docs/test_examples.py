@@ -65,7 +65,9 @@ async def test_detach_and_resume() -> None:
 
 async def test_rolling_deploy() -> None:
     """The sale that the old server leaves running is ended by the new one, and paid for once."""
-    strict = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}  # of the servers too
+    # Of the servers too. The first aiohttp that is allowed, 3.14.0, warns of itself in debug mode.
+    its_own = "ignore:Setting custom Request._transport_sockname:DeprecationWarning"
+    strict = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": f"error,{its_own}"}
     code, output, errors = await run_example("rolling_deploy.py", extra=strict)
     assert (code, errors) == (0, "")
     lines = output.splitlines()
