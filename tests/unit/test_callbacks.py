@@ -9,7 +9,7 @@ import inspect
 import logging
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 from unittest import mock
@@ -113,6 +113,34 @@ class HasAsyncMethods(PlainClass):
     async def close(self) -> None: ...
 
 
+class FailsWhenLookedAt:
+    """As a proxy of what is bound to a context, outside of that context."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("outside of its context")
+
+    async def __call__(self, event: object = None) -> str:
+        return "key"
+
+
+class DispatchedMethod:
+    @functools.singledispatchmethod
+    async def by_type(self, event: object = None) -> str:
+        return "key"
+
+
+@functools.singledispatch
+def plain_by_type(event: object = None) -> object: ...
+
+
+@functools.singledispatch
+def async_for_one_type(event: object = None) -> object: ...
+
+
+@async_for_one_type.register
+async def _(event: ResultReceived) -> None: ...
+
+
 @functools.wraps(coroutine_function)
 def plain_around_async(event: object = None) -> None:
     """As those adapters make it that run an async function from synchronous code."""
@@ -137,6 +165,9 @@ ASYNC: dict[str, Any] = {
     "a class of a metaclass with an async __call__": MadeAsync,
     "a method made by hand": types.MethodType(Async(), object()),
     "an AsyncMock": mock.AsyncMock(),
+    "by the event's type": functools.singledispatch(coroutine_function),
+    "a method by the event's type": DispatchedMethod().by_type,
+    "an object that fails when it is looked at": FailsWhenLookedAt(),
 }
 if sys.version_info >= (3, 12):
     ASYNC["a function that is marked"] = inspect.markcoroutinefunction(lambda event=None: None)
@@ -146,12 +177,14 @@ DEFERRED = {
     "an async generator function": "an async generator function",
     "a partial of an async generator function": "an async generator function",
     "a generator function": "a generator function",
+    "an async function for one of the types": "a coroutine function",
 }
 OTHERS: dict[str, Any] = {
     "an awaitable class": AwaitableClass,
     "an async generator function": async_generator,
     "a partial of an async generator function": functools.partial(async_generator),
     "a generator function": generator,
+    "an async function for one of the types": async_for_one_type,
 }
 PLAIN: dict[str, Any] = {
     "def": plain,
@@ -171,6 +204,7 @@ PLAIN: dict[str, Any] = {
     "a MagicMock": mock.MagicMock(),
     "a plain function around an async one": plain_around_async,
     "a cached function": functools.cache(plain),
+    "by the event's type": plain_by_type,
 }
 
 
@@ -305,16 +339,49 @@ class Awaitable_:
         return asyncio.sleep(0).__await__()
 
 
+class Request_(Coroutine[Any, Any, str]):
+    """As HTTP clients return it: their coroutine is inside, and warns unless it is closed."""
+
+    def __init__(self) -> None:
+        self.inside = coroutine_function()
+
+    def send(self, value: Any) -> Any:
+        return self.inside.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self.inside.throw(*error)
+
+    def close(self) -> None:
+        self.inside.close()
+
+    def __await__(self) -> Generator[Any, Any, str]:
+        return self.inside.__await__()
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [
+        (lambda event: Request_(), "a Request_"),
+        (lambda event: (None, coroutine_function()), "a coroutine"),
+        (lambda event: [coroutine_function(), coroutine_function()], "a coroutine"),
+        (lambda event: anext(async_generator()), "an async_generator_asend"),
         (coroutine_function, "a coroutine"),
         (async_generator, "an async_generator"),
         (generator, "a generator"),
         (generator_coroutine, "a generator"),
         (lambda event: Awaitable_(), "an Awaitable_"),
     ],
-    ids=["coroutine", "async generator", "generator", "types.coroutine", "awaitable"],
+    ids=[
+        "request",
+        "tuple",
+        "list",
+        "anext",
+        "coroutine",
+        "async generator",
+        "generator",
+        "types.coroutine",
+        "awaitable",
+    ],
 )
 async def test_an_awaitable_that_comes_back_is_closed_and_logged_once(
     session: PayrocSession,
