@@ -99,6 +99,16 @@ def no_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payroc_async.cli.settings.ENV_FILE", Path("no-such.env"))
 
 
+@pytest.fixture(autouse=True)
+def every_line_can_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest's handler raises for a line that can't be formatted: that is not to be hidden."""
+
+    def fail() -> None:
+        raise  # the error that is being handled
+
+    monkeypatch.setattr("payroc_async.logs.report", fail)
+
+
 @pytest.fixture
 async def gateway() -> AsyncIterator[Simulator]:
     """A gateway that has seen nothing forbidden at the end."""

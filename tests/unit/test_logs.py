@@ -6,6 +6,7 @@ import ast
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import Iterator
 
 import orjson
@@ -18,8 +19,8 @@ from payroc_async import (
     PayrocSession,
     Submitted,
 )
-from payroc_async.logs import FIELDS, get_logger
-from payroc_async.simulator import Simulator, edit, garbage, status
+from payroc_async.logs import FIELDS, get_logger, report
+from payroc_async.simulator import Simulator, drop_after, edit, garbage, html, status
 from tests.conftest import EAGER, QUICK, SERIAL, UNIT, sale, variables
 from tests.harness.programs import ROOT, marked_blocks, run_python
 
@@ -234,3 +235,55 @@ def test_what_others_say_forges_no_line(caplog: pytest.LogCaptureFixture) -> Non
         assert record.funcName == test_what_others_say_forges_no_line.__name__
         assert record.filename == "test_logs.py"
     assert "\n" not in last.getMessage()
+
+
+class Broken(logging.Handler):
+    """As one that sends each line to a host which is not there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("a log host that is not there")
+
+
+def broken(record: logging.LogRecord) -> bool:
+    raise ConnectionError("a log host that is not there")
+
+
+@pytest.mark.parametrize("where", ["handler", "filter of a handler", "filters of the loggers"])
+@pytest.mark.parametrize("stderr", [True, False], ids=["stderr", "no stderr"])
+async def test_no_log_handler_ends_a_sale(
+    gateway: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    stderr: bool,
+) -> None:
+    """What one raises at any line is reported, as `logging` does it, and the sale is paid."""
+    monkeypatch.setattr("payroc_async.logs.report", report)
+    gateway.faults.add("submit", drop_after())
+    gateway.faults.add("status", html(503))
+    gateway.faults.add("payment", drop_after())
+    top = logging.getLogger("payroc_async")
+    handler = Broken() if where == "handler" else Kept()
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("payroc_async.")]
+    loggers = [logging.getLogger(name) for name in names] if "loggers" in where else []
+    if where == "filter of a handler":
+        handler.addFilter(broken)
+    if not stderr:
+        monkeypatch.setattr(sys, "stderr", None)
+    level = top.level
+    top.addHandler(handler)
+    top.setLevel(logging.DEBUG)
+    for logger in loggers:
+        logger.addFilter(broken)
+    try:
+        async with PayrocSession(
+            gateway.api_key, environment=gateway.environment, timeouts=QUICK, retries=EAGER
+        ) as session:
+            payment = await session.run_sale(SERIAL, sale(), on_event=lambda event: 1 / 0)
+    finally:
+        top.removeHandler(handler)
+        top.setLevel(level)
+        for logger in loggers:
+            logger.removeFilter(broken)
+    assert payment.approved
+    assert ("a log host that is not there" in capsys.readouterr().err) is stderr

@@ -16,6 +16,7 @@ from payroc_async import errors as e
 from payroc_async.config import RetryPolicy, Timeouts
 from payroc_async.http import token as token_module
 from payroc_async.http.token import TokenManager, check_api_key
+from payroc_async.logs import report
 from payroc_async.secret import chain_of
 from payroc_async.wire.protocol import Token
 from tests.conftest import UNIT
@@ -738,9 +739,10 @@ async def test_p6_callers_get_the_cause_of_what_is_raised(
 
 
 async def test_p6_the_task_survives_a_log_handler_that_raises(
-    identity: Identity, keeper_of: KeeperMaker
+    identity: Identity, keeper_of: KeeperMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filter of the application's is called within the task, and may fail."""
+    monkeypatch.setattr("payroc_async.logs.report", report)
 
     def fail(record: logging.LogRecord) -> bool:
         raise ValueError("a bug in the application's filter")
@@ -754,6 +756,38 @@ async def test_p6_the_task_survives_a_log_handler_that_raises(
     finally:
         logger.removeFilter(fail)
     assert identity.fetches == 3
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_p6_a_vault_that_would_end_the_program_ends_nothing(
+    identity: Identity, keeper_of: KeeperMaker, raised: type[BaseException]
+) -> None:
+    """As with every callback: a ``sys.exit()`` in it is a failed fetch, under sales as well."""
+    fetches = 0
+
+    async def vault() -> str:
+        nonlocal fetches
+        fetches += 1
+        if fetches in (1, 3):
+            raise raised
+        return "key"
+
+    identity.script = [3600.0, 3600.0]
+    keeper = keeper_of(vault)
+    task = token_task()
+    keeper.reject(await keeper.get())
+    assert await keeper.get() == "token-2"
+    assert token_task() is task
+    assert (fetches, identity.fetches) == (4, 2)
+
+
+async def test_p6_what_waits_for_a_vault_can_be_closed(
+    identity: Identity, keeper_of: KeeperMaker
+) -> None:
+    """What Python throws into a coroutine that it drops is no failure of the vault."""
+    waiting = keeper_of(lambda: asyncio.sleep(30.0, "key"))._key()
+    waiting.send(None)
+    waiting.close()  # raises what comes out in its place
 
 
 async def test_p6_a_cancellation_of_the_vaults_own_does_not_end_the_task(
