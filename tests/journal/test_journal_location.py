@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -51,6 +52,19 @@ NO_PLACE = [
     f'{{"host": "db", "password": "{SECRET}"}}',
     f"/x password: {SECRET}",
     f"postgresql%3A%2F%2Ftill%3A{SECRET}%40db%2Ftills",
+    f"postgresql%253A%252F%252Ftill%253A{SECRET}%2540db%252Ftills",
+    f"%70assword%25253D{SECRET}",
+    f"postgres ql://till:{SECRET}@db/tills",
+    f"postgresql:\\\\till:{SECRET}@db\\tills",
+    f"\ufeffpostgresql://till:{SECRET}@db/tills",
+    f"service=till password={SECRET}",
+    f"/data/till.db?password={SECRET}",
+    f"C:\\tills\\till:{SECRET}@db",
+    "\u200b",
+    "\ud800",
+    "journals/",
+    "/var/lib/payroc/",
+    "C:\\tills\\",
     f"'postgresql://till:{SECRET}@db/tills'",
     f'"postgresql://till:{SECRET}@db/tills"',
     f"DATABASE_URL=postgresql://till:{SECRET}@db/tills",
@@ -142,6 +156,10 @@ def test_a_url_is_taken_in_any_case(place: str) -> None:
         f"mysql://till:{SECRET}@db/tills",
         f"POSTGRESQL://till:{SECRET}/x@db/tills",
         f"postgresql://till:{SECRET}@db:port/tills",
+        *("", " ", "\n"),
+        f"host=db\0 password={SECRET}",
+        f"postgresql://till:{SECRET}@db/tills\0",
+        f"postgresql://till:{SECRET}\ud800@db/tills",
     ],
 )
 def test_p7_a_server_that_is_none_is_refused_unseen(dsn: str) -> None:
@@ -162,6 +180,13 @@ TYPES = {
 def test_a_server_of_another_type(dsn: object) -> None:
     """It is refused by its type."""
     assert f"not {TYPES[type(dsn)]}" in str(refusal(PostgresJournal, dsn))
+
+
+@pytest.mark.parametrize("schema", ["", " ", "a\0b", 5, b"tills", ["tills"]])
+def test_a_schema_that_is_no_name(schema: Any) -> None:
+    """It is refused when the journal is made."""
+    with pytest.raises(ConfigurationError, match="schema: must be"):
+        PostgresJournal("host=db", schema=schema)
 
 
 def test_a_server_by_its_key_words() -> None:

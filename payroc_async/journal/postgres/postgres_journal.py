@@ -25,7 +25,7 @@ from payroc_async.journal.entries import (
     Intent,
     Query,
 )
-from payroc_async.journal.location import as_libpq_takes_it
+from payroc_async.journal.location import as_libpq_takes_it, refused_dsn
 from payroc_async.journal.rules import (
     check_device,
     check_older_than,
@@ -95,8 +95,10 @@ class PostgresJournal(SharedJournal):
     def __init__(self, dsn: str, *, schema: str | None = None, patience: float = 5.0) -> None:
         dsn = concealed(dsn)
         check_seconds("patience", patience)
-        if schema == "":
-            raise ConfigurationError("schema", "must not be empty")
+        if schema is not None and not isinstance(schema, str):
+            raise ConfigurationError("schema", f"must be a string, not {a_type(schema)}")
+        if schema is not None and (not schema.strip() or "\0" in schema):
+            raise ConfigurationError("schema", "must be a name, not blank and without NUL")
         try:
             from .pg_server import Server
         except ImportError as error:
@@ -104,8 +106,9 @@ class PostgresJournal(SharedJournal):
                 "dsn",
                 f'PostgresJournal needs psycopg: pip install "payroc-async[postgres]" ({error})',
             ) from error
-        if not isinstance(dsn, str):
-            raise ConfigurationError("dsn", f"must be a string, not {a_type(dsn)}")
+        refused = refused_dsn(dsn)
+        if refused is not None:
+            raise refused
         self._server = Server(as_libpq_takes_it(dsn), schema, patience)
         super().__init__()
         self._schema = schema
