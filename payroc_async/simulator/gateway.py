@@ -104,7 +104,7 @@ class Simulator(Settings, GatewayViews):
         self.pre_authorizations = "as_type"
         self.used_key_status = 409
         self._faults = Faults()
-        self._host = arguments.text("host", host)
+        self._host = arguments.host("host", host)
         self._port = arguments.whole("port", port, 0, 65535)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -255,7 +255,8 @@ class Simulator(Settings, GatewayViews):
             ConfigurationError: It is no id, or the changes are none that JSON can hold.
         """
         made = arguments.text("processing_terminal_id", processing_terminal_id)
-        document = terminal_document(made, arguments.json_mapping("changes", changes or {}))
+        changed = arguments.optional(arguments.json_mapping)("changes", changes)
+        document = terminal_document(made, changed or {})
         arguments.choice("timezone", document["timezone"], [*TIMEZONES])
         self._state.office.terminals[made] = document
 
@@ -282,9 +283,10 @@ class Simulator(Settings, GatewayViews):
         Raises:
             ConfigurationError: An argument is wrong.
         """
-        known = STATUSES.get(response_code, "ready") if status is None else status
+        code = arguments.text("response_code", response_code)
+        known = STATUSES.get(code, "ready") if status is None else status
         amount = arguments.optional(arguments.whole)("authorized_amount", authorized_amount)
-        result = Result(response_code, known, response_message, amount)
+        result = Result(code, known, response_message, amount)
         self._state.office.charges.scripts.append(result)
 
     def decline_next(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -27,12 +28,18 @@ from tests.conftest import SERIAL, sale
 from .test_testing import run_suite
 
 NAN, INF = float("nan"), float("inf")
-SECONDS: list[Any] = [-1, NAN, INF, "1", True, None, timedelta(seconds=1), [1]]
+SECONDS: list[Any] = [*(-1, NAN, INF, "1", True, None, timedelta(seconds=1), [1], 1e10, 10**400)]
+TOO_MUCH = 2**63
+"""More than JSON's numbers can be sure to hold."""
 TEXTS: list[Any] = ["", "  ", 5, None, b"x", ["x"]]
 
 
 async def _coroutine(document: Any) -> Any:
     return document
+
+
+def _generator(document: Any) -> Any:
+    yield document
 
 
 class _AsyncCall:
@@ -79,7 +86,7 @@ SLIPS: list[Slip] = [
     *of("token_lifetime", lambda value: Simulator(token_lifetime=value), SECONDS),
     *of("approves_after", lambda value: Simulator(approves_after=value), SECONDS),
     *of("api_key", lambda value: Simulator(api_key=value), [5, None, b"x", "k\r\nx: y", "ä"]),
-    *of("host", lambda value: Simulator(host=value), TEXTS),
+    *of("host", lambda value: Simulator(host=value), [*TEXTS, "a b", " ::1", "h\n", "h\0"]),
     *of("port", lambda value: Simulator(port=value), ["80", 80.0, -1, 65536, True, None]),
     *of("expires_in", lambda value: Simulator(expires_in=value), [{1}, print, NAN, object()]),
     *of("strict_devices", lambda value: Simulator(strict_devices=value), [1, None, "yes"]),
@@ -117,9 +124,23 @@ SLIPS: list[Slip] = [
     *of("after", lambda value: a_device().cardholder_cancels(value), SECONDS),
     *of("after", lambda value: a_device().shows_status("x", value), SECONDS),
     *of(
-        "amount", lambda value: a_device().approves_partially(value), [0.5, 0, -1, "5", True, None]
+        "amount",
+        lambda value: a_device().approves_partially(value),
+        [0.5, 0, -1, "5", True, None, TOO_MUCH, 10**400],
     ),
-    *of("tip", lambda value: a_device().approves(tip=value), [0.5, -1, "5", True]),
+    *of("tip", lambda value: a_device().approves(tip=value), [0.5, -1, "5", True, TOO_MUCH]),
+    # Charges without a device, and terminals
+    *of("response_code", lambda value: Simulator().next_charge(value), [*TEXTS, [], {}, set()]),
+    *of(
+        "authorized_amount",
+        lambda value: Simulator().next_charge("A", authorized_amount=value),
+        [0.5, -1, "5", True, TOO_MUCH],
+    ),
+    *of(
+        "changes",
+        lambda value: Simulator().set_terminal("1234002", value),
+        [[], (), set(), "", "x", 0, False, {"a": {1}}],
+    ),
     *of("card", lambda value: a_device().approves(card=value), ["gold", "Visa", "", None, 5]),
     *of("card", lambda value: a_device().declines(card=value), ["gold", None]),
     *of(
@@ -187,7 +208,14 @@ SLIPS: list[Slip] = [
     *of("size", sim.huge, [0, -1, 1.5, "1", None, True]),
     *of("retry_after", sim.rate_limited, [30, 1.5, "1\n", True]),
     *of("location", sim.redirect, [*TEXTS, "/a\r\nb: c"]),
-    *of("function", sim.edit, [_coroutine, _AsyncCall(), None, {}, "x"]),
+    *of(
+        "function",
+        sim.edit,
+        [
+            *(_coroutine, _AsyncCall(), _generator, None, {}, "x"),
+            *(partial(_coroutine), partial(partial(_AsyncCall())), cache(_coroutine)),
+        ],
+    ),
 ]
 
 
@@ -212,6 +240,25 @@ def test_a_function_that_was_not_called_is_named(fault: Any) -> None:
     name = fault.__name__
     with pytest.raises(ConfigurationError, match=rf"the function {name}: call it, {name}\("):
         Simulator().faults.add("submit", fault)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Simulator(hold="60"), "hold: must be a number of seconds, not '60'"),  # type: ignore[arg-type]
+        (lambda: Simulator(strict_devices=1), "strict_devices: must be True or False, not 1"),  # type: ignore[arg-type]
+        (lambda: a_device().approves(card=[]), "discover, not a list"),  # type: ignore[arg-type]
+        (lambda: Simulator(api_key=b"canary"), "api_key: must be a string, not a bytes"),  # type: ignore[arg-type]
+        (lambda: a_device().fails(Simulator), "not the class Simulator: call it"),  # type: ignore[arg-type]
+        (lambda: sim.huge(0), "size: must be at least 1, is 0"),
+        (lambda: sim.huge(2**63), "size: must be at most 9223372036854775807, is 9223372036854"),
+    ],
+)
+def test_a_slip_is_shown(make: Callable[[], object], said: str) -> None:
+    """By its value where it is short, or else its type with an article."""
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("on", ["authorize", "search", "closed_loop_read", "other"])
@@ -437,7 +484,7 @@ def test_slips_in_the_plugin(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, failed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "*payroc_timeouts must return Timeouts, not type",
+            "*payroc_timeouts must return Timeouts, not a type",
             "*no device 1850010869. Registered: 1850010868, 1850010867.*",
         ]
     )
