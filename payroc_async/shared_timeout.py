@@ -104,7 +104,7 @@ class SharedAlarm:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        late = min(now - self._due, self.seconds)
+        late = now - self._due
         if late > min(1.0, self.seconds / 4) and now >= self._forgives_from:
             self._forgives_from = now + self.seconds
             self._alarms = {ring: deadline + late for ring, deadline in self._alarms.items()}

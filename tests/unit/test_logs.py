@@ -157,7 +157,7 @@ async def test_each_retry_is_one_record_of_ours(
 async def test_levels(gateway: Simulator, kept: Kept) -> None:
     """An unknown outcome is an ERROR, an ending without a payment INFO, once each."""
     times = QUICK.__class__(
-        request=1.0, hold=0.5, poll_interval=UNIT / 2, unreachable=5 * UNIT, cancel_grace=UNIT
+        request=1.0, hold=0.5, poll_interval=UNIT / 2, unreachable=5 * UNIT, cancel_grace=2.0
     )
     gateway.device(SERIAL).fails("Out of paper").approves()
     gateway.faults.add("payment", status(500), times=None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from payroc_async.shared_timeout import SharedTimeout
+from payroc_async.shared_timeout import SharedAlarm, SharedTimeout
 from tests.conftest import UNIT
 
 LONG = 10.0
@@ -98,3 +100,79 @@ async def test_an_error_passes_the_limit() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+class Clock:
+    """As much of a loop as an alarm needs; its time is the test's."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Any]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *given: object) -> None:
+        self.timers.append((when, partial(callback, *given)))
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        callback()
+
+    def pass_to(self, then: float, *, standing: bool = False) -> None:
+        """Let the time pass; or stand still, and find that it has passed."""
+        while True:
+            due = sorted(when for when, _ in self.timers if when <= then)
+            if not due:
+                break
+            self.now = then if standing else max(self.now, due[0])
+            ready = [call for when, call in self.timers if when <= self.now]
+            self.timers = [one for one in self.timers if one[0] > self.now]
+            for call in ready:
+                call()
+        self.now = then
+
+
+def alarms_of(seconds: float) -> tuple[SharedAlarm, Clock, Any, list[str]]:
+    clock: Any = Clock()
+    rung: list[str] = []
+    return SharedAlarm(seconds), clock, clock, rung
+
+
+def test_an_alarm_rings_once_after_its_seconds() -> None:
+    """Set anew it waits anew, stopped it does not ring."""
+    alarm, clock, loop, rung = alarms_of(60.0)
+    first, second, third = (partial(rung.append, name) for name in ("1", "2", "3"))
+    alarm.set(first, loop)
+    alarm.set(second, loop)
+    clock.pass_to(30.0)
+    alarm.set(third, loop)
+    alarm.set(first, loop)
+    alarm.stop(second)
+    clock.pass_to(89.0)
+    assert rung == []
+    clock.pass_to(90.0)
+    assert sorted(rung) == ["1", "3"]
+    clock.pass_to(900.0)
+    assert len(rung) == 2
+
+
+def test_time_in_which_the_process_stood_still_does_not_count() -> None:
+    """What came meanwhile waits to be read: an alarm has the rest of its seconds for that."""
+    alarm, clock, loop, rung = alarms_of(60.0)
+    alarm.set(partial(rung.append, "late"), loop)
+    clock.pass_to(20.0)
+    clock.pass_to(300.0, standing=True)
+    assert rung == []
+    clock.pass_to(315.0)
+    assert rung == []
+    clock.pass_to(361.0)
+    assert rung == ["late"]
+
+
+def test_a_loop_that_always_lags_has_an_end() -> None:
+    """One standstill is forgiven in each delay, and no more."""
+    alarm, clock, loop, rung = alarms_of(60.0)
+    alarm.set(partial(rung.append, "late"), loop)
+    for then in range(50, 400, 50):
+        clock.pass_to(float(then), standing=True)
+    assert rung == ["late"]
