@@ -101,7 +101,7 @@ def act(state: State, device: Device, asked: Json) -> None:
 def _tip(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
     if not asks_for_tip(running) or so_far.entry is not None:
         raise NotNow("No tip is asked for now.")
-    so_far.tip = _whole(asked, "A tip", least=0)
+    so_far.tip = _whole(asked, "The tip", least=0)
 
 
 def _present(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
@@ -122,9 +122,9 @@ def _answer(state: State, running: SimInstruction, so_far: OperatorInput, asked:
     if code not in ANSWERS:
         raise NotNow("That is no answer.")
     if code == "P":
-        amount = _whole(asked, "A part", least=1)
+        amount = _whole(asked, "The partial amount", least=1)
         if amount >= total(running):
-            raise NotNow("A part must be less than the whole.")
+            raise NotNow("The partial amount must be less than the total.")
     result = Result(code, tip=so_far.tip, card=so_far.card, entry=so_far.entry)
     if code == "P":
         result = evolve(result, authorized_amount=amount)

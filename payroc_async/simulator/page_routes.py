@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -70,9 +71,12 @@ FILES = {
     "gateway.css": CSS,
     "link.js": JS,
     "device.js": JS,
+    "keys.js": JS,
     "signature.js": JS,
     "gateway.js": JS,
     "wire.js": JS,
+    "log.js": JS,
+    "curl.js": JS,
 }
 SAFE = {
     "Cache-Control": "no-store",
@@ -93,9 +97,14 @@ class Feed:
 
     Args:
         device: The device that the page is; None for the overview.
+
+    Attributes:
+        heard: The number that the page gave to the last action that was handled. The page keeps
+            the keys that are pressed until its action was handled.
     """
 
     device: Device | None
+    heard: int = 0
     changed: dict[Changed, None] = field(factory=dict)
     notices: deque[str] = field(factory=deque)
     whole: bool = True
@@ -149,6 +158,8 @@ class Pages:
         self._api_key = api_key
         self._feeds: dict[Feed, web.BaseRequest] = {}
         self._numbers = Numbers()
+        # A page that has cleared its log must not hide the same numbers of another simulator.
+        self._run = secrets.token_hex(4)
         self._serial = FIRST_SERIAL
         self._files: dict[str, bytes] = {}
 
@@ -267,6 +278,9 @@ class Pages:
             asked = orjson.loads(text)
             if not isinstance(asked, dict):
                 raise NotNow("That is not understood.")
+            if type(number := asked.get("number")) is int and feed.device is not None:
+                feed.heard = number
+                feed.wake.set()
             if feed.device is not None:
                 act(self._state, feed.device, asked)
             elif asked.get("do") == "fault":
@@ -298,7 +312,7 @@ class Pages:
 
     def _view(self, feed: Feed) -> Json:
         if feed.device is not None:
-            return {"device": device_view(self._state, feed.device)}
+            return {"device": device_view(self._state, feed.device), "heard": feed.heard}
         whole, feed.whole = feed.whole, False
         changed, feed.changed = list(feed.changed), {}
         view: Json = {"whole": whole}
@@ -306,7 +320,7 @@ class Pages:
             # What changed is in it.
             known = list(self._state.instructions.values())[-KEPT:]
             changed = [*self._state.devices.values(), *known, *self._records.requests[-KEPT:]]
-            view["menu"] = menu_document()
+            view["menu"], view["run"] = menu_document(), self._run
         scrub = Scrubber(self._api_key())
         touched = {one.serial_number: None for one in changed if not isinstance(one, Observed)}
         view["devices"] = [

@@ -149,6 +149,7 @@ def request_view(number: int, seen: Observed, scrub: Scrubber) -> Json:
         "query": scrub.text(seen.query),
         "headers": {name: scrub.text(its) for name, its in _without_dull(seen.headers.items())},
         "body": scrub.body(seen.body),
+        "bodyCut": len(seen.body) > MOST_OF_A_BODY,
         "status": seen.status,
         "took": took,
         "answer": None if seen.answer is None else scrub.body(seen.answer),

@@ -180,8 +180,8 @@ async def test_a_decline_and_a_part(device: Page, session: PayrocSession) -> Non
     assert running.result().outcome is Outcome.DECLINED
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run_sale(SERIAL, sale()))
-        await button(device, "Enter by hand").click()
-        await device.get_by_label("Only a part").fill("20,5")
+        await button(device, "Manual entry").click()
+        await device.get_by_label("Partial amount").fill("20,5")
         await button(device, "Approve in part").click()
         await expect(screen(device)).to_contain_text("of $49.99")
     part = running.result()
@@ -315,7 +315,7 @@ async def test_offline_and_back(device: Page, gateway: Simulator, session: Payro
     await handle.cancel()
     with pytest.raises(ConflictError):
         await session.run_sale(SERIAL, sale())
-    await button(device, "Come back").click()
+    await button(device, "Go online").click()
     await expect(screen(device)).to_contain_text("by the till")
 
 
@@ -431,10 +431,10 @@ async def test_a_fault_from_the_page(
 ) -> None:
     """A fault that is injected on the page strikes once, and the sale goes on nevertheless."""
     page = await tabs.open("/gateway")
-    await page.get_by_label("Strike").select_option("submit")
-    await page.get_by_label("with").select_option("drop_after")
+    await page.get_by_label("Request", exact=True).select_option("submit")
+    await page.get_by_label("Fault", exact=True).select_option("drop_after")
     await expect(page.locator("#fault")).to_contain_text("then resets the connection")
-    await page.get_by_label("with").select_option("status")
+    await page.get_by_label("Fault", exact=True).select_option("status")
     await page.get_by_label("HTTP status").fill("99")
     await button(page, "Inject").click()
     await expect(page.get_by_role("alert").filter(has_text="503")).to_be_visible()

@@ -32,7 +32,8 @@ DEVICE = "1850010868"
 TERMINAL = "1234001"
 STATIC = (
     *("style.css", "device.css", "gateway.css"),
-    *("link.js", "device.js", "signature.js", "gateway.js", "wire.js"),
+    *("link.js", "device.js", "keys.js", "signature.js"),
+    *("gateway.js", "log.js", "wire.js", "curl.js"),
 )
 PAGES = (f"/device/{DEVICE}", "/gateway", *(f"/static/{name}" for name in STATIC))
 
