@@ -214,10 +214,9 @@ class PayrocSession(DeviceInstructions, SingleCalls):
     def __repr__(self) -> str:
         if not hasattr(self, "_supervisor"):  # it was refused, and a tracker shows its frames
             return f"<{type(self).__name__} unfinished>"
-        return (
-            f"<{type(self).__name__} {self._environment.api_url} {self._state}, "
-            f"{len(self._supervisor)} instructions>"
-        )
+        count = len(self._supervisor)
+        running = f"{count} instruction{'' if count == 1 else 's'}"
+        return f"<{type(self).__name__} {self._environment.api_url} {self._state}, {running}>"
 
     # Opening and closing ----------
 

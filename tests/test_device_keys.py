@@ -111,7 +111,7 @@ async def test_enter_passes_the_tip_from_every_control(
         origins = await controls(device)
         name = await press_enter_at(device, origins[len(seen)])
         await expect(screen(device)).not_to_contain_text("Add a tip?")
-        (running,) = [*gateway.in_progress] or [None]
+        running = next(iter(gateway.in_progress), None)
         seen[name] = running.by_hand.tip if running and running.by_hand else None
         await handle.cancel()
         await expect(screen(device)).to_contain_text("Canceled")

@@ -102,7 +102,12 @@ def cli(context: click.Context, env_file: Path | None) -> None:
     metavar="N",
     help="How many devices, 1 to 500.",
 )
-@click.option("--seed", type=int, metavar="N", help="Repeat the mix of an earlier demo.")
+@click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    help="Repeat the cardholders, amounts and faults of a demo with as many devices.",
+)
 @click.option("--pace", type=click.FloatRange(0.05, 10), default=1.0, hidden=True)
 @JSON_OBJECT
 def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from payroc_async.models.amount import in_words
 
 from .output import plain
 from .results import answer_members
+from .wording import moment_in_words
 
 __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "print_table"]
 
@@ -86,7 +87,7 @@ def _payment_row(payment: Payment) -> dict[str, str | None]:
     result, order = payment.transaction_result, payment.order
     given = order.amount if result.authorized_amount is None else result.authorized_amount
     return {
-        "when": f"{order.date_time:%Y-%m-%d %H:%M %Z}" if order.date_time else None,
+        "when": moment_in_words(order.date_time),
         "payment": payment.payment_id,
         "order": order.order_id,
         "type": result.type,
@@ -100,7 +101,7 @@ def _payment_row(payment: Payment) -> dict[str, str | None]:
 
 
 def _device_row(device: Device) -> dict[str, str | None]:
-    members = device_members(device)
+    members, last = device_members(device), device.last_transaction
     return {
         "device": device.serial_number,
         "model": members["model"],
@@ -108,7 +109,7 @@ def _device_row(device: Device) -> dict[str, str | None]:
         "tender": device.tender,
         "active": "yes" if device.active else "no",
         "last order": members["last_order_id"],
-        "last used": members["last_date_time"],
+        "last used": moment_in_words(last.date_time if last else None),
     }
 
 

@@ -19,6 +19,8 @@ from rich.console import Console
 
 from payroc_async import APIError, InstructionFailedError, PayrocError
 
+from .palette import COLORS
+
 __all__ = [
     "SteadyConsole",
     "as_json",
@@ -42,10 +44,20 @@ def mute(stream: IO[str]) -> None:
             os.close(nowhere)
 
 
-def say(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None:
-    """Print it, on stdout unless ``err``; where it can't be, go on without."""
+def say(
+    text: str, *, err: bool = False, nl: bool = True, fg: str | None = None, **style: Any
+) -> None:
+    """Print it, on stdout unless ``err``; where it can't be, go on without.
+
+    Args:
+        text: What to print.
+        err: Whether it goes to stderr.
+        nl: Whether the line ends with it.
+        fg: The name of a color in `palette.COLORS`.
+        style: What else `click.style` takes.
+    """
     try:
-        click.secho(text, err=err, nl=nl, **style)
+        click.secho(text, err=err, nl=nl, fg=None if fg is None else COLORS[fg], **style)
     except OSError as error:
         mute(sys.stderr if err else sys.stdout)
         if not err and not isinstance(error, BrokenPipeError):

@@ -26,6 +26,7 @@ from payroc_async.models.amount import in_words
 
 from .device_operations import JobOptions
 from .output import plain
+from .wording import duration_in_words
 
 __all__ = ["Progress"]
 
@@ -78,7 +79,7 @@ class Progress:
                 self._wait("still waiting for the cardholder")
             case Retrying():
                 reason = reason_in_words(event.error)
-                self._say(f"{reason}, trying again in {event.delay:.1f} s")
+                self._say(f"{reason}, trying again in {duration_in_words(event.delay)}")
             case CancelRequested() if event.reason == "timeout":
                 self._say("the time is up, canceling")
             case CancelRequested() if event.reason == "gave up":

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import define, field
 
+from payroc_async.cli.wording import counted
 from payroc_async.simulator import Observed, Simulator
 
 from .cardholders import Ending
@@ -115,7 +116,7 @@ def _failure(seen: Observed) -> str | None:
 
 def _lost(gateway: Simulator, sales: Sequence[Sale], planned: int) -> Iterator[str]:
     if len(sales) < planned:
-        yield f"lost: {planned - len(sales)} sales were never begun"
+        yield f"lost: never begun: {counted(planned - len(sales), 'sale')}"
     known: set[str] = set()
     for sale in sales:
         if sale.ending is None:
@@ -129,8 +130,8 @@ def _lost(gateway: Simulator, sales: Sequence[Sale], planned: int) -> Iterator[s
 def _doubled(gateway: Simulator) -> Iterator[str]:
     prompted = Counter(one.body["order"]["orderId"] for one in gateway.instructions.values())
     charged = Counter(one["order"]["orderId"] for one in gateway.payments.values())
-    for counted, what in ((prompted, "instructions"), (charged, "payments")):
-        for order_id, times in counted.items():
+    for times_by_order, what in ((prompted, "instructions"), (charged, "payments")):
+        for order_id, times in times_by_order.items():
             if times > 1:
                 yield f"doubled: order {order_id} has {times} {what}"
 

@@ -21,6 +21,7 @@ from payroc_async import (
 )
 from payroc_async.cli.group import INTERRUPTED
 from payroc_async.cli.output import SteadyConsole, say_json
+from payroc_async.cli.palette import style_of
 from payroc_async.cli.signals import on_signal
 from payroc_async.simulator import Simulator, status
 
@@ -106,11 +107,11 @@ async def _run_until_interrupted(demo: Demo, longest: float) -> bool:
     def stop() -> None:
         nonlocal interrupted
         interrupted = True
-        demo.board.say("interrupted: canceling what is running", "bold yellow")
+        demo.board.say("interrupted: canceling what is running", style_of("yellow", bold=True))
         task.cancel()
 
     def again() -> None:
-        demo.board.say("still canceling", "yellow")
+        demo.board.say("still canceling", style_of("yellow"))
 
     with on_signal(stop, again):
         _, late = await asyncio.wait((task,), timeout=longest)
@@ -210,14 +211,16 @@ class Demo:
         began = time.monotonic()
         down = self.gateway.faults.add("authorize", status(503), times=None)
         self.gateway.revoke_tokens()
-        self.board.say("identity service down (503), and every token revoked", "bold red")
+        self.board.say(
+            "identity service down (503), and every token revoked", style_of("red", bold=True)
+        )
         await asyncio.sleep(0.6 * self.pace)
         if down.hits == 0:
             # With few devices no one may have asked for a token: let them feel it.
             await asyncio.sleep(0.6 * self.pace)
         down.remove()
         self.outage = (began, time.monotonic())
-        self.board.say("identity service back", "bold green")
+        self.board.say("identity service back", style_of("green", bold=True))
 
 
 def _request(visit: Visit) -> PaymentInstructionRequest:

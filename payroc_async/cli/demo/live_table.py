@@ -14,6 +14,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from payroc_async.cli.device_rows import Cells, layout_for
+from payroc_async.cli.palette import style_of
+from payroc_async.cli.wording import counted, duration_in_words
 from payroc_async.models.amount import in_words
 
 from .cardholders import Ending
@@ -22,19 +25,19 @@ from .records import Line, Sale
 __all__ = ["STYLES", "Board", "LiveBoard", "PlainBoard"]
 
 STYLES = {
-    Ending.APPROVED: "green",
-    Ending.PARTIAL: "bright_green",
-    Ending.DECLINED: "red",
-    Ending.FAILED: "magenta",
-    Ending.REFUSED_BY_CARDHOLDER: "yellow",
-    Ending.TIMED_OUT: "yellow",
-    Ending.CANCELED_BY_TILL: "cyan",
+    Ending.APPROVED: style_of("green"),
+    Ending.PARTIAL: style_of("olive"),
+    Ending.DECLINED: style_of("red"),
+    Ending.FAILED: style_of("purple"),
+    Ending.REFUSED_BY_CARDHOLDER: style_of("yellow"),
+    Ending.TIMED_OUT: style_of("yellow"),
+    Ending.CANCELED_BY_TILL: style_of("teal"),
     Ending.WRONG: "bold white on red",
 }
 REFRESH = 0.1
 """Seconds between two pictures; drawing takes time from the sales themselves."""
-FRAME = 10
-"""Lines of the picture that are not devices."""
+SPARE = 2
+"""Lines below the picture: for the cursor, and for what the shell had there."""
 
 
 class Board(Protocol):
@@ -67,13 +70,18 @@ def outcome_in_words(sale: Sale) -> str:
     return str(sale.ending.value)
 
 
+def title_of(devices: int, url: str) -> str:
+    """What the demo is about."""
+    return f"{counted(devices, 'device')}, one session, a simulated gateway at {url}"
+
+
 class PlainBoard:
     """A line for each event worth telling, for logs and pipes."""
 
     def __init__(self, console: Console, devices: int, url: str) -> None:
         self._console = console
         self._began = time.monotonic()
-        self._print("", f"{devices} devices, one session, a simulated gateway at {url}")
+        self._print("", title_of(devices, url))
 
     @asynccontextmanager
     async def showing(self, lines: Sequence[Line]) -> AsyncIterator[None]:
@@ -89,7 +97,7 @@ class PlainBoard:
     def ended(self, line: Line, sale: Sale) -> None:
         """Print the outcome."""
         if sale.ending is not None:
-            self.tell(line, f"{outcome_in_words(sale)} after {sale.elapsed:.1f} s", "")
+            self.tell(line, f"{outcome_in_words(sale)} after {duration_in_words(sale.elapsed)}", "")
 
     def say(self, what: str, style: str) -> None:
         """Print it."""
@@ -110,7 +118,7 @@ class LiveBoard:
 
     def __init__(self, console: Console, devices: int, url: str) -> None:
         self._console = console
-        self._title = f"{devices} devices, one session, a simulated gateway at {url}"
+        self._title = title_of(devices, url)
         self._began = time.monotonic()
         self._notice = Text("all quiet", style="dim")
         self._lines: Sequence[Line] = ()
@@ -150,86 +158,73 @@ class LiveBoard:
         """The whole screen as it is now."""
         # Each row is one Text, laid out by hand: a rich Table takes ten times as long to draw, and
         # in that time no sale goes on.
+        width, height = self._console.size
+        layout = layout_for(width)
         lines = sorted(self._lines, key=lambda line: not line.active)  # stable: no dancing rows
-        fit = max(1, self._console.size.height - FRAME)
+        head, table_head = self._head(), layout.head()
+        # Measured with all devices hidden: then it is at its longest.
+        frame = self._height([*head, *table_head, *self._foot(lines)]) + SPARE
+        fit = max(1, (height - frame) // layout.height)
         shown, hidden = (lines, []) if len(lines) <= fit else (lines[:fit], lines[fit:])
-        columns = Columns(self._console.width)
         now = self._spinner.render(time.monotonic())
         spinner = now.plain if isinstance(now, Text) else ""
-        body = [columns.row(HEADER, "bold"), Text("\u2500" * columns.width, style="dim")]
-        for line in shown:
-            body.append(columns.row(*_cells(line, spinner)))
-        return Group(*self._head(), *body, *self._foot(hidden))
+        body = [row for line in shown for row in layout.rows(cells_of(line, spinner))]
+        return Group(*head, *table_head, *body, *self._foot(hidden))
 
-    def _head(self) -> list[RenderableType]:
+    def _height(self, texts: Sequence[Text]) -> int:
+        width = self._console.width
+        return sum(1 if one.no_wrap else len(one.wrap(self._console, width)) for one in texts)
+
+    def _head(self) -> list[Text]:
         planned = sum(line.planned for line in self._lines)
         done = sum(sale.ended is not None for line in self._lines for sale in line.sales)
         seconds = time.monotonic() - self._began
-        told = f"  {done} of {planned} sales {seconds:5.1f} s"
+        told = f"  {done} of {counted(planned, 'sale')} {seconds:5.1f} s"
         width = max(10, self._console.width - len(told))
         full = width * done // max(1, planned)
-        bar = Text.assemble(("\u2501" * full, "green"), ("\u2501" * (width - full), "dim"), told)
-        title = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")
-        return [title, bar, self._notice, Text()]
+        bar = Text.assemble(
+            ("\u2501" * full, style_of("green")), ("\u2501" * (width - full), "dim"), told
+        )
+        return [Text(self._title, style="bold"), bar, self._notice, Text()]
 
-    def _foot(self, hidden: Sequence[Line]) -> list[RenderableType]:
-        foot: list[RenderableType] = [Text()]
+    def _foot(self, hidden: Sequence[Line]) -> list[Text]:
+        foot = [Text()]
         if hidden:
             busy = sum(line.active for line in hidden)
-            foot = [Text(f"and {len(hidden)} more devices, {busy} of them busy", style="dim")]
-        counted = Counter(
+            more = f"and {counted(len(hidden), 'more device')}, {busy} of them busy"
+            foot = [Text(more, style="dim")]
+        endings = Counter(
             sale.ending for line in self._lines for sale in line.sales if sale.ending is not None
         )
-        parts = [Text(f"{n} {one.value}", style=STYLES[one]) for one, n in counted.most_common()]
-        return [*foot, Text(", ", no_wrap=True, overflow="ellipsis").join(parts)]
+        parts = [Text(f"{n} {one.value}", style=STYLES[one]) for one, n in endings.most_common()]
+        return [*foot, Text(", ").join(parts)]
 
 
-HEADER = ("Device", "Sale", "Amount", "State", "Time", "Outcome")
-
-
-class Columns:
-    """The widths of the table's columns, for a terminal of this width."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self._sale = 6 if width >= 90 else 0
-        rest = max(16, width - 12 - self._sale - 12 - 8 - 2)
-        self._state = min(36, max(8, rest * 27 // 50))
-        self._outcome = rest - self._state
-
-    def row(self, cells: tuple[str, ...], state_style: str = "", style: str = "") -> Text:
-        """One row; what does not fit is cut off."""
-        device, sale, amount, state, seconds, outcome = cells
-        head = f"{device:<12.10}" + (f"{sale:>4}  " if self._sale else "") + f"{amount:>10}  "
-        return Text.assemble(
-            (head, "bold" if device == HEADER[0] else ""),
-            (_fit(state, self._state), state_style),
-            (f"{seconds:>6}  ", "bold" if device == HEADER[0] else ""),
-            (_fit(outcome, self._outcome), style or state_style),
-            no_wrap=True,
-            overflow="crop",
-        )
-
-
-def _fit(text: str, width: int) -> str:
-    return text[: width - 1].ljust(width)
-
-
-def _cells(line: Line, spinner: str) -> tuple[tuple[str, ...], str, str]:
-    """The cells of a device's row, the style of its state and that of its outcome."""
+def cells_of(line: Line, spinner: str) -> Cells:
+    """What a device's row shows."""
     sale = line.sale
     if sale is None:
-        return (line.serial_number, "", "", "no customer yet", "", ""), "dim", ""
-    who = (
-        line.serial_number,
-        f"{len(line.sales)}/{line.planned}",
-        in_words(sale.visit.amount, "USD"),
-    )
-    seconds = f"{sale.elapsed:.1f} s"
+        return Cells(device=line.serial_number, state="no customer yet", state_style="dim")
+    common = {
+        "device": line.serial_number,
+        "sale": f"{len(line.sales)}/{line.planned}",
+        "amount": in_words(sale.visit.amount, "USD"),
+        "time": duration_in_words(sale.elapsed),
+    }
     if sale.ending is not None:
         state = "next, please" if len(line.sales) < line.planned else "done"
-        return (*who, state, seconds, outcome_in_words(sale)), "dim", STYLES[sale.ending]
-    style = "yellow" if sale.in_trouble else ""
+        return Cells(
+            **common,
+            state=state,
+            outcome=outcome_in_words(sale),
+            state_style="dim",
+            outcome_style=STYLES[sale.ending],
+        )
     before = line.sales[-2].ending if len(line.sales) > 1 else None
-    outcome = f"before: {before.value}" if before else ""
-    return (*who, f"{spinner} {sale.state}", seconds, outcome), style, "dim"
+    return Cells(
+        **common,
+        state=f"{spinner} {sale.state}",
+        outcome=f"before: {before.value}" if before else "",
+        state_style=style_of("yellow") if sale.in_trouble else "",
+        outcome_style="dim",
+    )

@@ -26,6 +26,7 @@ from payroc_async import (
     StillInProgress,
     Submitted,
 )
+from payroc_async.cli.palette import style_of
 
 from .cardholders import Ending, Visit
 
@@ -178,4 +179,4 @@ class Line:
             case _:
                 pass
         if told:
-            self.tell(self, told, "yellow" if isinstance(event, Retrying) else "dim")
+            self.tell(self, told, style_of("yellow") if isinstance(event, Retrying) else "dim")

@@ -14,6 +14,7 @@ from payroc_async.cli.formatting import Summary, print_table
 from payroc_async.cli.journal_location import existing_journal
 from payroc_async.cli.output import note, plain, say, say_error, say_json
 from payroc_async.cli.results import DONE, NOT_DONE, exit_code_of, show_details
+from payroc_async.cli.wording import counted, moment_in_words
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 
@@ -112,7 +113,8 @@ def _purge(place: str | None, days: float, as_json: bool) -> int:
     if as_json:
         say_json({"deleted": gone, "older_than_days": days})
     else:
-        say(f"{gone} deleted that ended more than {days:g} days ago")
+        age = f"{days:g} day{'' if days == 1 else 's'}"
+        say(f"{counted(gone, 'entry', 'entries')} deleted, ended more than {age} ago")
     return DONE
 
 
@@ -173,8 +175,8 @@ def _row(entry: Entry) -> dict[str, str | None]:
 def _more(entry: Entry) -> dict[str, str | None]:
     return {
         "gateway": entry.gateway,
-        "begun": f"{entry.begun:%Y-%m-%d %H:%M:%S %Z}",
-        "changed": f"{entry.changed:%Y-%m-%d %H:%M:%S %Z}",
+        "begun": moment_in_words(entry.begun),
+        "changed": moment_in_words(entry.changed),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from payroc_async.cli.help_text import CommandGroup
 from payroc_async.cli.options import JOURNAL, JSON_LINES, JSON_OBJECT, epilog
 
 __all__ = ["journal", "recover"]
@@ -80,6 +81,7 @@ def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) ->
 
 
 @click.group(
+    cls=CommandGroup,
     short_help="See, close and purge what the journal holds.",
     epilog=epilog("payroc-async journal list --journal sales.db"),
 )

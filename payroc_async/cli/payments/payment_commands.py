@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from payroc_async.cli.help_text import CommandGroup
 from payroc_async.cli.options import JSON_LINES, JSON_OBJECT, KEY, epilog, fresh_or_given_key
 
 __all__ = ["capture", "devices", "payments", "void"]
@@ -98,7 +99,9 @@ def _moments(command: Command) -> Command:
     return command
 
 
-@click.group(epilog=epilog("payroc-async payments list --from 2026-05-01 --last4 1234"))
+@click.group(
+    cls=CommandGroup, epilog=epilog("payroc-async payments list --from 2026-05-01 --last4 1234")
+)
 def payments() -> None:
     """Find payments, show one, print its receipt."""
 
@@ -160,7 +163,7 @@ def show_payment(payment_id: str, receipt: str | None, as_json: bool) -> None:
     raise SystemExit(lists.show_payment(payment_id, receipt=width, as_json=as_json))
 
 
-@click.group(epilog=epilog("payroc-async devices list --active"))
+@click.group(cls=CommandGroup, epilog=epilog("payroc-async devices list --active"))
 def devices() -> None:
     """Find devices, show one."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import define, field
 
 from payroc_async import Outcome, Payment, PayrocSession, Transaction, TransactionStatus
+from payroc_async.cli.wording import counted
 from payroc_async.models.amount import in_words
 
 __all__ = ["Sums", "bounds_of", "find_uncaptured", "size_of"]
@@ -65,18 +66,14 @@ class Sums:
     def words(self, noun: str) -> str:
         """The same for people: ``2 payments, 69.99 USD``."""
         parts = [
-            f"{_counted(self.counts[currency], noun)}, {in_words(amount, currency)}"
+            f"{counted(self.counts[currency], noun)}, {in_words(amount, currency)}"
             for currency, amount in sorted(self.amounts.items())
-        ] or [_counted(0, noun)]
+        ] or [counted(0, noun)]
         if self.undecided:
-            parts.append(f"{_counted(self.undecided, noun)} not decided yet")
+            parts.append(f"{counted(self.undecided, noun)} not decided yet")
         if self.unknown:
-            parts.append(f"{_counted(self.unknown, noun)} of an amount that is not known")
+            parts.append(f"{counted(self.unknown, noun)} of an amount that is not known")
         return "; ".join(parts)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def bounds_of(day: date) -> tuple[datetime, datetime]:

@@ -11,6 +11,7 @@ from attrs import asdict
 
 from payroc_async import __version__
 from payroc_async.cli.output import plain, say, say_json
+from payroc_async.cli.wording import counted
 
 from .local_checks import Check, check_journal, check_open_files, check_proxy, check_variables
 from .network_checks import Reached, reach
@@ -25,9 +26,9 @@ def run_doctor(
 ) -> int:
     """Print what came of each check; the exit code: 1 if any failed."""
     checks = _examine(journal, devices, terminal)
-    counted = Counter(check.status for check in checks)
+    found = Counter(check.status for check in checks)
     if as_json:
-        ok = not counted["failed"]
+        ok = not found["failed"]
         members = [asdict(check) for check in checks]
         say_json({"ok": ok, "version": __version__, "checks": members})
     else:
@@ -36,8 +37,8 @@ def run_doctor(
             say(f"{check.name:<20} {plain(check.message)}")
             if check.advice:
                 say(f"{'':<29} -> {plain(check.advice)}")
-        say(f"{counted['failed']} failed, {counted['warning']} warnings", bold=True)
-    return 1 if counted["failed"] else 0
+        say(f"{found['failed']} failed, {counted(found['warning'], 'warning')}", bold=True)
+    return 1 if found["failed"] else 0
 
 
 def _examine(journal: str | None, devices: int | None, terminal: str | None) -> list[Check]:

@@ -17,6 +17,7 @@ from payroc_async import ConfigurationError, Environment, JournalError
 from payroc_async.cli.journal.entry_table import ask
 from payroc_async.cli.journal_location import existing_journal, journal_named, journal_path
 from payroc_async.cli.settings import ENV_FILE, env_file, from_file
+from payroc_async.cli.wording import counted as plural
 from payroc_async.http.token import check_api_key
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
@@ -148,17 +149,20 @@ def check_open_files(devices: int | None, counted: bool) -> Check:
         return Check(name, "ok", "no limit")
     if devices is None:
         enough = max(0, soft - SPARE_FILES) // 2
-        return Check(name, "ok", f"the limit is {soft}, enough for {enough} devices at once")
+        return Check(
+            name, "ok", f"the limit is {soft}, enough for {plural(enough, 'device')} at once"
+        )
     # While a sale is canceled it has a second connection.
     least, need = devices + SPARE_FILES, 2 * devices + SPARE_FILES
-    of = f"{devices} devices in use at the gateway" if counted else f"{devices} devices"
+    of = plural(devices, "device") + (" in use at the gateway" if counted else "")
+    needs = "needs" if devices == 1 else "need"
     if soft >= need:
-        return Check(name, "ok", f"the limit is {soft}, and {of} need {need}")
+        return Check(name, "ok", f"the limit is {soft}, and {of} {needs} {need}")
     most = "as root" if hard != resource.RLIM_INFINITY and hard < need else "in the shell"
     return Check(
         name,
         "warning" if soft >= least else "failed",
-        f"the limit is {soft}, but {of} need {need} if all are busy",
+        f"the limit is {soft}, but {of} {needs} {need} if all are busy",
         f"raise it {most}: ulimit -n {need}; for a service LimitNOFILE={need} in its unit",
     )
 

@@ -20,6 +20,7 @@ from payroc_async import (
     Timeouts,
 )
 from payroc_async.api.resources import Devices
+from payroc_async.cli.wording import counted
 from payroc_async.http.transport import Transport
 from payroc_async.wire.protocol import Answer
 
@@ -166,7 +167,7 @@ def _judge_certificate(name: str, what: str, certificate: dict[str, Any]) -> Che
     return Check(
         name,
         "warning",
-        f"{message}, {days:.0f} days from now",
+        f"{message}, {counted(round(days), 'day')} from now",
         "anyone who runs that server has to renew it: Payroc, or what decrypts TLS between",
     )
 

@@ -14,6 +14,7 @@ from payroc_async import ConfigurationError
 from payroc_async.cli.background_output import BackgroundOutput
 from payroc_async.cli.output import say_error
 from payroc_async.cli.signals import on_signal
+from payroc_async.cli.wording import duration_in_words
 from payroc_async.config import is_loopback
 from payroc_async.simulator import Observed, Simulator
 
@@ -159,4 +160,5 @@ async def _watch(gateway: Simulator, notes: BackgroundOutput) -> None:
 def _line(seen: Observed) -> str:
     took = (seen.ended or seen.started) - seen.started
     status = seen.status or "no answer, the client went away"
-    return f"{datetime.now():%H:%M:%S}  {seen.method:<6} {seen.path}  {status}  {took:.2f} s"
+    request = f"{seen.method:<6} {seen.path}"
+    return f"{datetime.now():%H:%M:%S}  {request}  {status}  {duration_in_words(took)}"
