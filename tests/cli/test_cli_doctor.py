@@ -113,7 +113,7 @@ async def test_all_is_well(
     async with over_tls(gateway, authority.issue_cert("127.0.0.1", not_after=end)) as base:
         checks = await examined_over_tls(gateway, base, "--journal", str(path))
     assert list(checks) == NAMES
-    assert "1 devices in use at the gateway" in checks["open files"]["message"]
+    assert "1 device in use at the gateway" in checks["open files"]["message"]
     for name, check in checks.items():
         soon = days < 14 and name.startswith("tls")
         assert check["status"] == ("warning" if soon else "ok"), check

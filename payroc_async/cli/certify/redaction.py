@@ -49,7 +49,7 @@ def redact_body(body: bytes | None) -> Any:
     try:
         document = orjson.loads(bytes(memoryview(body)))  # orjson takes no subclass of bytes
     except orjson.JSONDecodeError:
-        return f"(not JSON: {counted(len(body), 'byte')})"
+        return f"({counted(len(body), 'byte')} that {'is' if len(body) == 1 else 'are'} not JSON)"
     if isinstance(document, dict) and "closedLoopReadId" in document and "data" in document:
         document["data"] = HIDDEN  # what a closed-loop card holds is its owner's
     return _redacted(document)

@@ -14,7 +14,7 @@ from payroc_async.cli.formatting import Summary, print_table
 from payroc_async.cli.journal_location import existing_journal
 from payroc_async.cli.output import note, plain, say, say_error, say_json
 from payroc_async.cli.results import DONE, NOT_DONE, exit_code_of, show_details
-from payroc_async.cli.wording import counted, moment_in_words
+from payroc_async.cli.wording import moment_in_words
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 
@@ -114,7 +114,7 @@ def _purge(place: str | None, days: float, as_json: bool) -> int:
         say_json({"deleted": gone, "older_than_days": days})
     else:
         age = f"{days:g} day{'' if days == 1 else 's'}"
-        say(f"{counted(gone, 'entry', 'entries')} deleted, ended more than {age} ago")
+        say(f"{gone} deleted that ended more than {age} ago")
     return DONE
 
 
