@@ -16,8 +16,8 @@ from payroc_async import Device, Payment
 from payroc_async.models.amount import in_words
 
 from .output import plain
+from .phrases import moment_in_words
 from .results import answer_members
-from .wording import moment_in_words
 
 __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members", "print_table"]
 

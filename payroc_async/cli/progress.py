@@ -26,7 +26,7 @@ from payroc_async.models.amount import in_words
 
 from .device_operations import JobOptions
 from .output import plain
-from .wording import duration_in_words
+from .phrases import duration_in_words
 
 __all__ = ["Progress"]
 

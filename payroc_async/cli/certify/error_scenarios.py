@@ -6,7 +6,7 @@ import logging
 from uuid import uuid4
 
 from payroc_async import APIError, TransactionStatus
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 from payroc_async.wire.answers import decipher_success
 from payroc_async.wire.protocol import Answer
 

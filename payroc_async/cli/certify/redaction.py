@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 
 __all__ = ["redact_body", "redact_headers", "redact_text"]
 

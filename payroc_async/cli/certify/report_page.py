@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from payroc_async.cli.wording import duration_in_words
+from payroc_async.cli.phrases import duration_in_words
 
 from .evidence import SIMULATOR, Attempt, Evidence, Exchange
 from .scenario_table import Scenario

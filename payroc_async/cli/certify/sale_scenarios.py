@@ -15,7 +15,7 @@ from payroc_async import (
     SupportedOperation,
     TransactionStatus,
 )
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 from payroc_async.simulator import Device
 
 from .bench import APPROVE, Bench

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import define, field
 
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 from payroc_async.simulator import Observed, Simulator
 
 from .cardholders import Ending

@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from payroc_async.cli.device_rows import Cells, layout_for
 from payroc_async.cli.palette import style_of
-from payroc_async.cli.wording import counted, duration_in_words
+from payroc_async.cli.phrases import counted, duration_in_words
 from payroc_async.models.amount import in_words
 
 from .cardholders import Ending
+from .device_rows import Cells, layout_for
 from .records import Line, Sale
 
 __all__ = ["STYLES", "Board", "LiveBoard", "PlainBoard"]

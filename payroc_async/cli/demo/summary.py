@@ -12,11 +12,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from payroc_async.cli.device_rows import NARROW
 from payroc_async.cli.palette import style_of
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 
 from .audit import Report
+from .device_rows import NARROW
 from .live_table import STYLES
 
 __all__ = ["print_summary", "report_members"]

@@ -13,8 +13,8 @@ from payroc_async import ConfigurationError
 from payroc_async.cli.formatting import Summary, print_table
 from payroc_async.cli.journal_location import existing_journal
 from payroc_async.cli.output import note, plain, say, say_error, say_json
+from payroc_async.cli.phrases import moment_in_words
 from payroc_async.cli.results import DONE, NOT_DONE, exit_code_of, show_details
-from payroc_async.cli.wording import moment_in_words
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN
 

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 
 from payroc_async import Outcome, Payment, PayrocSession, Transaction, TransactionStatus
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 from payroc_async.models.amount import in_words
 
 __all__ = ["Sums", "bounds_of", "find_uncaptured", "size_of"]

@@ -11,7 +11,7 @@ from attrs import asdict
 
 from payroc_async import __version__
 from payroc_async.cli.output import plain, say, say_json
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 
 from .local_checks import Check, check_journal, check_open_files, check_proxy, check_variables
 from .network_checks import Reached, reach

@@ -16,8 +16,8 @@ from attrs import frozen
 from payroc_async import ConfigurationError, Environment, JournalError
 from payroc_async.cli.journal.entry_table import ask
 from payroc_async.cli.journal_location import existing_journal, journal_named, journal_path
+from payroc_async.cli.phrases import counted as plural
 from payroc_async.cli.settings import ENV_FILE, env_file, from_file
-from payroc_async.cli.wording import counted as plural
 from payroc_async.http.token import check_api_key
 from payroc_async.journal import Entry, EntryState
 from payroc_async.journal.entries import OPEN

@@ -20,7 +20,7 @@ from payroc_async import (
     Timeouts,
 )
 from payroc_async.api.resources import Devices
-from payroc_async.cli.wording import counted
+from payroc_async.cli.phrases import counted
 from payroc_async.http.transport import Transport
 from payroc_async.wire.protocol import Answer
 

@@ -13,8 +13,8 @@ from attrs import field, frozen
 from payroc_async import ConfigurationError
 from payroc_async.cli.background_output import BackgroundOutput
 from payroc_async.cli.output import say_error
+from payroc_async.cli.phrases import duration_in_words
 from payroc_async.cli.signals import on_signal
-from payroc_async.cli.wording import duration_in_words
 from payroc_async.config import is_loopback
 from payroc_async.simulator import Observed, Simulator
 

@@ -23,14 +23,13 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from payroc_async import Device, Payment
-from payroc_async.cli import device_rows
 from payroc_async.cli.app import cli
-from payroc_async.cli.demo import audit, cardholders, records, summary
+from payroc_async.cli.demo import audit, cardholders, device_rows, records, summary
 from payroc_async.cli.demo import live_table as board
 from payroc_async.cli.formatting import DEVICES, PAYMENTS
 from payroc_async.cli.journal import entry_table as journal
 from payroc_async.cli.palette import COLORS
-from payroc_async.cli.wording import counted, duration_in_words, moment_in_words
+from payroc_async.cli.phrases import counted, duration_in_words, moment_in_words
 from payroc_async.codec import structure
 from payroc_async.journal import Entry, EntryState
 from tests.unit.test_errors import SAMPLES

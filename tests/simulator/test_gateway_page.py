@@ -12,10 +12,10 @@ from playwright.async_api import Page, expect
 
 from payroc_async import PayrocSession
 from payroc_async.simulator import Simulator, delay
-from tests.simulator import test_virtual_device as virtual
-from tests.simulator.test_virtual_device import Tabs, button, screen
+from tests.conftest import SERIAL, sale
 
-from .conftest import SERIAL, sale
+from . import test_virtual_device as virtual
+from .test_virtual_device import Tabs, button, screen
 
 pytestmark = virtual.pytestmark
 browser, gateway, session, tabs = (

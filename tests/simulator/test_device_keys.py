@@ -10,11 +10,11 @@ from playwright.async_api import Page, ViewportSize, expect
 from payroc_async import PayrocSession, SignatureInstructionRequest
 from payroc_async.simulator import Simulator
 from payroc_async.simulator import page_routes as pages
-from tests.simulator import test_virtual_device as virtual
-from tests.simulator.test_simulator import until
-from tests.simulator.test_virtual_device import Tabs, button, in_this_module, screen, tipped
+from tests.conftest import SERIAL, sale
 
-from .conftest import SERIAL, sale
+from . import test_virtual_device as virtual
+from .test_simulator import until
+from .test_virtual_device import Tabs, button, in_this_module, screen, tipped
 
 pytestmark = virtual.pytestmark
 browser, gateway, session = virtual.browser, virtual.gateway, virtual.session
