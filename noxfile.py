@@ -47,7 +47,7 @@ def types(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("mypy")
     session.run("pyright")
-    session.run("python", "-m", "tests.samples", session.create_tmp())
+    session.run("python", "-m", "tests.tools.page_samples", session.create_tmp())
     session.run("mypy", "--allow-untyped-defs", "--allow-incomplete-defs", session.create_tmp())
 
 
@@ -65,14 +65,14 @@ def docs(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """The sdist and the wheel in dist, with all that can be checked before an upload."""
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "tests.distribution", "dist", "--release")
+    session.run("python", "-m", "tests.tools.distribution", "dist", "--release")
 
 
 @nox.session
 def frozen(session: nox.Session) -> None:
     """A till that PyInstaller freezes, from the wheel, without an option: it is built and run."""
     session.install(".[cli,otel,postgres]", "pyinstaller>=6.11")
-    session.run("python", "-m", "tests.frozen", *session.posargs)
+    session.run("python", "-m", "tests.tools.frozen", *session.posargs)
 
 
 @nox.session
@@ -130,14 +130,14 @@ def contract(session: nox.Session) -> None:
             session.skip(f"Payroc's description is not part of the project, nor at {spec}: --spec")
         given += ["--spec", str(spec)]
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "tests.contract_drive", *given)
+    session.run("python", "-m", "tests.tools.contract_drive", *given)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
     """Ten thousand sales in random order under random faults; prints the counts."""
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "tests.soak", *(session.posargs or ["--sales", "10000"]))
+    session.run("python", "-m", "tests.tools.soak", *(session.posargs or ["--sales", "10000"]))
 
 
 @nox.session

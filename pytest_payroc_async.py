@@ -62,10 +62,11 @@ def payroc_gateway(
     """
     from payroc_async import Timeouts
     from payroc_async.testing import PayrocGateway
+    from payroc_async.wording import a_type
 
     overridden: object = payroc_timeouts
     if not isinstance(overridden, Timeouts):
-        given = type(overridden).__name__
+        given = a_type(overridden)
         pytest.fail(f"payroc_timeouts must return Timeouts, not {given}", pytrace=False)
     with PayrocGateway(hold=payroc_timeouts.hold, strict_devices=True) as gateway:
         gateway.device(SERIAL_NUMBER)

@@ -32,7 +32,7 @@ SLOW = ("httpx", "payroc")
 SLOW_AT_MOST = 1000
 STRUCTURE = """
 import sys, timeit, orjson
-from payroc_async.codec import decode, structure
+from payroc_async.wire.converter import decode, structure
 from payroc_async.models import Payment
 body = open("tests/samples/payment.json", "rb").read()
 run = {"payroc_async": lambda: structure(decode(body), Payment), "orjson": lambda: decode(body)}
@@ -48,8 +48,6 @@ for name in sys.argv[1].split("+"):
 print((time.perf_counter() - began) * 1000)
 """
 UNDER_IT = "aiohttp+orjson+attrs+cattrs"
-WITH_MODELS = "payroc_async+payroc_async.handle_types"
-"""What a program imports that makes a request: the first model that is named loads them all."""
 
 
 @attrs.frozen
@@ -272,14 +270,13 @@ def once(program: str, argument: str) -> float:
 
 def imports(gateway: Gateway, plan: Plan) -> list[Job]:
     """Milliseconds that an import takes in a new process."""
-    values: dict[str, list[float]] = {SDK: [], WITH_MODELS: [], UNDER_IT: []}
+    values: dict[str, list[float]] = {SDK: [], UNDER_IT: []}
     for _ in range(5 * plan.rounds):
         for name, taken in values.items():
             taken.append(once(IMPORT, name))
     row = summary(values)
     row["ratio"] = ratio(values, SDK, UNDER_IT)
-    row["ratio with models"] = ratio(values, WITH_MODELS, UNDER_IT)
-    print("   ratio", *(round(row[key], 2) for key in ("ratio", "ratio with models")))
+    print("   ratio", round(row["ratio"], 2))
     return [row]
 
 

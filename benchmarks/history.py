@@ -26,8 +26,8 @@ import orjson
 from attrs import define, field
 
 from payroc_async import Environment, Order, PaymentInstructionRequest, PayrocSession, Recovery
-from payroc_async.codec import encode
 from payroc_async.journal import EntryState, Intent, PostgresJournal, SQLiteJournal
+from payroc_async.wire.converter import encode
 
 from .worker import memory
 
@@ -277,7 +277,7 @@ async def measure(store: Store, entries: int, seconds: float) -> list[dict[str, 
 
 def main() -> None:
     """The command."""
-    from tests.postgres import MISSING, server_in
+    from tests.harness.postgres import MISSING, server_in
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000, help="Ended entries.")

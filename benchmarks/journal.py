@@ -26,7 +26,7 @@ AT_ONCE = {"after": [0.0, 0.0]}
 @contextmanager
 def stores(dsn: str | None) -> Iterator[dict[str, str]]:
     """The contenders by what they are called here."""
-    from tests.postgres import MISSING, server_in
+    from tests.harness.postgres import MISSING, server_in
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         found = {"none": "payroc_async", "sqlite": f"payroc_async+{folder}/sales.db"}

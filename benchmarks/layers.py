@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from payroc_async.codec import decode, encode
 from payroc_async.kinds import PAYMENT
 from payroc_async.models import InstructionStatus
-from payroc_async.protocol import (
+from payroc_async.wire.converter import decode, encode
+from payroc_async.wire.protocol import (
     Answer,
     decipher_instruction,
     decipher_resource,

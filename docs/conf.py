@@ -65,7 +65,7 @@ REFERENCE = DOCS / "reference"  # made at each build, as PROJECT is
 PROJECT = DOCS / "project"
 OUTSIDE = ("CHANGELOG", "CONTRIBUTING", "SECURITY")  # what lies beside README
 SESSION = (
-    *("device_instructions", "handle_types", "instructions", "recovery", "session", "supervisor"),
+    *("device_instructions", "instructions", "recovery", "session", "supervisor"),
     "version",
 )
 CALLS = sorted(

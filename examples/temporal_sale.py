@@ -50,7 +50,7 @@ with workflow.unsafe.imports_passed_through():
         Payment,
         PaymentInstruction,
         PayrocSession,
-        Settled,
+        ResultReceived,
         Submitted,
     )
     from payroc_async.simulator import Simulator
@@ -146,7 +146,7 @@ class Heartbeats:
         if isinstance(event, Submitted):
             self.instruction_id = event.instruction_id
             activity.heartbeat(self.instruction_id)
-        if isinstance(event, Settled) and isinstance(event.resource, Payment):
+        if isinstance(event, ResultReceived) and isinstance(event.resource, Payment):
             self.payment = event.resource
 
     async def beat(self) -> None:

@@ -1,6 +1,6 @@
 """``python -m payroc_async``: the command line."""
 
-from payroc_async.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

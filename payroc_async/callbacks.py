@@ -7,8 +7,9 @@ import concurrent.futures
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, cast
 
 from .errors import ConfigurationError
 from .events import Event
@@ -62,7 +63,10 @@ def check_async_callback(name: str, value: object) -> None:
     Raises:
         ConfigurationError: It is a plain function, in any form, a class or a generator function.
     """
-    found = _deferred(inspect.unwrap(value)) if callable(value) else None
+    innermost = value
+    with suppress(Exception):  # as below: it may fail when it is looked at
+        innermost = inspect.unwrap(cast(Callable[..., Any], value))
+    found = _deferred(innermost) if callable(value) else None
     if found not in (_COROUTINE_FUNCTION, _AWAITABLE_CLASS):
         said = found or ("a plain one" if callable(value) else a_type(value))
         raise ConfigurationError(
@@ -95,15 +99,18 @@ class Listener:
         try:
             returned: object = self._callback(event)
             if returned is not None:
-                self._discard(returned, extra)
+                # Several calls in a lambda come back as a tuple or a list.
+                for one in returned if isinstance(returned, tuple | list) else (returned,):
+                    self._discard(one, extra)
         except BaseException:
             logger.exception("%s failed", self._name, extra=extra())
 
     def _discard(self, returned: object, extra: Callable[[], Mapping[str, object]]) -> None:
         """Close what would need to be awaited or iterated, and log that once."""
-        if isinstance(returned, asyncio.Future):
+        if asyncio.isfuture(returned):
             return  # a task runs by itself
-        if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
+        # The abstract types: an HTTP client's request or a compiled coroutine is one as well.
+        if isinstance(returned, Coroutine | Generator):
             returned.close()
         elif not (inspect.isawaitable(returned) or inspect.isasyncgen(returned)):
             return
@@ -134,6 +141,21 @@ _DEEPEST = 50
 def _deferred(value: Any) -> str | None:
     """What a callable is whose call only makes something to await or to iterate; None if plain."""
     for _ in range(_DEEPEST):
+        found = _kind_of(value)
+        if found is not None:
+            return found
+        if isinstance(value, _PLAIN):
+            return None
+        value = _inner(value)
+    return None
+
+
+def _kind_of(value: Any) -> str | None:
+    """The same, without a look at what it calls.
+
+    An object that fails when it is looked at, such as a proxy of what is not there yet, shows none.
+    """
+    with suppress(Exception):
         if inspect.iscoroutinefunction(value) or _is_generator_coroutine(value):
             return _COROUTINE_FUNCTION
         if inspect.isasyncgenfunction(value):
@@ -142,10 +164,15 @@ def _deferred(value: Any) -> str | None:
             return "a generator function"
         if isinstance(value, type) and hasattr(value, "__await__"):
             return _AWAITABLE_CLASS
-        if isinstance(value, _PLAIN):
-            return None
-        value = _inner(value)
+        return next(filter(None, map(_deferred, _dispatched(value))), None)
     return None
+
+
+def _dispatched(value: Any) -> Iterable[Any]:
+    """The functions of which `functools.singledispatch` chooses one by the event's type."""
+    owner = getattr(getattr(value, "register", None), "__self__", None)  # of a method, its maker
+    registry = getattr(getattr(owner, "dispatcher", value), "registry", None)
+    return registry.values() if isinstance(registry, types.MappingProxyType) else ()
 
 
 def _is_generator_coroutine(value: Any) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from payroc_async.instructions.handle import InstructionHandle
+from payroc_async.instructions.live import OnCancel, Options
+
 from . import models
 from .callbacks import OnEvent
-from .instructions.handle import InstructionHandle
-from .instructions.live import OnCancel, Options
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .supervisor import Supervisor
 
@@ -67,7 +68,7 @@ class DeviceInstructions:
         Cancellation:
             The instruction is canceled at the gateway before the CancelledError goes on, within
             ``Timeouts.cancel_grace`` seconds; after them the session goes on with that in the
-            background. If the payment came first, ``Settled`` carries it.
+            background. If the payment came first, ``ResultReceived`` carries it.
         """
         options = Options(timeout, on_cancel, on_event)
         handle = self._open_supervisor().begin(

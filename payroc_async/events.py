@@ -6,8 +6,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from payroc_async.models.shared import Link, Model
+
 from . import models
-from .models.shared import Link, Model
 
 __all__ = [
     "CancelReason",
@@ -16,8 +17,8 @@ __all__ = [
     "Completed",
     "Event",
     "Failed",
+    "ResultReceived",
     "Retrying",
-    "Settled",
     "StillInProgress",
     "Submitted",
 ]
@@ -100,7 +101,7 @@ class Completed(Event):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class Settled(Event):
+class ResultReceived(Event):
     """The payment, refund or signature was read: the outcome is known."""
 
     resource: models.Payment | models.Refund | models.Signature = field()

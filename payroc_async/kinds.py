@@ -25,7 +25,7 @@ __all__ = [
     "Resource",
 ]
 
-InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+InstructionT = TypeVar("InstructionT", bound=models.Instruction)
 ResourceT = TypeVar("ResourceT")
 
 
@@ -36,8 +36,7 @@ class Resource(Generic[ResourceT]):
     noun: str
     resources: str
     """The collection's path segment."""
-    resource_type: Callable[[], type[ResourceT]]
-    """Its class. Asked for, it is loaded, and all models with it: the session's opening asks."""
+    resource_type: type[ResourceT]
     resource_id: Callable[[ResourceT], str | None]
     """Its id; None where an answer may leave it out."""
 
@@ -48,48 +47,48 @@ class Kind(Resource[ResourceT], Generic[InstructionT, ResourceT]):
 
     collection: str
     """The instructions' path segment."""
-    request_type: Callable[[], type]
-    instruction_type: Callable[[], type[InstructionT]]
+    request_type: type
+    instruction_type: type[InstructionT]
     noun: Literal["payment", "refund", "signature"]
 
 
 PAYMENT: Kind[models.PaymentInstruction, models.Payment] = Kind(
     noun="payment",
     resources="payments",
-    resource_type=lambda: models.Payment,
+    resource_type=models.Payment,
     resource_id=lambda payment: payment.payment_id,
     collection="payment-instructions",
-    request_type=lambda: models.PaymentInstructionRequest,
-    instruction_type=lambda: models.PaymentInstruction,
+    request_type=models.PaymentInstructionRequest,
+    instruction_type=models.PaymentInstruction,
 )
 REFUND: Kind[models.RefundInstruction, models.Refund] = Kind(
     noun="refund",
     resources="refunds",
-    resource_type=lambda: models.Refund,
+    resource_type=models.Refund,
     resource_id=lambda refund: refund.refund_id,
     collection="refund-instructions",
-    request_type=lambda: models.RefundInstructionRequest,
-    instruction_type=lambda: models.RefundInstruction,
+    request_type=models.RefundInstructionRequest,
+    instruction_type=models.RefundInstruction,
 )
 SIGNATURE: Kind[models.SignatureInstruction, models.Signature] = Kind(
     noun="signature",
     resources="signatures",
-    resource_type=lambda: models.Signature,
+    resource_type=models.Signature,
     resource_id=lambda signature: signature.signature_id,
     collection="signature-instructions",
-    request_type=lambda: models.SignatureInstructionRequest,
-    instruction_type=lambda: models.SignatureInstruction,
+    request_type=models.SignatureInstructionRequest,
+    instruction_type=models.SignatureInstruction,
 )
 KINDS: dict[str, Kind[Any, Any]] = {kind.noun: kind for kind in (PAYMENT, REFUND, SIGNATURE)}
 CLOSED_LOOP_READ: Resource[models.ClosedLoopRead] = Resource(
     noun="closed-loop read",
     resources="closed-loop-reads",
-    resource_type=lambda: models.ClosedLoopRead,
+    resource_type=models.ClosedLoopRead,
     resource_id=lambda read: read.closed_loop_read_id,
 )
 DEVICE: Resource[models.Device] = Resource(
     noun="device",
     resources="devices",
-    resource_type=lambda: models.Device,
+    resource_type=models.Device,
     resource_id=lambda device: device.serial_number,
 )

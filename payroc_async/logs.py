@@ -6,13 +6,15 @@ The schema, with every line, is in ``docs/observability.md``.
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from .wording import printable
 
-__all__ = ["FIELDS", "SUBJECT", "Subject", "get_logger"]
+__all__ = ["FIELDS", "SUBJECT", "Subject", "get_logger", "report"]
 
 FIELDS = ("serial_number", "idempotency_key", "instruction_id", "order_id")
 """On every record of ours; None where a record is not about an instruction, or it is not known."""
@@ -48,7 +50,19 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
         if self.isEnabledFor(level):
             msg, kwargs = self.process(msg, kwargs)  # type: ignore[assignment]
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the caller's line, not this
-            self.logger.log(level, msg, *map(_escaped, args), **kwargs)
+            try:
+                self.logger.log(level, msg, *map(_escaped, args), **kwargs)
+            except Exception:
+                report()
+
+
+def report() -> None:
+    """Report that a line could not be logged, as `logging` does of its own handlers.
+
+    The handlers and filters are the application's. What one raises must not end a sale under way.
+    """
+    if logging.raiseExceptions and sys.stderr is not None:
+        traceback.print_exc()
 
 
 def _escaped(value: object) -> object:

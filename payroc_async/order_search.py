@@ -13,16 +13,17 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from payroc_async.api.payments import Payments
+from payroc_async.api.resources import pages_of
+from payroc_async.journal.writer import JournalWriter
+from payroc_async.models.shared import Model
+from payroc_async.wire.converter import decode, structure
+from payroc_async.wire.scalars import PADDING
+
 from . import models
-from .codec import decode, structure
 from .errors import PayrocError, ResponseFormatError
 from .journal import Entry
-from .journal.writer import JournalWriter
 from .kinds import PAYMENT, REFUND, Kind
-from .models.shared import Model
-from .payments import Payments
-from .resources import pages_of
-from .scalars import PADDING
 
 __all__ = ["SEARCHED", "OrderSearch", "id_of", "is_unclear"]
 

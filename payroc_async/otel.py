@@ -21,6 +21,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from yarl import URL
 
+from payroc_async.http.transport import Exchange, Transport
+from payroc_async.instructions.lifecycle import Outcome as LifecycleOutcome
+from payroc_async.instructions.runner import InstructionRunner
+from payroc_async.models.enums import Outcome
+from payroc_async.wire.protocol import Answer
+
 from .config import Environment
 from .errors import (
     APIError,
@@ -35,16 +41,11 @@ from .events import (
     Completed,
     Event,
     Failed,
+    ResultReceived,
     Retrying,
-    Settled,
     Submitted,
 )
-from .http.transport import Exchange, Transport
-from .instructions.lifecycle import Outcome as LifecycleOutcome
-from .instructions.runner import InstructionRunner
 from .logs import get_logger
-from .models.enums import Outcome
-from .protocol import Answer
 from .telemetry import Telemetry
 from .version import __version__
 
@@ -66,7 +67,7 @@ SPAN_EVENTS: dict[type[Event], str] = {
     Canceled: "payroc.canceled",
     Failed: "payroc.failed",
     Completed: "payroc.completed",
-    Settled: "payroc.settled",
+    ResultReceived: "payroc.result_received",
 }
 TROUBLE = frozenset(("failed", "not accepted", "outcome unknown"))
 """The outcomes after which a span is an error."""

@@ -16,6 +16,12 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from payroc_async.api.payments import Payments
+from payroc_async.instructions.handle import InstructionHandle
+from payroc_async.journal.entries import UNFINISHED
+from payroc_async.journal.writer import EntryWriter, JournalWriter
+from payroc_async.models.shared import Model
+
 from . import models
 from .cancellation import wait_all
 from .config import check_seconds
@@ -27,14 +33,9 @@ from .errors import (
     PayrocError,
     SessionClosedError,
 )
-from .instructions.handle import InstructionHandle
 from .journal import Entry, EntryState
-from .journal.entries import UNFINISHED
-from .journal.writer import EntryWriter, JournalWriter
 from .logs import get_logger
-from .models.shared import Model
 from .order_search import SEARCHED, OrderSearch, id_of, is_unclear
-from .payments import Payments
 from .wording import show
 
 __all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "TakeUp", "check_recovery"]

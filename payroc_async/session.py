@@ -11,29 +11,23 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
-from . import models
-from .api.cards import Cards
-from .api.refunds import Refunds
-from .api.reports import Authorizations, Batches, Transactions
-from .api.secure_tokens import SecureTokens
-from .api.terminals import Terminals
+from payroc_async.api.single_calls import SingleCalls
+from payroc_async.http.token import APIKey, TokenManager, check_api_key
+from payroc_async.http.transport import Transport
+from payroc_async.instructions.live import Services
+from payroc_async.journal.writer import JournalWriter, NullWriter
+from payroc_async.wire.converter import prepare
+
 from .automatic_recovery import AutomaticRecovery, Recovery
 from .callbacks import OnEvent, check_async_callback, check_callback
 from .cancellation import wait_through_cancellation
-from .codec import prepare
 from .config import Environment, EnvironmentName, RetryPolicy, Timeouts
 from .device_instructions import DeviceInstructions
 from .errors import ConfigurationError, OutcomeUnknownError, SessionClosedError
-from .http.token import APIKey, TokenManager, check_api_key
-from .http.transport import Transport
-from .instructions.live import Services
 from .journal import Entry, Journal, journal_at
-from .journal.writer import JournalWriter, NullWriter
 from .kinds import PAYMENT, REFUND, SIGNATURE
 from .loop_guard import GuardedGenerator, LoopGuard
-from .payments import Payments
 from .recovery import OnFound, Recovered, RecoveryRun, TakeUp, check_recovery
-from .resources import ClosedLoopReads, Devices, Instructions, Signatures
 from .secret import concealed, refusing_unseen
 from .session_options import (
     as_environment,
@@ -59,7 +53,7 @@ _NOT_OPEN = {
 }
 
 
-class PayrocSession(DeviceInstructions):
+class PayrocSession(DeviceInstructions, SingleCalls):
     """A session with Payroc Cloud: one for the whole process, whatever the number of devices.
 
     Building it needs no running loop. Open it with ``async with``, or with ``open()`` and
@@ -90,35 +84,6 @@ class PayrocSession(DeviceInstructions):
     Raises:
         ConfigurationError: An argument is wrong; it is named, and a secret is never shown.
     """
-
-    payment_instructions: Instructions[models.PaymentInstruction]
-    """The payment instructions, a call at a time."""
-    refund_instructions: Instructions[models.RefundInstruction]
-    """The refund instructions, a call at a time."""
-    signature_instructions: Instructions[models.SignatureInstruction]
-    """The signature instructions, a call at a time."""
-    payments: Payments
-    """The payments: charged, searched, refunded, reversed, undone, captured, adjusted."""
-    refunds: Refunds
-    """The refunds, a call at a time."""
-    signatures: Signatures
-    """The signatures, a call at a time."""
-    closed_loop_reads: ClosedLoopReads
-    """What devices read from closed-loop cards."""
-    devices: Devices
-    """The merchant's devices."""
-    terminals: Terminals
-    """The processing terminals: read, and their batches closed."""
-    batches: Batches
-    """The batches that were submitted to the processor."""
-    transactions: Transactions
-    """The transactions in those batches."""
-    authorizations: Authorizations
-    """The authorizations of those transactions."""
-    secure_tokens: SecureTokens
-    """The saved cards."""
-    cards: Cards
-    """What can be asked about a card without a payment."""
 
     @refusing_unseen(ConfigurationError)
     def __init__(
@@ -181,20 +146,7 @@ class PayrocSession(DeviceInstructions):
         )
         self._supervisor = Supervisor(services, telemetry)
         self._closing: asyncio.Task[None] | None = None
-        self.payment_instructions = Instructions(PAYMENT, self._channel)
-        self.refund_instructions = Instructions(REFUND, self._channel)
-        self.signature_instructions = Instructions(SIGNATURE, self._channel)
-        self.payments = Payments(self._channel)
-        self.refunds = Refunds(self._channel)
-        self.signatures = Signatures(self._channel)
-        self.closed_loop_reads = ClosedLoopReads(self._channel)
-        self.devices = Devices(self._channel)
-        self.terminals = Terminals(self._channel)
-        self.batches = Batches(self._channel)
-        self.transactions = Transactions(self._channel)
-        self.authorizations = Authorizations(self._channel)
-        self.secure_tokens = SecureTokens(self._channel)
-        self.cards = Cards(self._channel)
+        SingleCalls.__init__(self, self._channel)
 
     @classmethod
     @refusing_unseen(ConfigurationError)
@@ -262,10 +214,9 @@ class PayrocSession(DeviceInstructions):
     def __repr__(self) -> str:
         if not hasattr(self, "_supervisor"):  # it was refused, and a tracker shows its frames
             return f"<{type(self).__name__} unfinished>"
-        return (
-            f"<{type(self).__name__} {self._environment.api_url} {self._state}, "
-            f"{len(self._supervisor)} instructions>"
-        )
+        count = len(self._supervisor)
+        running = f"{count} instruction{'' if count == 1 else 's'}"
+        return f"<{type(self).__name__} {self._environment.api_url} {self._state}, {running}>"
 
     # Opening and closing ----------
 
@@ -283,12 +234,9 @@ class PayrocSession(DeviceInstructions):
             The session is not opened.
         """
         self._check_new()
-        # What is loaded when it is asked for must not be in the middle of a sale: it takes files.
-        from . import handle_types  # noqa: F401 - and with it the models
-
         for kind in (PAYMENT, REFUND, SIGNATURE):
             for loaded in (kind.request_type, kind.instruction_type, kind.resource_type):
-                prepare(loaded())
+                prepare(loaded)
                 await asyncio.sleep(0)  # each takes a while, once in a process
         # anyio loads its backend at first use. That must not be the first cancellation, which it
         # would delay, and break where the process can open no more files.

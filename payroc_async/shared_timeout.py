@@ -70,6 +70,9 @@ class SharedTimeout:
 class SharedAlarm:
     """One delay for any number of alarms, with one timer for all of them.
 
+    Time in which the process stood still (stopped, suspended, its loop blocked) does not count: the
+    answers that came meanwhile wait to be read. Once in each delay, for a loop that always lags.
+
     Args:
         seconds: How long after it was set an alarm rings.
     """
@@ -80,6 +83,7 @@ class SharedAlarm:
         self._alarms: dict[Callable[[], object], float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._due = self._forgives_from = 0.0
 
     def set(self, ring: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
         """Call ``ring`` once, after the seconds. Set again, it waits for them anew."""
@@ -87,18 +91,27 @@ class SharedAlarm:
         deadline = self._alarms[ring] = loop.time() + self.seconds
         if self._timer is None or self._loop is not loop:  # an earlier loop's would never ring
             self._loop = loop
-            self._timer = loop.call_at(deadline, self._look, loop)
+            self._wait(deadline, loop)
 
     def stop(self, ring: Callable[[], object]) -> None:
         """Do not call it."""
         self._alarms.pop(ring, None)
 
+    def _wait(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = min(deadline, loop.time() + self.seconds / 4)  # to notice a standstill
+        self._timer = loop.call_at(self._due, self._look, loop)
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
+        now = loop.time()
+        late = now - self._due
+        if late > min(1.0, self.seconds / 4) and now >= self._forgives_from:
+            self._forgives_from = now + self.seconds
+            self._alarms = {ring: deadline + late for ring, deadline in self._alarms.items()}
         while self._alarms:
             ring, deadline = next(iter(self._alarms.items()))
             if deadline > loop.time():
-                self._timer = loop.call_at(deadline, self._look, loop)
+                self._wait(deadline, loop)
                 return
             del self._alarms[ring]
             loop.call_soon(ring)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any, TypeVar
 from uuid import UUID
 
+from payroc_async.api.resources import check_request, given_or_new_key
+from payroc_async.instructions.handle import InstructionHandle
+from payroc_async.instructions.identity import Identity
+from payroc_async.instructions.lifecycle import Outcome, State, begin, resume, take_over
+from payroc_async.instructions.live import LiveInstruction, Options, Services
+from payroc_async.instructions.runner import InstructionRunner
+from payroc_async.journal.writer import EntryWriter
+from payroc_async.wire.converter import encode
+from payroc_async.wire.protocol import check_identifier
+
 from . import models
 from .callbacks import OnEvent, check_callback
 from .cancellation import wait_all
-from .codec import encode
 from .config import check_seconds
 from .errors import ConfigurationError, DeviceBusyError, OutcomeUnknownError
-from .instructions.handle import InstructionHandle
-from .instructions.identity import Identity
-from .instructions.lifecycle import Outcome, State, begin, resume, take_over
-from .instructions.live import LiveInstruction, Options, Services
-from .instructions.runner import InstructionRunner
-from .journal.writer import EntryWriter
 from .kinds import KINDS, Kind
 from .logs import get_logger
-from .protocol import check_identifier
-from .resources import check_request, given_or_new_key
 from .telemetry import Telemetry
 from .wording import show
 

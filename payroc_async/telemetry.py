@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from payroc_async.http.transport import Transport
+from payroc_async.instructions.runner import InstructionRunner
+
 from .config import Environment
-from .http.transport import Transport
-from .instructions.runner import InstructionRunner
 
 __all__ = ["Telemetry"]
 

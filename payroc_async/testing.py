@@ -70,7 +70,8 @@ class PayrocGateway(Simulator):
 
     def __repr__(self) -> str:
         where = self.url if self._loop is not None else "not running"
-        return f"<{type(self).__name__} {where}, {len(self.requests)} requests>"
+        count = len(self.requests)
+        return f"<{type(self).__name__} {where}, {count} request{'' if count == 1 else 's'}>"
 
     # The thread ----------
 

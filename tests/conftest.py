@@ -20,12 +20,11 @@ from blockbuster import blockbuster_ctx
 from payroc_async import Order, PaymentInstructionRequest, PayrocSession, RetryPolicy, Timeouts
 from payroc_async.models.amount import digits_after_point
 from payroc_async.simulator import Simulator
-
-from .answer_checks import BROKEN, answers_checked
-from .ears import Ears, everything_heard
+from tests.harness.answer_checks import BROKEN, answers_checked
+from tests.harness.secret_scanner import Ears, everything_heard
 
 if TYPE_CHECKING:
-    from .postgres import PostgresServer
+    from tests.harness.postgres import PostgresServer
 
 pytest_plugins = ["pytester"]  # for what is a plugin itself
 
@@ -98,6 +97,16 @@ def answers_as_described(watched_answers: None) -> Iterator[None]:
 def no_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a developer has in `.env` is nothing to a test."""
     monkeypatch.setattr("payroc_async.cli.settings.ENV_FILE", Path("no-such.env"))
+
+
+@pytest.fixture(autouse=True)
+def every_line_can_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest's handler raises for a line that can't be formatted: that is not to be hidden."""
+
+    def fail() -> None:
+        raise  # the error that is being handled
+
+    monkeypatch.setattr("payroc_async.logs.report", fail)
 
 
 @pytest.fixture
@@ -176,7 +185,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A PostgreSQL server for those tests of this process that want one."""
-    from .postgres import MISSING, server_in
+    from tests.harness.postgres import MISSING, server_in
 
     if MISSING:
         pytest.skip(MISSING)

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -181,4 +181,5 @@ class Server(uvicorn.Server):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     port = int(os.environ.get("PORT", "8001"))
-    Server(uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False)).run()
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+        Server(uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False)).run()

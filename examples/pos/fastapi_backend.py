@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,4 +104,5 @@ class Server(uvicorn.Server):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
-    Server(uvicorn.Config(app, host=host, port=port, access_log=False)).run()
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+        Server(uvicorn.Config(app, host=host, port=port, access_log=False)).run()

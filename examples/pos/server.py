@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 from attrs import define
@@ -73,11 +73,22 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(backend: str, environ: dict[str, str], port: int) -> AsyncIterator[Server]:
-    """The backend, once it answers. It is ended at the end, if it has not ended before."""
+async def running(
+    backend: str, environ: dict[str, str], port: int, *, log: IO[bytes] | None = None
+) -> AsyncIterator[Server]:
+    """The backend, once it answers. It is ended at the end, if it has not ended before.
+
+    Args:
+        backend: The name of its file.
+        environ: Variables beside those of this process.
+        port: The port to listen on.
+        log: Where its output goes, if not to that of this process.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", Path(__file__).with_name(backend)),
         env=os.environ | environ | {"PORT": str(port)},
+        stdout=log,
+        stderr=log,
     )
     async with aiohttp.ClientSession() as http:
         server = Server(f"http://127.0.0.1:{port}", process, http)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 from conftest import DEVICE, in_state
@@ -47,6 +48,30 @@ async def test_a_day(
         assert "CUSTOMER COPY" in order["sales"][0]["receipt"]
         assert await server.ask("GET", "/orders/T-3") == (200, order)
     assert payroc_gateway.amounts_on(DEVICE) == [4999, 700]
+
+
+async def test_ctrl_c(
+    backend: str,
+    environ: dict[str, str],
+    payroc_gateway: PayrocGateway,
+    payroc_device: Device,
+    tmp_path: Path,
+) -> None:
+    """Ctrl-C ends the backend without a traceback, with a page open and a sale in progress."""
+    payroc_device.never_finishes()
+    log = tmp_path / "backend.log"
+    with log.open("wb") as file:
+        async with running(backend, environ, free_port(), log=file) as server:
+            await server.sell("T-1", "49.99", DEVICE)
+            watching = asyncio.create_task(server.shown("T-1", in_state("paid")))
+            await payroc_gateway.wait_for_instruction(DEVICE)
+            await server.end(signal.SIGINT)
+            with pytest.raises(AssertionError, match="ended"):
+                await watching
+            assert server.process.returncode == 0
+    assert "Traceback" not in log.read_text()
+    # As after SIGTERM, the sale goes on: the next process has its outcome.
+    payroc_gateway.may_stay_in_progress(DEVICE)
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from payroc_async import models
-from payroc_async.codec import encode
 from payroc_async.errors import ConfigurationError
 from payroc_async.kinds import PAYMENT
-from payroc_async.protocol import Request, decipher_resource
-from payroc_async.resources import Endpoint, given_or_new_key
+from payroc_async.wire.converter import encode
+from payroc_async.wire.protocol import Request, decipher_resource
 from payroc_async.wording import a_type
+
+from .resources import Endpoint, given_or_new_key
 
 __all__ = ["Charges"]
 

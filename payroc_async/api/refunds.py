@@ -9,8 +9,9 @@ from uuid import UUID
 from payroc_async import models
 from payroc_async.errors import ConfigurationError
 from payroc_async.kinds import REFUND
-from payroc_async.resources import Endpoint
 from payroc_async.secret import refusing_unseen
+
+from .resources import Endpoint
 
 __all__ = ["Refunds"]
 
@@ -130,7 +131,9 @@ class Refunds(Endpoint):
             The request may take effect. Who may cancel gives a key of their own, and repeats the
             call under it to learn.
         """
-        return await self._act(REFUND, "refund_id", refund_id, "reverse", None, idempotency_key)
+        return await self._post_action(
+            REFUND, "refund_id", refund_id, "reverse", None, idempotency_key
+        )
 
     async def adjust(
         self,
@@ -162,4 +165,6 @@ class Refunds(Endpoint):
             call under it to learn.
         """
         body = models.RefundAdjustmentRequest(adjustments=adjustments, operator=operator)
-        return await self._act(REFUND, "refund_id", refund_id, "adjust", body, idempotency_key)
+        return await self._post_action(
+            REFUND, "refund_id", refund_id, "adjust", body, idempotency_key
+        )

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from payroc_async import models
 from payroc_async.kinds import Resource
-from payroc_async.record_ids import record_id
-from payroc_async.resources import Endpoint
+from payroc_async.models.field_checks import record_id
+
+from .resources import Endpoint
 
 __all__ = ["Authorizations", "Batches", "Transactions"]
 
@@ -18,19 +19,19 @@ T = TypeVar("T")
 BATCH: Resource[models.Batch] = Resource(
     noun="batch",
     resources="batches",
-    resource_type=lambda: models.Batch,
+    resource_type=models.Batch,
     resource_id=lambda batch: None if batch.batch_id is None else str(batch.batch_id),
 )
 TRANSACTION: Resource[models.SettlementTransaction] = Resource(
     noun="transaction",
     resources="transactions",
-    resource_type=lambda: models.SettlementTransaction,
+    resource_type=models.SettlementTransaction,
     resource_id=lambda one: None if one.transaction_id is None else str(one.transaction_id),
 )
 AUTHORIZATION: Resource[models.Authorization] = Resource(
     noun="authorization",
     resources="authorizations",
-    resource_type=lambda: models.Authorization,
+    resource_type=models.Authorization,
     resource_id=lambda one: None if one.authorization_id is None else str(one.authorization_id),
 )
 

@@ -8,9 +8,10 @@ from urllib.parse import quote
 from payroc_async import models
 from payroc_async.errors import ConfigurationError, NotFoundError
 from payroc_async.kinds import Resource
-from payroc_async.protocol import Request, check_identifier, decipher_success, resource_request
-from payroc_async.resources import Endpoint
 from payroc_async.secret import refusing_unseen
+from payroc_async.wire.protocol import Request, check_identifier, decipher_success, resource_request
+
+from .resources import Endpoint
 
 __all__ = ["SecureTokens"]
 
@@ -22,7 +23,7 @@ def _tokens_of(processing_terminal_id: str) -> Resource[models.RetrievedSecureTo
     return Resource(
         noun="secure token",
         resources=f"processing-terminals/{terminal}/secure-tokens",
-        resource_type=lambda: models.RetrievedSecureToken,
+        resource_type=models.RetrievedSecureToken,
         resource_id=lambda token: token.secure_token_id,
     )
 

@@ -10,8 +10,14 @@ from uuid import UUID
 from payroc_async import models
 from payroc_async.errors import ConfigurationError
 from payroc_async.kinds import Resource
-from payroc_async.protocol import Request, check_identifier, decipher_resource, resource_request
-from payroc_async.resources import Endpoint, given_or_new_key
+from payroc_async.wire.protocol import (
+    Request,
+    check_identifier,
+    decipher_resource,
+    resource_request,
+)
+
+from .resources import Endpoint, given_or_new_key
 
 __all__ = ["Terminals"]
 
@@ -20,25 +26,25 @@ T = TypeVar("T")
 TERMINAL: Resource[models.ProcessingTerminal] = Resource(
     noun="terminal",
     resources="processing-terminals",
-    resource_type=lambda: models.ProcessingTerminal,
+    resource_type=models.ProcessingTerminal,
     resource_id=lambda terminal: terminal.processing_terminal_id,
 )
 BATCH_CLOSING: Resource[models.BatchClosing] = Resource(
     noun="closing of a batch",
     resources="processing-terminals",
-    resource_type=lambda: models.BatchClosing,
+    resource_type=models.BatchClosing,
     resource_id=lambda closing: None,
 )
 HOST: Resource[models.HostConfiguration] = Resource(
     noun="host configuration",
     resources="processing-terminals",
-    resource_type=lambda: models.HostConfiguration,
+    resource_type=models.HostConfiguration,
     resource_id=lambda host: host.processing_terminal_id,
 )
 DEVICE_CONFIGURATION: Resource[models.DeviceConfiguration] = Resource(
     noun="device configuration",
     resources="processing-terminals",
-    resource_type=lambda: models.DeviceConfiguration,
+    resource_type=models.DeviceConfiguration,
     resource_id=lambda configuration: None,
 )
 
@@ -103,7 +109,7 @@ class Terminals(Endpoint):
         resource: Resource[models.ProcessingTerminal] = Resource(
             noun="terminal",
             resources=f"processing-accounts/{quote(account, safe='')}/processing-terminals",
-            resource_type=lambda: models.ProcessingTerminal,
+            resource_type=models.ProcessingTerminal,
             resource_id=lambda terminal: terminal.processing_terminal_id,
         )
         return self._search(resource, models.Filters(limit=limit, before=before, after=after))

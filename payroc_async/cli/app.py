@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 
 from payroc_async import __version__
+from payroc_async.cli.certify.certify_command import certify
+from payroc_async.cli.device.device_commands import refund, sale, signature
+from payroc_async.cli.journal.journal_commands import journal, recover
+from payroc_async.cli.payments.payment_commands import capture, devices, payments, void
+from payroc_async.cli.settlement.day_commands import close_batch, settlement
+from payroc_async.cli.setup.setup_commands import completion, doctor
 
-from .certify.command import certify
-from .day_commands import close_batch, settlement
-from .device_commands import refund, sale, signature
 from .group import CommandLine
-from .journal_commands import journal, recover
 from .options import JSON_OBJECT, epilog
-from .payment_commands import capture, devices, payments, void
-from .setup_commands import completion, doctor
 
 __all__ = ["cli"]
 
@@ -102,7 +102,12 @@ def cli(context: click.Context, env_file: Path | None) -> None:
     metavar="N",
     help="How many devices, 1 to 500.",
 )
-@click.option("--seed", type=int, metavar="N", help="Repeat the mix of an earlier demo.")
+@click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    help="Repeat the cardholders, amounts and faults of a demo with as many devices.",
+)
 @click.option("--pace", type=click.FloatRange(0.05, 10), default=1.0, hidden=True)
 @JSON_OBJECT
 def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
@@ -110,7 +115,9 @@ def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
 
     On a simulated gateway: no variable is read. With --json, what it shows goes to stderr.
     """
-    from .demo import run_demo  # each command imports what it needs: --help is quick
+    from payroc_async.cli.demo.demo_command import (
+        run_demo,  # each command imports what it needs: --help is quick
+    )
 
     chosen = random.randrange(10_000) if seed is None else seed
     raise SystemExit(run_demo(devices=devices, seed=chosen, pace=pace, as_json=as_json))
@@ -165,7 +172,7 @@ def simulate(
     Open the address that it prints: each browser tab is a payment device, driven by hand. /gateway
     there shows devices, instructions and requests, and injects faults.
     """
-    from .simulate import SimulateOptions, run_simulator
+    from payroc_async.cli.setup.simulate import SimulateOptions, run_simulator
 
     options = SimulateOptions(
         host=host, port=port, hold=hold, api_key=api_key, devices=devices, as_json=as_json

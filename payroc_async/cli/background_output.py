@@ -8,9 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
+
+from .palette import COLORS
 
 __all__ = ["BackgroundOutput"]
 
@@ -50,12 +52,18 @@ class BackgroundOutput:
             )
             self._thread.start()
 
-    def write(self, text: str, **style: Any) -> None:
-        """Have it written, styled where the stream is a terminal; returns at once."""
+    def write(self, text: str, *, fg: str | None = None) -> None:
+        """Have it written, returning at once.
+
+        Args:
+            text: What to write.
+            fg: The name of a color in `palette.COLORS`, where the stream is a terminal.
+        """
+        color = None if fg is None else COLORS[fg]
         if self._thread is None:
-            click.secho(text, file=self._stream, **style)
+            click.secho(text, file=self._stream, fg=color)
             return
-        line = (click.style(text, **style) if self._colored else text) + "\n"
+        line = (click.style(text, fg=color) if self._colored else text) + "\n"
         with self._changed:
             if self._closed:
                 return

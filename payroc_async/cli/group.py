@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
-from .say import mute, note, say_json
+from .help_text import CommandGroup
+from .output import mute, note, say_json
 
 __all__ = ["INTERRUPTED", "NOBODY_READS", "CommandLine"]
 
@@ -18,7 +19,7 @@ NOBODY_READS = 141
 """After stdout was closed by its reader, as shells have it, for what does nothing but print."""
 
 
-class CommandLine(click.Group):
+class CommandLine(CommandGroup):
     """A group of commands, whose errors are JSON on stdout where ``--json`` is given."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:

@@ -16,16 +16,17 @@ from payroc_async import (
     Failed,
     Order,
     RefundOrder,
+    ResultReceived,
     Retrying,
-    Settled,
     StillInProgress,
     Submitted,
 )
+from payroc_async.cli.demo.records import reason_in_words
 from payroc_async.models.amount import in_words
 
-from .jobs import JobOptions
-from .records import reason_in_words
-from .say import plain
+from .device_operations import JobOptions
+from .output import plain
+from .phrases import duration_in_words
 
 __all__ = ["Progress"]
 
@@ -78,14 +79,14 @@ class Progress:
                 self._wait("still waiting for the cardholder")
             case Retrying():
                 reason = reason_in_words(event.error)
-                self._say(f"{reason}, trying again in {event.delay:.1f} s")
+                self._say(f"{reason}, trying again in {duration_in_words(event.delay)}")
             case CancelRequested() if event.reason == "timeout":
                 self._say("the time is up, canceling")
             case CancelRequested() if event.reason == "gave up":
                 self._say("the gateway gives no status, canceling")
             case Completed():
                 self._wait(f"the device is done, reading the {self._options.job.noun}")
-            case Settled() | Canceled() | Failed():
+            case ResultReceived() | Canceled() | Failed():
                 self.last = event
             case _:
                 pass

@@ -29,8 +29,8 @@ from payroc_async import (
 )
 from payroc_async.models.amount import in_words
 
-from .jobs import Job, JobOptions
-from .say import error_members, note, plain, say, say_error, say_json
+from .device_operations import Job, JobOptions
+from .output import error_members, note, plain, say, say_error, say_json
 
 __all__ = [
     "DONE",

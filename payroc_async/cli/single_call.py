@@ -15,12 +15,12 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
 )
+from payroc_async.cli.demo.records import reason_in_words
 from payroc_async.retry import worth_retrying
 
-from .jobs import run_with_amounts
-from .records import reason_in_words
+from .device_operations import run_with_amounts
+from .output import error_members, plain
 from .results import NOT_DONE, UNKNOWN, USAGE, in_option_names
-from .say import error_members, plain
 from .settings import variables
 from .signals import on_signal
 

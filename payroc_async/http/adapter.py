@@ -1,4 +1,7 @@
-"""Everything that leans on the inner workings of aiohttp. `tests/test_adapter.py` is its canary."""
+"""Everything that leans on the inner workings of aiohttp.
+
+Its canary is `tests/unit/test_adapter.py`.
+"""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from payroc_async.errors import (
     TransportError,
 )
 from payroc_async.logs import get_logger
-from payroc_async.protocol import Token
 from payroc_async.retry import backoff_delay, worth_retrying
 from payroc_async.secret import Secret, concealed, forget_frames
+from payroc_async.wire.protocol import Token
 from payroc_async.wording import a_type
 
 from .failures import ENDING, failure_of
@@ -232,9 +232,11 @@ class TokenManager:
         try:
             async with asyncio.timeout(self._patience):
                 key = concealed(await self._api_key())
-        except ENDING:
+        except asyncio.CancelledError:
             raise
-        except BaseException as error:
+        except BaseException as error:  # a vault's sys.exit() ends no sale
+            if asyncio.current_task(self._loop) is not self._task:
+                raise  # nothing runs this any more: it is being closed
             failed = type(error).__name__
         else:
             return check_api_key(key)
@@ -260,10 +262,7 @@ class TokenManager:
 
     def _failed(self, error: PayrocError) -> None:
         self._failure = forget_frames(error)
-        with suppress(Exception):  # an application's log handler may raise
-            logger.warning(
-                "no token from the identity service, attempt %d: %s", self._failures, error
-            )
+        logger.warning("no token from the identity service, attempt %d: %s", self._failures, error)
 
     def _valid(self) -> bool:
         return self._token is not None and self._loop.time() < self._expires

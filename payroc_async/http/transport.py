@@ -17,7 +17,6 @@ import aiohttp
 from attrs import define
 from yarl import URL
 
-from payroc_async.answers import without_secret
 from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.errors import (
     ConfigurationError,
@@ -27,11 +26,12 @@ from payroc_async.errors import (
     TransportError,
 )
 from payroc_async.logs import get_logger
-from payroc_async.protocol import Answer, Request, Token, decipher_token
 from payroc_async.retry import backoff_delay, may_have_taken_effect, worth_retrying
 from payroc_async.secret import Secret, SecretBytes, forget_frames
 from payroc_async.shared_timeout import SharedTimeout
 from payroc_async.version import __version__
+from payroc_async.wire.answers import without_secret
+from payroc_async.wire.protocol import Answer, Request, Token, decipher_token
 from payroc_async.wording import a_type
 
 from .adapter import DEPARTURE, Departure, NoCookies, SingleRequest, SingleResponse
@@ -309,7 +309,7 @@ class Transport:
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
         departure = Departure()
-        before = DEPARTURE.set(departure)
+        DEPARTURE.set(departure)  # of this task alone, which sends one request at a time
         status: int | None = None
         try:
             with exchange.limit.patience:
@@ -340,7 +340,7 @@ class Transport:
             sent = departure.happened or not self._owns_http
             failure = failure_of(error, sent=sent, secret=exchange.secret, status=status)
         finally:
-            DEPARTURE.reset(before)
+            DEPARTURE.set(None)  # a connection that is opened now keeps a copy of the context
         try:
             raise failure  # outside of the handler: aiohttp's errors show headers and answers
         finally:

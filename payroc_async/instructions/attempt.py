@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 
-from payroc_async.codec import structure
 from payroc_async.errors import (
     APIError,
+    ConflictError,
     IdempotencyKeyInUseError,
     PayrocError,
     RequestTimeoutError,
@@ -23,7 +23,9 @@ from payroc_async.events import Completed, Retrying, StillInProgress
 from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
 from payroc_async.models.shared import Link
-from payroc_async.protocol import (
+from payroc_async.secret import forget_frames
+from payroc_async.wire.converter import order_id_in, structure
+from payroc_async.wire.protocol import (
     Answer,
     Request,
     cancel_request,
@@ -35,7 +37,6 @@ from payroc_async.protocol import (
     status_request,
     submit_request,
 )
-from payroc_async.secret import forget_frames
 
 from .lifecycle import Existence, Phase, Seen, State, weigh
 from .live import LiveInstruction
@@ -86,12 +87,21 @@ class Attempt:
         self._completed = False
         self._submission: Request | None = None
         self._resource: Request | None = None
-        self._came_first: Link | None = None  # where the 409 of a late DELETE leads
+        self._came_first: Request | None = None  # what the 409 of a late DELETE leads to
+        self._came_first_link: Link | None = None
+        self._probe_failed = False
+        self._submitted_at: float | None = None
 
     @property
     def exhausted(self) -> bool:
         """Whether only middle-boxes have answered the POST, ``RetryPolicy.attempts`` times."""
         return (self._refusals or 0) >= self._policy.attempts
+
+    @property
+    def may_submit(self) -> bool:
+        """J5: whether the gateway still knows the key that the first attempt was sent under."""
+        first = self._submitted_at
+        return first is None or self._now() < first + self._policy.idempotency_window
 
     async def make(self, state: State) -> tuple[Seen | None, float]:
         """What one request has shown, and the seconds to wait before the next.
@@ -151,12 +161,17 @@ class Attempt:
                 self._submission = submit_request(
                     kind, identity.serial_number, identity.body, identity.idempotency_key
                 )
+            if self._submitted_at is None:
+                self._submitted_at = self._now()
             return self._submission
         assert identity.instruction_id is not None
         if phase is Phase.CANCEL:
             return cancel_request(kind, identity.instruction_id)
         if phase is Phase.READ and self._resource is not None:
             return self._resource
+        if phase is Phase.PROBE and self._probe_failed and self._came_first is not None:
+            self._probe_failed = False
+            return self._came_first
         return status_request(kind, identity.instruction_id)
 
     # What was answered ----------
@@ -168,12 +183,15 @@ class Attempt:
             return Seen.DELETED
         if phase is Phase.READ and request is self._resource:
             live.resource = decipher_resource(live.kind, answer, request)
+            self._note_order(live.resource)
             return Seen.RESOURCE
+        if phase is Phase.PROBE and request is self._came_first:
+            return self._read_what_came_first(answer, request)
         try:
             instruction = decipher_instruction(live.kind, answer, live.identity.instruction_id)
-        except PayrocError:
+        except PayrocError as error:
             found = find_instruction_id(live.kind, answer) if phase is Phase.SUBMIT else None
-            if found is None:
+            if found is None or self._is_anothers(error):
                 raise
             live.identify(found)  # E4: an id is kept, in whatever answer it stood
             return Seen.IN_PROGRESS
@@ -208,11 +226,10 @@ class Attempt:
     def _cut(self, phase: Phase) -> tuple[Seen, float]:
         """C2: a request that was not waited for any longer is unclear, unless it never left."""
         self._pacing.cut(phase)
-        if phase is Phase.PROBE and self._came_first is not None:
-            return self._follow_what_came_first()
         if not self._sent:
             return Seen.NOT_SENT, 0.0
         self._refusals = None
+        self._live.submission_sent = True
         # A probe is held while nothing changes; and the failure of an earlier attempt says more.
         if phase is not Phase.PROBE and self._live.failure is None:
             self._live.failure = RequestTimeoutError(
@@ -228,8 +245,7 @@ class Attempt:
         if isinstance(error, APIError) and error.own:
             live.services.gateway_heard = True
         if phase is Phase.READ and self._resource is None:
-            first = self._came_first
-            self._resource = first if first is None else follow_link(live.kind, first)
+            self._resource = self._came_first
         elif phase is Phase.READ and seen is Seen.REFUSED:
             self._resource = None  # one answer is no evidence: ask for the link again
         if self._is_no_change(phase, error):
@@ -249,7 +265,8 @@ class Attempt:
                 self._note_what_came_first(error)
                 return seen, delay
         elif phase is Phase.PROBE and self._came_first is not None:
-            return self._follow_what_came_first()
+            self._probe_failed = True
+            delay = 0.0
         else:
             delay = self._pacing.delay(error, self._failures, live.state.wish)
             if phase is Phase.POLL:
@@ -260,28 +277,60 @@ class Attempt:
 
     def _note_what_came_first(self, error: PayrocError) -> None:
         """The DELETE of an instruction that has completed is refused with a link to its payment."""
-        assert isinstance(error, APIError)
-        if error.problem.link is not None:
+        if isinstance(error, ConflictError) and error.problem.link is not None:
             with suppress(ResponseFormatError):  # a link to the instruction itself, say
-                follow_link(self._live.kind, error.problem.link)
-                self._came_first = error.problem.link
+                self._came_first = follow_link(self._live.kind, error.problem.link)
+                self._came_first_link = error.problem.link
 
-    def _follow_what_came_first(self) -> tuple[Seen, float]:
-        """E5: the status can't be had, but the gateway has said what the instruction led to."""
-        live, link = self._live, self._came_first
-        self._resource = follow_link(live.kind, link)
+    def _read_what_came_first(self, answer: Answer, request: Request) -> Seen:
+        """E5: the status can't be had, but the gateway has said what the instruction led to.
+
+        That proves something only if it is of the order that was to be paid.
+        """
+        live, link = self._live, self._came_first_link
+        found = decipher_resource(live.kind, answer, request)
+        if self._is_of_another_order(found):
+            self._came_first = None
+            raise ResponseFormatError(
+                f"the 409 of DELETE leads to another order's {live.kind.noun}"
+            )
+        self._resource = request
         shown = live.instruction
         if shown is None:
             id_ = live.identity.instruction_id
-            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type())
+            shown = structure({f"{live.kind.noun}InstructionId": id_}, live.kind.instruction_type)
         live.instruction = evolve(shown, status=InstructionStatus.COMPLETED, link=link)
         self._note_completed(link)
-        return Seen.COMPLETED, 0.0
+        return Seen.COMPLETED
+
+    def _is_of_another_order(self, found: Any) -> bool:
+        asked = order_id_in(self._live.identity.body)
+        shown = getattr(getattr(found, "order", None), "order_id", None)
+        return asked is not None and shown is not None and shown.strip() != asked.strip()
+
+    def _note_order(self, found: Any) -> None:
+        if self._is_of_another_order(found):
+            noun = self._live.kind.noun
+            logger.warning("the %s shows another order than was sent", noun)
+
+    def _is_anothers(self, error: PayrocError) -> bool:
+        """Whether an id in a refusal is of what keeps the device busy: this call made nothing."""
+        own_refusal = weigh(
+            Phase.SUBMIT,
+            sent=True,
+            status=error.status if isinstance(error, APIError) else 0,
+            own=isinstance(error, APIError) and error.own,
+            key_in_use=isinstance(error, IdempotencyKeyInUseError),
+        )
+        existence = self._live.state.existence
+        return own_refusal is Seen.REFUSED and existence is Existence.NONE
 
     def _weigh(self, phase: Phase, error: PayrocError, took: float) -> Seen:
         status = error.status if isinstance(error, APIError) else 0
         own = isinstance(error, APIError) and error.own
         sent = self._sent and (not isinstance(error, TransportError) or error.request_sent)
+        if sent and phase is Phase.SUBMIT:
+            self._live.submission_sent = True
         trusted_for = PROXIES_TRUSTED * self._live.services.timeouts.unreachable
         held = (
             took >= self._live.services.timeouts.poll_interval
@@ -301,7 +350,7 @@ class Attempt:
                 return Seen.HOPELESS
         if seen is Seen.UNCLEAR:
             # A box before the gateway: a firewall, a proxy, a wrong base URL.
-            if not 400 <= status < 500 or status == 408:
+            if not 400 <= status < 500 or status in (408, 425, 429):
                 self._refusals = None
             elif self._refusals is not None:
                 self._refusals += 1

@@ -14,11 +14,11 @@ from .lifecycle import Seen
 from .report import log_unheard
 from .runner import InstructionRunner
 
-__all__ = ["InstructionHandle"]
+__all__ = ["InstructionHandle", "RefundHandle", "SaleHandle", "SignatureHandle"]
 
 logger = get_logger(__name__)
 
-InstructionT = TypeVar("InstructionT", bound="models.Instruction")
+InstructionT = TypeVar("InstructionT", bound=models.Instruction)
 ResourceT = TypeVar("ResourceT")
 
 _ENDED = frozenset(
@@ -35,6 +35,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def __init__(self, runner: InstructionRunner[InstructionT, ResourceT]) -> None:
         self._runner = runner
+        self._given = False  # to a caller, who can find the instruction by it
 
     @property
     def serial_number(self) -> str | None:
@@ -68,6 +69,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         await self._wait(until=self._runner.accepted())
         if self._runner.live.identity.instruction_id is None:
             self._raise()
+        self._given = True
 
     async def result(self) -> ResourceT:
         """The payment (refund, signature) that came of the instruction. May be awaited repeatedly.
@@ -138,7 +140,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def _caller_canceled(self) -> None:
         self._runner.waiting_canceled += 1
-        self._runner.cancel_or_detach("caller")
+        self._runner.cancel_or_detach("caller", named=self._given)
 
     def _left(self) -> None:
         """Log what the caller, who was canceled, can't be given."""
@@ -159,3 +161,11 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
             )
         elif runner.live.resource is not None and runner.live.state.awaited:
             log_unheard(runner.live)
+
+
+SaleHandle = InstructionHandle[models.PaymentInstruction, models.Payment]
+"""What ``start_sale`` and ``resume_sale`` give."""
+RefundHandle = InstructionHandle[models.RefundInstruction, models.Refund]
+"""What ``start_refund`` and ``resume_refund`` give."""
+SignatureHandle = InstructionHandle[models.SignatureInstruction, models.Signature]
+"""What ``start_signature`` and ``resume_signature`` give."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal
 
-from payroc_async.codec import order_id_in
+from payroc_async.wire.converter import order_id_in
 
 __all__ = ["Identity"]
 

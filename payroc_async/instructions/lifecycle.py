@@ -286,7 +286,8 @@ def _unreachable(state: State) -> State:
 def _ended(state: State, seen: Seen) -> State:
     nothing_made = state.outcome in (Outcome.REFUSED, Outcome.UNSENT)
     if nothing_made and seen in (Seen.NOT_DURABLE, Seen.LEASE_LOST):
-        return _end(state, Outcome.UNKNOWN)  # J4: another process may still submit it
+        # J4: another process may still submit it.
+        return _end(state._replace(existence=Existence.POSSIBLE), Outcome.UNKNOWN)
     if nothing_made and seen in (Seen.INHERITED, Seen.IN_PROGRESS, Seen.CANCEL):  # J3, J6
         wish = Wish.CANCEL if seen is Seen.CANCEL else state.wish
         return state._replace(wish=wish, inherited=state.inherited or seen is not Seen.CANCEL)

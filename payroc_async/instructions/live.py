@@ -20,7 +20,7 @@ from payroc_async.loop_guard import LoopGuard
 from payroc_async.shared_timeout import SharedAlarm
 
 from .identity import Identity
-from .lifecycle import State
+from .lifecycle import Existence, State
 
 __all__ = ["LiveInstruction", "OnCancel", "Options", "Services"]
 
@@ -87,9 +87,16 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
         self.resource: ResourceT | None = None
         self.error: Exception | None = None  # what the caller is given, if not the resource
         self.failure: Exception | None = None  # the last one, of whatever request
+        self.submission_sent = state.existence >= Existence.POSSIBLE  # perhaps, if it was lost
         self.cancel_reason: CancelReason | None = None
         self.acceptance: Future[None] | None = None
+        self._is_callers = state.existence is not Existence.NONE  # the key, or the id
         self._listeners = [] if options.on_event is None else [Listener(options.on_event)]
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it can be found without its handle: by its entry, its event, the caller's key."""
+        return self.state.journaled or self._is_callers or bool(self._listeners)
 
     def listen(self, on_event: OnEvent) -> None:
         """Deliver each event to another function as well, before the caller's own."""

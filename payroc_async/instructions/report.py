@@ -12,7 +12,7 @@ from payroc_async.errors import (
     OutcomeUnknownError,
     PayrocError,
 )
-from payroc_async.events import Canceled, Failed, Settled
+from payroc_async.events import Canceled, Failed, ResultReceived
 from payroc_async.logs import get_logger
 
 from .lifecycle import Existence, Outcome, Phase
@@ -31,7 +31,7 @@ def report(live: LiveInstruction[Any, Any], outcome: Outcome) -> None:
     if outcome is not Outcome.COMPLETED:
         live.error = _error(live, outcome)
     if outcome is Outcome.COMPLETED:
-        live.emit(Settled, resource=live.resource)
+        live.emit(ResultReceived, resource=live.resource)
     elif outcome is Outcome.FAILED:
         assert isinstance(live.error, InstructionFailedError)
         live.emit(Failed, error_message=live.error.error_message)
@@ -72,9 +72,7 @@ def _nothing_made(live: LiveInstruction[Any, Any], outcome: Outcome) -> Exceptio
         return failure
     if live.state.existence is Existence.EARLIER:
         reason = "not sent by this call; an earlier call may have sent it under the same key"
-        error = _unknown(live, failure or PayrocError(reason))
-        error.request_sent = outcome is Outcome.REFUSED
-        return error
+        return _unknown(live, failure or PayrocError(reason))
     if live.state.wish or failure is None:
         canceled = _canceled(live)
         canceled.__cause__ = failure
@@ -91,8 +89,8 @@ def _canceled(live: LiveInstruction[Any, Any]) -> InstructionError:
 def _unknown(live: LiveInstruction[Any, Any], cause: Exception) -> OutcomeUnknownError:
     error = OutcomeUnknownError(**live.identity.for_errors())
     error.__cause__ = cause
-    if live.state.existence < Existence.POSSIBLE:
-        error.may_have_taken_effect = error.request_sent = False
+    error.request_sent = live.submission_sent or live.state.existence is Existence.KNOWN
+    error.may_have_taken_effect = live.state.existence >= Existence.POSSIBLE
     return error
 
 
@@ -115,7 +113,7 @@ def log_unheard(live: LiveInstruction[Any, Any]) -> None:
     """Say that a payment exists which no caller was given."""
     identity = live.identity
     logger.warning(
-        "%s %s exists although the caller was canceled (device %s, instruction %s)",
+        "%s %s exists although no caller waits for it (device %s, instruction %s)",
         live.kind.noun,
         live.kind.resource_id(live.resource),
         identity.serial_number,

@@ -109,9 +109,12 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.hurry()
         self.feed(Seen.CANCEL)
 
-    def cancel_or_detach(self, reason: CancelReason) -> None:
-        """Cancel the instruction or leave it running, as ``on_cancel`` says."""
-        if self.live.state.detachable:
+    def cancel_or_detach(self, reason: CancelReason, *, named: bool = True) -> None:
+        """Cancel the instruction or leave it running, as ``on_cancel`` says.
+
+        C6: without a name by which it can be found, in a caller's hand, it is canceled.
+        """
+        if self.live.state.detachable and (named or self.live.is_named):
             self.hurry()
             self.feed(Seen.DETACH)
         else:
@@ -240,6 +243,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
             return  # the state may have changed meanwhile
         if state.phase is Phase.CANCEL:
             self._announce_cancellation()
+        if state.phase is Phase.SUBMIT and not self._attempt.may_submit:
+            self.feed(Seen.REPLAYS_OVER)
+            return
         seen, delay = await self._attempt.make(state)
         if seen is not None:
             self.feed(seen)

@@ -15,8 +15,8 @@ from .entries import Entry, EntryKind, EntryState, Intent, Journal, Query
 from .location import is_path, refused_location
 
 if TYPE_CHECKING:
-    from .postgres import PostgresJournal
-    from .sqlite import SQLiteJournal
+    from payroc_async.journal.postgres.postgres_journal import PostgresJournal
+    from payroc_async.journal.sqlite.sqlite_journal import SQLiteJournal
 
 __all__ = [
     "Entry",
@@ -52,10 +52,10 @@ def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
     if refused is not None:
         raise refused
     if is_path(place):
-        from .sqlite import SQLiteJournal
+        from payroc_async.journal.sqlite.sqlite_journal import SQLiteJournal
 
         return SQLiteJournal(place)
-    from .postgres import PostgresJournal
+    from payroc_async.journal.postgres.postgres_journal import PostgresJournal
 
     return PostgresJournal(place)
 
@@ -63,11 +63,11 @@ def journal_at(place: str) -> SQLiteJournal | PostgresJournal:
 def __getattr__(name: str) -> Any:
     # Who has no journal loads neither engine.
     if name == "SQLiteJournal":
-        from .sqlite import SQLiteJournal
+        from payroc_async.journal.sqlite.sqlite_journal import SQLiteJournal
 
         return SQLiteJournal
     if name == "PostgresJournal":
-        from .postgres import PostgresJournal
+        from payroc_async.journal.postgres.postgres_journal import PostgresJournal
 
         return PostgresJournal
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

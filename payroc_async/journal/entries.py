@@ -18,7 +18,7 @@ from attrs import field, frozen
 from payroc_async.models.shared import Model
 
 __all__ = [
-    "NOBODY",
+    "NO_OWNER",
     "OPEN",
     "UNFINISHED",
     "Entry",
@@ -31,7 +31,7 @@ __all__ = [
 
 EntryKind = Literal["payment", "refund", "signature"]
 
-NOBODY = ""
+NO_OWNER = ""
 """The owner of an entry that was let go: anybody may claim it."""
 
 

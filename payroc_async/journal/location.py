@@ -15,7 +15,14 @@ from urllib.parse import unquote
 from payroc_async.errors import ConfigurationError, JournalError
 from payroc_async.wording import a_type
 
-__all__ = ["as_libpq_takes_it", "check_file", "is_path", "refused_location", "refused_path"]
+__all__ = [
+    "as_libpq_takes_it",
+    "check_file",
+    "is_path",
+    "refused_dsn",
+    "refused_location",
+    "refused_path",
+]
 
 POSTGRES = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
 
@@ -65,6 +72,22 @@ def refused_path(path: object, field: str) -> ConfigurationError | None:
     return None if reason is None else ConfigurationError(field, reason)
 
 
+def refused_dsn(dsn: object) -> ConfigurationError | None:
+    """Why this is no connection string; None if libpq may read it. The error does not show it.
+
+    Args:
+        dsn: Key words, or a URL.
+    """
+    if not isinstance(dsn, str):
+        return ConfigurationError("dsn", f"must be a string, not {a_type(dsn)}")
+    if not dsn.strip():  # libpq would take the server of the machine or of PGHOST
+        return ConfigurationError("dsn", "must not be blank: it must be a URL or key=value words")
+    # libpq reads as far as a NUL, and would connect with what stands before it.
+    if "\0" in dsn or any("\ud800" <= one <= "\udfff" for one in dsn):
+        return ConfigurationError("dsn", "holds NUL or half a surrogate pair: it is not shown")
+    return None
+
+
 def as_libpq_takes_it(dsn: str) -> str:
     """A URL with its scheme in lower case and without blanks around it; key words as they are."""
     if is_path(dsn):
@@ -104,10 +127,21 @@ def _refusal(text: str) -> str | None:
         return f"must not be empty: it {KINDS}"
     if text.strip().lower() == ":memory:":
         return f"{KINDS}. A journal in memory (:memory:) would be lost with its process"
-    plain = unquote(text)
+    plain = _decoded(text)
     bare = WRITTEN_AS_PATH.match(text) is None
     if NEVER_IN_A_PATH.search(plain) or (bare and IN_A_URL_OR_KEY_WORDS.search(plain)):
         return NO_PATH
+    if text[-1] in "/\\":
+        return f"{KINDS}. What was given ends as a folder: name the file in it"
     if text != text.strip() or text[0] in "'\"" or not text.isprintable():
         return f"{KINDS}, without quotes, blanks or line breaks around it"
     return None
+
+
+def _decoded(text: str) -> str:
+    """The text without percent-encoding, however often it was encoded."""
+    for _ in range(len(text)):
+        before, text = text, unquote(text)
+        if text == before:
+            break
+    return text

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
-from payroc_async.codec import order_id_in
 from payroc_async.config import RetryPolicy, Timeouts
 from payroc_async.errors import ConfigurationError, DeviceBusyError, JournalError, LeaseLost
 from payroc_async.logs import get_logger
 from payroc_async.shared_timeout import SharedTimeout
+from payroc_async.wire.converter import order_id_in
 
 from .entries import OPEN, Entry, EntryKind, EntryState, Intent, Journal
 from .null_writer import NO_ENTRY, NullEntry, NullWriter

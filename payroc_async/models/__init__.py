@@ -1,13 +1,33 @@
-"""The models of requests and answers: frozen attrs classes, spelled as Payroc spells them.
+"""The models of requests and answers: frozen attrs classes, spelled as Payroc spells them."""
 
-Making a hundred classes takes longer than importing all else of the package: they are loaded when
-the first of them is asked for, all at once, and at the latest when a session is opened.
-"""
-
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from .amount import *
+from .card import *
+from .changes import *
+from .charge import *
+from .customers import *
+from .devices import *
+from .emv import *
+from .enums import *
+from .filters import *
+from .instructions import *
+from .itemized import *
+from .lookups import *
+from .orders import *
+from .page import *
+from .payment import *
+from .receipt import *
+from .refund import *
+from .requests import *
+from .retrieved_orders import *
+from .secure_token import *
+from .settlement_filters import *
+from .settlement_report import *
+from .shared import *
+from .signature import *
+from .terminal import *
+from .terminal_setup import *
+from .transaction import *
+from .transaction_result import *
 
 __all__ = [
     "Address",
@@ -193,271 +213,3 @@ __all__ = [
     "Undone",
     "VisualAsset",
 ]
-
-if TYPE_CHECKING:  # for checkers and editors; below, the same is done when it is asked for
-    from .amount import (
-        Amount,
-    )
-    from .breakdown import (
-        Breakdown,
-        ChoiceRate,
-        DualPricing,
-        HealthcareExpense,
-        Surcharge,
-        Tax,
-        Tip,
-    )
-    from .card import (
-        Balance,
-        Card,
-        EmvTag,
-        SecureToken,
-        SecurityChecks,
-    )
-    from .changes import (
-        Adjustment,
-        AdjustmentRequest,
-        CaptureRequest,
-        CustomerAdjustment,
-        OrderAdjustment,
-        ReferencedRefundRequest,
-        RefundAdjustment,
-        RefundAdjustmentRequest,
-        ReversalRequest,
-        SignatureAdjustment,
-        StatusAdjustment,
-        Undone,
-    )
-    from .charges import (
-        Channel,
-        CustomFieldRequest,
-        PaymentOrderRequest,
-        PaymentRequest,
-        SecureTokenPayload,
-        StandingInstructionsRequest,
-    )
-    from .customers import (
-        Address,
-        ContactMethod,
-        Customer,
-        RetrievedAddress,
-        RetrievedContactMethod,
-        RetrievedCustomer,
-        RetrievedShippingAddress,
-        ShippingAddress,
-    )
-    from .devices import (
-        ClosedLoopRead,
-        Device,
-        DeviceType,
-        LastTransaction,
-    )
-    from .emv import (
-        CardholderVerification,
-        EmvData,
-    )
-    from .enums import (
-        AdjustmentStatus,
-        AlternativeTender,
-        AvsResult,
-        BenefitCategory,
-        ClosedLoopType,
-        ContactType,
-        CvvResult,
-        EbtType,
-        EntryMethod,
-        HealthcareExpenseType,
-        HealthcareIndicator,
-        InstructionEntryMethod,
-        InstructionStatus,
-        IpAddressType,
-        MitAgreement,
-        NotificationLanguage,
-        OpenEnum,
-        Outcome,
-        ProcessingModel,
-        ResponseCode,
-        SecureTokenStatus,
-        StandingInstructionsSequence,
-        SupportedOperation,
-        TaxType,
-        Tender,
-        TipMode,
-        TipType,
-        TransactionStatus,
-        TransactionType,
-    )
-    from .filters import DeviceFilters, Filters, PaymentFilters, RefundFilters
-    from .instructions import (
-        Instruction,
-        PaymentInstruction,
-        RefundInstruction,
-        SignatureInstruction,
-    )
-    from .itemized import BreakdownAdjustment, ItemizedBreakdown, ItemTax, LineItem, TaxAmount
-    from .lookups import (
-        BalanceInquiry,
-        BinLookup,
-        CardBalance,
-        CardBinPayload,
-        CardInfo,
-        ServiceFee,
-        ServiceFeeBasis,
-        SingleUseTokenPayload,
-    )
-    from .orders import (
-        ConvenienceFee,
-        DccOffer,
-        FirstTransactionReference,
-        Order,
-        RefundOrder,
-        RetrievedBreakdown,
-        RetrievedChoiceRate,
-        RetrievedDualPricing,
-        RetrievedHealthcareExpense,
-        RetrievedLineItem,
-        RetrievedOrder,
-        RetrievedSurcharge,
-        RetrievedTax,
-        RetrievedTip,
-        StandingInstructions,
-    )
-    from .page import (
-        Page,
-    )
-    from .payment import (
-        Payment,
-        RefundSummary,
-    )
-    from .receipt import (
-        Receipt,
-        ReceiptConversion,
-        ReceiptSum,
-    )
-    from .refund import (
-        PaymentSummary,
-        Refund,
-    )
-    from .requests import (
-        ClosedLoopOptions,
-        CredentialOnFile,
-        CustomizationOptions,
-        EbtDetails,
-        IpAddress,
-        PaymentInstructionRequest,
-        RefundInstructionRequest,
-        SignatureInstructionRequest,
-    )
-    from .secure_tokens import (
-        RetrievedSecureToken,
-        SecureTokenFilters,
-        SecureTokenSource,
-        Surcharging,
-    )
-    from .settlement import (
-        Authorization,
-        AuthorizationSummary,
-        Batch,
-        BatchSummary,
-        CardSummary,
-        Interchange,
-        MerchantSummary,
-        SettledSummary,
-        SettlementCardType,
-        SettlementEntryMethod,
-        SettlementStatus,
-        SettlementTransaction,
-        SettlementType,
-        TransactionSummary,
-    )
-    from .settlement_filters import (
-        AuthorizationFilters,
-        BatchFilters,
-        TransactionFilters,
-    )
-    from .shared import (
-        Link,
-        Raw,
-    )
-    from .signature import (
-        Signature,
-    )
-    from .terminal_setup import (
-        DeviceConfiguration,
-        EmvApplication,
-        EmvCertificate,
-        HostConfiguration,
-        ProcessorConfiguration,
-        ProcessorMerchant,
-        ProcessorTerminal,
-        VisualAsset,
-    )
-    from .terminals import (
-        AddressMode,
-        ApplicationSettings,
-        BatchCloseType,
-        BatchClosing,
-        BatchClosure,
-        CommunicationType,
-        EbtFeature,
-        EbtFeatureType,
-        EnhancedProcessing,
-        PaymentLinksFeature,
-        ProcessingTerminal,
-        ReceiptNotifications,
-        SuggestedTips,
-        TerminalDevice,
-        TerminalFeatures,
-        TerminalGateway,
-        TerminalSecurity,
-        TerminalStatus,
-        TerminalTax,
-        TipFeature,
-        TransactionDataLevel,
-    )
-    from .transaction import (
-        CustomField,
-        Transaction,
-        TransactionResult,
-    )
-else:
-    PARTS = (  # each module of the imports above
-        "amount",
-        "breakdown",
-        "card",
-        "changes",
-        "charges",
-        "customers",
-        "devices",
-        "emv",
-        "enums",
-        "filters",
-        "instructions",
-        "itemized",
-        "lookups",
-        "orders",
-        "page",
-        "payment",
-        "receipt",
-        "refund",
-        "requests",
-        "secure_tokens",
-        "settlement",
-        "settlement_filters",
-        "shared",
-        "signature",
-        "terminal_setup",
-        "terminals",
-        "transaction",
-    )
-
-    def __getattr__(name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        for part in PARTS:
-            defined = vars(import_module(f".{part}", __name__))
-            globals().update({name: defined[name] for name in __all__ if name in defined})
-        return globals()[name]
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})

@@ -14,10 +14,10 @@ from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
 from payroc_async.logs import get_logger
-from payroc_async.record_ids import LARGEST
 from payroc_async.wording import a_type
 
-from . import checks
+from . import field_checks as checks
+from .field_checks import LARGEST
 from .shared import Model
 
 __all__ = ["Amount", "digits_after_point", "in_words"]

@@ -10,7 +10,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from .checks import (
+from .customers import ContactMethod, ShippingAddress
+from .enums import AdjustmentStatus, Outcome
+from .field_checks import (
     above_zero,
     amount,
     as_tuple,
@@ -21,8 +23,6 @@ from .checks import (
     text,
     word,
 )
-from .customers import ContactMethod, ShippingAddress
-from .enums import AdjustmentStatus, Outcome
 from .itemized import BreakdownAdjustment, ItemizedBreakdown
 from .payment import Payment, RefundSummary
 from .shared import Model

@@ -11,8 +11,8 @@ from datetime import date
 from attrs import Attribute, field, frozen
 from attrs.converters import optional as maybe
 
-from .checks import as_tuple, calendar_date, each, is_a, name_the_field, optional, text, word
 from .enums import ContactType, NotificationLanguage
+from .field_checks import as_tuple, calendar_date, each, is_a, name_the_field, optional, text, word
 from .shared import Model
 
 __all__ = [

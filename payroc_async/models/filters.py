@@ -10,10 +10,10 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type, show
 
-from .checks import Check, calendar_date, flag, optional, text, word
+from .field_checks import Check, calendar_date, flag, optional, text, word
 from .shared import Model
 
-__all__ = ["DeviceFilters", "Filters", "PaymentFilters", "RefundFilters", "TransactionFilters"]
+__all__ = ["CardPaymentFilters", "DeviceFilters", "Filters", "PaymentFilters", "RefundFilters"]
 
 LARGEST_PAGE = 100
 
@@ -81,7 +81,7 @@ class Filters(Model):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class TransactionFilters(Filters):
+class CardPaymentFilters(Filters):
     """What payments and refunds are narrowed by alike. Source: contract section 7.
 
     Args:
@@ -103,7 +103,7 @@ class TransactionFilters(Filters):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class PaymentFilters(TransactionFilters):
+class PaymentFilters(CardPaymentFilters):
     """Which payments. Source: contract section 7."""
 
     tip_mode: tuple[str, ...] = field(default=(), converter=_words, validator=_each_word)
@@ -112,7 +112,7 @@ class PaymentFilters(TransactionFilters):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class RefundFilters(TransactionFilters):
+class RefundFilters(CardPaymentFilters):
     """Which refunds. Source: contract section 7."""
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from .breakdown import DualPricing, HealthcareExpense, Surcharge, Tax, Tip
-from .checks import (
+from .enums import TaxType
+from .field_checks import (
     above_zero,
     amount,
     as_tuple,
@@ -21,7 +21,7 @@ from .checks import (
     text,
     word,
 )
-from .enums import TaxType
+from .orders import DualPricing, HealthcareExpense, Surcharge, Tax, Tip
 from .shared import Model
 
 __all__ = ["BreakdownAdjustment", "ItemTax", "ItemizedBreakdown", "LineItem", "TaxAmount"]

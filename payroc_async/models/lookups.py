@@ -13,12 +13,12 @@ from attrs import Attribute, field, frozen
 from payroc_async.errors import ConfigurationError
 
 from .card import Card
-from .charges import SecureTokenPayload
-from .checks import above_zero, amount, currency, is_a, optional, text
+from .charge import SecureTokenPayload
 from .customers import Customer
 from .enums import OpenEnum, ResponseCode
+from .field_checks import above_zero, amount, currency, is_a, optional, text
 from .requests import EbtDetails
-from .secure_tokens import Surcharging
+from .secure_token import Surcharging
 from .shared import Model, Raw, ReadOnDemand
 
 __all__ = [

@@ -6,9 +6,10 @@ checked when it is made. Its ``Retrieved`` counterpart takes what comes.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from attrs import Factory, field, frozen
+from attrs.converters import optional as maybe
+
+from payroc_async.errors import ConfigurationError
 
 from .amount import (
     currency_of_amount,
@@ -17,41 +18,167 @@ from .amount import (
     is_sum,
     keep_minor_units,
 )
-from .breakdown import Breakdown
-from .checks import (
+from .enums import (
+    AlternativeTender,
+    HealthcareExpenseType,
+    TaxType,
+    TipMode,
+    TipType,
+)
+from .field_checks import (
+    above_zero,
+    amount,
+    as_tuple,
+    at_most,
+    each,
     flag,
     is_a,
     name_the_field,
     optional,
+    percentage,
     text,
+    word,
 )
-from .enums import (
-    AlternativeTender,
-    HealthcareExpenseType,
-    ProcessingModel,
-    StandingInstructionsSequence,
-    TipMode,
-    TipType,
-)
-from .shared import Model, ReadOnDemand, size
+from .shared import Model
 
 __all__ = [
-    "ConvenienceFee",
-    "DccOffer",
-    "FirstTransactionReference",
+    "Breakdown",
+    "ChoiceRate",
+    "DualPricing",
+    "HealthcareExpense",
     "Order",
     "RefundOrder",
-    "RetrievedBreakdown",
-    "RetrievedChoiceRate",
-    "RetrievedDualPricing",
-    "RetrievedHealthcareExpense",
-    "RetrievedLineItem",
-    "RetrievedOrder",
-    "RetrievedSurcharge",
-    "RetrievedTax",
-    "RetrievedTip",
-    "StandingInstructions",
+    "Surcharge",
+    "Tax",
+    "Tip",
 ]
+
+NO_TIP = "leave it out where no tip is given"
+NO_SURCHARGE = "leave it out where there is no surcharge"
+NO_CHOICE = "leave dual_pricing out where there is no other price"
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Tip(Model):
+    """A tip. Source: contract section 4.
+
+    Args:
+        type: Whether it is a percentage or a sum.
+        mode: Whether the device asks for it, or it is added later. Payroc describes it as
+            read-only, and sends it in examples.
+        amount: In the currency's smallest unit.
+        percentage: Of the total after taxes, in percent, at most 100.
+    """
+
+    type: TipType = field(converter=TipType, validator=word)
+    mode: TipMode | None = field(default=None, converter=maybe(TipMode), validator=optional(word))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, NO_TIP)))
+    percentage: float | None = field(
+        default=None, validator=optional(above_zero(percentage, NO_TIP))
+    )
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Surcharge(Model):
+    """A surcharge for paying by card. Source: contract section 4.
+
+    Args:
+        bypass: True to leave it out of this sale.
+        amount: In the currency's smallest unit. Payroc describes both as read-only, and sends them
+            in examples: do not rely on them.
+        percentage: In percent.
+    """
+
+    bypass: bool | None = field(default=None, validator=optional(flag))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, NO_SURCHARGE)))
+    percentage: float | None = field(
+        default=None, validator=optional(above_zero(percentage, NO_SURCHARGE))
+    )
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class ChoiceRate(Model):
+    """The rate that the customer chose under dual pricing. Source: contract section 4.
+
+    Args:
+        applied: Whether it was applied.
+        rate: In percent.
+        amount: In the currency's smallest unit.
+    """
+
+    applied: bool = field(validator=flag)
+    rate: float = field(validator=above_zero(percentage, NO_CHOICE))
+    amount: int = field(validator=above_zero(amount, NO_CHOICE))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class DualPricing(Model):
+    """Whether the customer was offered another price for another tender.
+
+    Source: contract section 4.
+
+    Args:
+        offered: True needs the other two.
+    """
+
+    offered: bool = field(validator=flag)
+    choice_rate: ChoiceRate | None = field(default=None, validator=optional(is_a(ChoiceRate)))
+    alternative_tender: AlternativeTender | None = field(
+        default=None, converter=maybe(AlternativeTender), validator=optional(word)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("choice_rate", "alternative_tender"):
+            if self.offered and getattr(self, name) is None:
+                raise ConfigurationError(name, "is needed where offered is True")
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Tax(Model):
+    """A tax, as a rate in percent, at most 99.99999. Source: contract section 4.
+
+    Args:
+        name: 1 to 64 characters. The gateway checks the rate that is stored for it.
+    """
+
+    type: TaxType = field(default=TaxType.RATE, converter=TaxType, validator=word)
+    rate: float = field(validator=at_most(99.99999))
+    name: str = field(validator=text(1, 64))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class HealthcareExpense(Model):
+    """A part of the order that is a healthcare expense. Source: contract section 4.
+
+    Args:
+        type: What it is for.
+        amount: In the currency's smallest unit.
+    """
+
+    type: HealthcareExpenseType = field(converter=HealthcareExpenseType, validator=word)
+    amount: int = field(validator=above_zero(amount, "leave out an expense of nothing"))
+
+
+@frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
+class Breakdown(Model):
+    """What an order's amount is made of. Source: contract section 4.
+
+    Args:
+        subtotal: Before tip, taxes and fees, in the currency's smallest unit.
+        cashback_amount: In the currency's smallest unit.
+        taxes: A list or a tuple.
+        healthcare_expenses: A list or a tuple.
+    """
+
+    subtotal: int = field(validator=amount)
+    cashback_amount: int | None = field(default=None, validator=optional(amount))
+    tip: Tip | None = field(default=None, validator=optional(is_a(Tip)))
+    surcharge: Surcharge | None = field(default=None, validator=optional(is_a(Surcharge)))
+    dual_pricing: DualPricing | None = field(default=None, validator=optional(is_a(DualPricing)))
+    taxes: tuple[Tax, ...] = field(default=(), converter=as_tuple, validator=each(Tax))
+    healthcare_expenses: tuple[HealthcareExpense, ...] = field(
+        default=(), converter=as_tuple, validator=each(HealthcareExpense, unique=True)
+    )
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -108,160 +235,3 @@ class RefundOrder(Model):
 
     def __attrs_post_init__(self) -> None:
         keep_minor_units(self)
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedTip(Model):
-    """A tip as read back. Source: contract section 4."""
-
-    type: TipType | None = None
-    mode: TipMode | None = None
-    amount: int | None = None
-    percentage: float | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedSurcharge(Model):
-    """A surcharge as read back. Source: contract section 4."""
-
-    bypass: bool | None = None
-    amount: int | None = None
-    percentage: float | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedChoiceRate(Model):
-    """The chosen rate as read back. Source: contract section 4."""
-
-    applied: bool | None = None
-    rate: float | None = None
-    amount: int | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedDualPricing(Model):
-    """Dual pricing as read back. Source: contract section 4."""
-
-    offered: bool | None = None
-    choice_rate: RetrievedChoiceRate | None = None
-    alternative_tender: AlternativeTender | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedTax(Model):
-    """A tax as charged: ``rate`` in percent, ``amount`` in the currency's smallest unit.
-
-    Source: contract section 5.
-    """
-
-    name: str | None = None
-    rate: float | None = None
-    amount: int | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedHealthcareExpense(Model):
-    """A healthcare expense as read back. Source: contract section 4."""
-
-    type: HealthcareExpenseType | None = None
-    amount: int | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class ConvenienceFee(Model):
-    """A fee for the way of paying, in the currency's smallest unit. Source: contract section 5."""
-
-    amount: int | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedLineItem(Model):
-    """One item of an order, as read back. Source: contract section 5.
-
-    ``unit_price`` is in the currency's smallest unit, ``discount_rate`` in percent.
-    """
-
-    commodity_code: str | None = None
-    product_code: str | None = None
-    description: str | None = field(default=None, repr=False)
-    unit_of_measure: str | None = None
-    unit_price: int | None = None
-    quantity: float | None = None
-    discount_rate: float | None = None
-    taxes: tuple[RetrievedTax, ...] = ()
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedBreakdown(Model):
-    """What a payment's amount is made of. Source: contract section 5.
-
-    Every sum is in the currency's smallest unit.
-    """
-
-    subtotal: int | None = None
-    cashback_amount: int | None = None
-    tip: RetrievedTip | None = None
-    surcharge: RetrievedSurcharge | None = None
-    dual_pricing: RetrievedDualPricing | None = None
-    taxes: tuple[RetrievedTax, ...] = ()
-    healthcare_expenses: tuple[RetrievedHealthcareExpense, ...] = ()
-    duty_amount: int | None = None
-    freight_amount: int | None = None
-    convenience_fee: ConvenienceFee | None = None
-    items: tuple[RetrievedLineItem, ...] = ()
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class DccOffer(Model):
-    """The offer to pay in the card's own currency. Source: contract section 5.
-
-    ``fx_amount`` is in the smallest unit of ``fx_currency``.
-    """
-
-    accepted: bool | None = None
-    offer_reference: str | None = None
-    fx_amount: int | None = field(default=None, converter=size)
-    fx_currency: str | None = None
-    fx_currency_code: str | None = None
-    fx_currency_exponent: int | None = None
-    fx_rate: float | None = None
-    markup: float | None = None
-    markup_text: str | None = None
-    provider: str | None = None
-    source: str | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class FirstTransactionReference(Model):
-    """Which payment a standing agreement began with. Source: contract section 5."""
-
-    payment_id: str | None = None
-    card_scheme_reference_id: str | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class StandingInstructions(Model):
-    """The standing agreement that a payment is part of. Source: contract section 5."""
-
-    sequence: StandingInstructionsSequence | None = None
-    processing_model: ProcessingModel | None = None
-    reference_data_of_first_txn: FirstTransactionReference | None = None
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RetrievedOrder(ReadOnDemand):
-    """What was paid for, as read back. Source: contract section 5.
-
-    ``amount`` is what was asked for, in the currency's smallest unit; what was authorized is on the
-    transaction result.
-    """
-
-    order_id: str | None = None
-    amount: int | None = field(default=None, converter=size)
-    currency: str | None = None
-    date_time: datetime | None = None
-    description: str | None = field(default=None, repr=False)
-    accept_partial_amount: bool | None = None
-    breakdown: RetrievedBreakdown | None = None
-    dcc_offer: DccOffer | None = None
-    standing_instructions: StandingInstructions | None = None

@@ -73,6 +73,11 @@ class Payment(Transaction):
     refunds: tuple[RefundSummary, ...] = ()
 
     @property
+    def _resource_id(self) -> str:
+        """The payment's id."""
+        return self.payment_id
+
+    @property
     def uncaptured(self) -> bool:
         """Whether it is reserved, and takes no money until it is captured.
 

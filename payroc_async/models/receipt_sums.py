@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
 from attrs import frozen
 
 from .amount import in_words
 from .card import Card
 from .enums import Outcome
-from .orders import RetrievedBreakdown
+from .retrieved_orders import RetrievedBreakdown, RetrievedOrder
 from .shared import Model
-
-if TYPE_CHECKING:
-    from .transaction import Transaction
+from .transaction_result import TransactionResult
 
 __all__ = [
+    "Printable",
     "ReceiptSum",
     "authorized_of",
     "balances_of",
@@ -46,7 +45,36 @@ class ReceiptSum(Model):
         return in_words(self.minor_units, self.currency, digits=self.digits)
 
 
-def total_of(transaction: Transaction) -> ReceiptSum:
+class Printable(Protocol):
+    """What a receipt is made of: a payment or a refund."""
+
+    _is_refund: ClassVar[bool]
+
+    @property
+    def processing_terminal_id(self) -> str | None: ...
+    @property
+    def operator(self) -> str | None: ...
+    @property
+    def order(self) -> RetrievedOrder: ...
+    @property
+    def card(self) -> Card: ...
+    @property
+    def transaction_result(self) -> TransactionResult: ...
+    @property
+    def _resource_id(self) -> str: ...
+    @property
+    def _refunded_payment_id(self) -> str | None: ...
+    @property
+    def uncaptured(self) -> bool: ...
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def approved(self) -> bool: ...
+    @property
+    def in_effect(self) -> bool: ...
+
+
+def total_of(transaction: Printable) -> ReceiptSum:
     """What was asked for, or, where that is not known, all that was approved."""
     order, result = transaction.order, transaction.transaction_result
     amount, given = order.amount, result.authorized_amount
@@ -110,7 +138,7 @@ def short(number: float) -> str:
 
 
 def authorized_of(
-    transaction: Transaction, total: ReceiptSum
+    transaction: Printable, total: ReceiptSum
 ) -> tuple[ReceiptSum | None, ReceiptSum | None]:
     """What was authorized and what is left to pay, where that is worth a line."""
     result, asked = transaction.transaction_result, total.minor_units

@@ -38,6 +38,18 @@ class Refund(Transaction):
     refund_id: str
     payment: PaymentSummary | None = None
 
+    _is_refund = True
+
+    @property
+    def _resource_id(self) -> str:
+        """The refund's id."""
+        return self.refund_id
+
+    @property
+    def _refunded_payment_id(self) -> str | None:
+        """The payment that is given back, where the answer says it."""
+        return None if self.payment is None else self.payment.payment_id
+
     def raise_for_decline(self) -> None:
         """Returns if the refund was approved in full, in the manner of ``raise_for_status()``.
 

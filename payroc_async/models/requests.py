@@ -16,7 +16,6 @@ from attrs.converters import optional as maybe
 from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type
 
-from .checks import flag, is_a, name_the_field, optional, text, word
 from .customers import Customer
 from .enums import (
     BenefitCategory,
@@ -25,6 +24,7 @@ from .enums import (
     IpAddressType,
     MitAgreement,
 )
+from .field_checks import flag, is_a, name_the_field, optional, text, word
 from .orders import Order, RefundOrder
 from .shared import Model, Raw
 

@@ -8,9 +8,8 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
-from payroc_async.record_ids import record_id
 
-from .checks import calendar_date, optional, word
+from .field_checks import calendar_date, optional, record_id, word
 from .filters import Filters
 
 __all__ = ["AuthorizationFilters", "BatchFilters", "TransactionFilters"]

@@ -4,57 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
 from .card import Card
 from .customers import RetrievedCustomer
 from .enums import (
-    EbtType,
-    HealthcareIndicator,
     Outcome,
-    ResponseCode,
     SupportedOperation,
-    TransactionStatus,
-    TransactionType,
     holds,
 )
-from .orders import RetrievedOrder
-from .shared import Model, Raw, ReadOnDemand, size
+from .receipt import Copy, Receipt
+from .receipt_builder import make_receipt
+from .retrieved_orders import RetrievedOrder
+from .shared import Model, Raw, ReadOnDemand
+from .transaction_result import TransactionResult
 
-if TYPE_CHECKING:
-    from .receipt import Copy, Receipt
-
-__all__ = ["CustomField", "Transaction", "TransactionResult"]
+__all__ = ["CustomField", "Transaction"]
 
 NO_ORDER, NO_CARD = RetrievedOrder(), Card()
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class TransactionResult(Model):
-    """What the processor said. Source: contract section 5.
-
-    Attributes:
-        status: Where it stands in its settlement; says nothing about approval. None if the answer
-            does not say.
-        authorized_amount: In the currency's smallest unit; less than the order's on a partial
-            approval. Never negative: Payroc gives a refund's with a minus sign, which ``raw`` has.
-        response_code: What the outcome is read from; an empty word where an entry of a list has
-            none that can be read.
-    """
-
-    type: TransactionType | None = None
-    ebt_type: EbtType | None = None
-    status: TransactionStatus | None = None
-    approval_code: str | None = None
-    authorized_amount: int | None = field(default=None, converter=size)
-    currency: str | None = None
-    response_code: ResponseCode
-    response_message: str | None = None
-    processor_response_code: str | None = None
-    card_scheme_reference_id: str | None = None
-    healthcare_indicator: HealthcareIndicator | None = None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -86,6 +55,24 @@ class Transaction(ReadOnDemand):
     transaction_result: TransactionResult
     custom_fields: tuple[CustomField, ...] = ()
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, eq=False)
+
+    _is_refund: ClassVar[bool] = False
+    """Whether it gives money back."""
+
+    @property
+    def _resource_id(self) -> str:
+        """The payment's or the refund's id."""
+        raise NotImplementedError
+
+    @property
+    def _refunded_payment_id(self) -> str | None:
+        """The payment that a refund gives back, where the answer says it."""
+        return None
+
+    @property
+    def uncaptured(self) -> bool:
+        """Whether it only holds the money: a pre-authorization that was approved, not captured."""
+        return False
 
     @property
     def outcome(self) -> Outcome:
@@ -125,8 +112,6 @@ class Transaction(ReadOnDemand):
         Raises:
             ConfigurationError: An argument is wrong.
         """
-        from .receipt import make_receipt  # it needs this module
-
         return make_receipt(self, merchant=merchant, copy=copy, date_time=date_time)
 
     def _summary(self) -> str:

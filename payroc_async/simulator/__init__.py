@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .arguments import OMIT
-from .devices import Device
 from .faults import (
     Fault,
     FaultAction,
@@ -29,7 +28,8 @@ from .faults import (
 from .gateway import Simulator
 from .observations import Observed
 from .samples import sample_payment
-from .state import SimInstruction
+from .simulated_devices import Device
+from .simulated_instructions import SimInstruction
 
 __all__ = [
     "OMIT",

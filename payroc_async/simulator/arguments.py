@@ -7,7 +7,6 @@ let the test pass, and prove nothing. Each check returns the value, or raises
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,10 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, overload
 
 import orjson
 
+from payroc_async.callbacks import check_callback
 from payroc_async.errors import ConfigurationError
+from payroc_async.models.field_checks import LARGEST
+from payroc_async.wording import show
 
 __all__ = [
     "OMIT",
@@ -27,6 +29,7 @@ __all__ = [
     "function",
     "header",
     "headers",
+    "host",
     "http_status",
     "iso_date",
     "json_mapping",
@@ -46,6 +49,8 @@ T = TypeVar("T")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name. Source: RFC 9110, section 5.6.2."""
 WITHOUT_BODY = (204, 304)
+LONGEST = 1e9
+"""Seconds, some thirty years. What is meant to be endless has a word of its own."""
 
 
 class Omit:
@@ -66,7 +71,7 @@ def refuse_type(name: str, wanted: str, value: object) -> NoReturn:
         ConfigurationError: Always. A function that was not called is named as such.
     """
     called = getattr(value, "__name__", None)
-    given = type(value).__name__
+    given = show(value)
     if called is not None and callable(value):
         kind = "class" if isinstance(value, type) else "function"
         given = f"the {kind} {called}: call it, {called}(…)"
@@ -77,20 +82,20 @@ def seconds(name: str, value: Any) -> float:
     """A time of at least zero."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         refuse_type(name, "a number of seconds", value)
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= LONGEST:
         raise ConfigurationError(
-            name, f"must be a finite number of seconds, not negative, is {value}"
+            name, f"must be a number of seconds from 0 to {LONGEST:g}, is {show(value)}"
         )
     return float(value)
 
 
-def whole(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
-    """A whole number, such as a sum in the currency's smallest unit."""
+def whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
+    """A whole number, such as a sum in the currency's smallest unit, which JSON can hold."""
     if isinstance(value, bool) or not isinstance(value, int):
         refuse_type(name, "a whole number (a sum: in the currency's smallest unit)", value)
-    if value < least or (most is not None and value > most):
-        bounds = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise ConfigurationError(name, f"must be {bounds}, is {value}")
+    if not least <= value <= most:
+        bounds = f"at least {least}" if value < least else f"at most {most}"
+        raise ConfigurationError(name, f"must be {bounds}, is {show(value)}")
     return value
 
 
@@ -120,6 +125,14 @@ def serial(name: str, value: Any) -> str:
     if number != number.strip() or not number.isprintable():
         raise ConfigurationError(name, f"must be a serial number without blanks, is {number!r}")
     return number
+
+
+def host(name: str, value: Any) -> str:
+    """A host's name or address."""
+    found = text(name, value)
+    if found.split() != [found] or not found.isprintable():
+        raise ConfigurationError(name, f"must be a name or an address, is {show(value)}")
+    return found
 
 
 def choice(name: str, value: Any, words: Sequence[str]) -> str:
@@ -172,10 +185,7 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     """A function that gives its result when it is called, and not a coroutine."""
     if not callable(value):
         refuse_type(name, "a function", value)
-    call = getattr(type(value), "__call__", None)  # noqa: B004 - of an object that is callable
-    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-    if any(kind(value) or kind(call) for kind in kinds):
-        raise ConfigurationError(name, "must be an ordinary function, not a coroutine function")
+    check_callback(name, value)
     return value  # type: ignore[no-any-return]
 
 

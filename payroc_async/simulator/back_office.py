@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, quote
 
 from attrs import define, field
 
-from .answers import Answer, json_answer, problem
-from .charges import Charges
 from .ledger import Ledger
 from .lists import ListSpelling, page_of
-from .lookups import Lookups, device_configuration, host_configuration
-from .settlement import MERCHANT, REPORTS, Settlement
-from .terminals import TERMINAL, cut_off, terminal_document
+from .replies import Answer, json_answer, problem
+from .simulated_charges import Charges
+from .simulated_lookups import Lookups, device_configuration, host_configuration
+from .simulated_settlement import MERCHANT, REPORTS, Settlement
+from .simulated_terminals import TERMINAL, cut_off, terminal_document
 from .validation import TERMINAL_ID, Errors, fault
 from .vault import TOKEN_FILTERS, Vault
 

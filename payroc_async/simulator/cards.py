@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from .answers import link_to
+from .replies import link_to
 
 __all__ = ["CARDS", "ENTRIES", "card_document"]
 

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from attrs import field, frozen
 
-from .answers import Answer
 from .observations import Observed
+from .replies import Answer
 
 __all__ = ["Exchange", "FaultAction", "drop"]
 

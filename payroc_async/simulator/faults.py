@@ -16,9 +16,10 @@ from attrs import define, evolve, field
 
 from payroc_async.errors import ConfigurationError
 
-from . import answers, arguments
-from .answers import Answer
+from . import arguments
+from . import replies as answers
 from .exchange import Exchange, FaultAction
+from .replies import Answer
 from .routes import REQUEST_KINDS
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from .checks import (
+from .request_checks import (
     Check,
     amount,
     day,

@@ -15,20 +15,20 @@ from aiohttp import web
 from payroc_async.config import Environment
 
 from . import arguments
-from .charges import STATUSES
-from .devices import Behaviour, Device, Result
+from .behaviours import Behaviour, Result
 from .exchange import drop
 from .faults import Faults
 from .gateway_settings import Settings
+from .gateway_views import GatewayViews
 from .ledger import DECLINES, OPERATIONS
-from .lookups import Lookups
-from .observations import Observed, Records
-from .pages import Pages
-from .payments import new_id
+from .observations import Records
+from .page_routes import Pages
 from .request_handler import RequestHandler
-from .routes import REQUEST_KINDS
-from .state import IN_PROGRESS, PreAuthorizations, SimInstruction, State
-from .terminals import TIMEZONES, terminal_document
+from .simulated_charges import STATUSES
+from .simulated_devices import Device
+from .simulated_payments import new_id
+from .simulated_terminals import TIMEZONES, terminal_document
+from .state import PreAuthorizations, State
 from .tokens import Tokens
 
 __all__ = ["Simulator"]
@@ -38,7 +38,7 @@ BACKLOG = 4096
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Simulator(Settings):
+class Simulator(Settings, GatewayViews):
     """A local Payroc gateway for development and tests: identity service, API and devices.
 
     Real HTTP on loopback, in this process and event loop::
@@ -104,7 +104,7 @@ class Simulator(Settings):
         self.pre_authorizations = "as_type"
         self.used_key_status = 409
         self._faults = Faults()
-        self._host = arguments.text("host", host)
+        self._host = arguments.host("host", host)
         self._port = arguments.whole("port", port, 0, 65535)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -255,7 +255,8 @@ class Simulator(Settings):
             ConfigurationError: It is no id, or the changes are none that JSON can hold.
         """
         made = arguments.text("processing_terminal_id", processing_terminal_id)
-        document = terminal_document(made, arguments.json_mapping("changes", changes or {}))
+        changed = arguments.optional(arguments.json_mapping)("changes", changes)
+        document = terminal_document(made, changed or {})
         arguments.choice("timezone", document["timezone"], [*TIMEZONES])
         self._state.office.terminals[made] = document
 
@@ -282,9 +283,10 @@ class Simulator(Settings):
         Raises:
             ConfigurationError: An argument is wrong.
         """
-        known = STATUSES.get(response_code, "ready") if status is None else status
+        code = arguments.text("response_code", response_code)
+        known = STATUSES.get(code, "ready") if status is None else status
         amount = arguments.optional(arguments.whole)("authorized_amount", authorized_amount)
-        result = Result(response_code, known, response_message, amount)
+        result = Result(code, known, response_message, amount)
         self._state.office.charges.scripts.append(result)
 
     def decline_next(
@@ -340,70 +342,6 @@ class Simulator(Settings):
     def revoke_tokens(self) -> None:
         """Refuses every token issued so far."""
         self._tokens.revoke_all()
-
-    @property
-    def instructions(self) -> dict[str, SimInstruction]:
-        """Every instruction, by its id."""
-        return self._state.instructions
-
-    @property
-    def in_progress(self) -> list[SimInstruction]:
-        """The instructions that are ``inProgress``."""
-        return [one for one in self.instructions.values() if one.status == IN_PROGRESS]
-
-    @property
-    def payments(self) -> dict[str, dict[str, Any]]:
-        """Every payment as it is served, by its id."""
-        return self._state.ledger.resources["payments"]
-
-    @property
-    def refunds(self) -> dict[str, dict[str, Any]]:
-        """Every refund as it is served, by its id."""
-        return self._state.ledger.resources["refunds"]
-
-    @property
-    def signatures(self) -> dict[str, dict[str, Any]]:
-        """Every signature as it is served, by its id."""
-        return self._state.ledger.resources["signatures"]
-
-    @property
-    def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
-        return self._state.office.vault.records
-
-    @property
-    def lookups(self) -> Lookups:
-        """What look-ups of cards find; its attributes may be set."""
-        return self._state.office.lookups
-
-    @property
-    def requests(self) -> list[Observed]:
-        """Every request that came, in order."""
-        return self._records.requests
-
-    @property
-    def open_requests(self) -> list[Observed]:
-        """The requests that have neither been answered nor lost their connection."""
-        return list(self._records.open)
-
-    @property
-    def violations(self) -> list[str]:
-        """What was seen that the contract forbids, a sentence each."""
-        return self._records.violations
-
-    @property
-    def misuses(self) -> list[str]:
-        """What a script or fault asked for that the simulator could not do, a sentence each."""
-        return self._state.misuses
-
-    def requests_of(self, kind: str) -> list[Observed]:
-        """The requests of one kind, in order.
-
-        Raises:
-            ConfigurationError: There is no such kind of request.
-        """
-        arguments.choice("kind", kind, REQUEST_KINDS)
-        return [one for one in self.requests if one.kind == kind]
 
     def clear(self) -> None:
         """Forgets requests, violations, misuses, and the instructions that have ended, with their

@@ -13,9 +13,16 @@ from typing import Any
 
 from attrs import define, field
 
-from .answers import Answer, json_answer, problem
-from .devices import Result
-from .payments import make_refund, new_id, refunded, set_operations, shown_breakdown, summary_of
+from .behaviours import Result
+from .replies import Answer, json_answer, problem
+from .simulated_payments import (
+    make_refund,
+    new_id,
+    refunded,
+    set_operations,
+    shown_breakdown,
+    summary_of,
+)
 from .validation import (
     ADJUSTMENTS,
     CAPTURE,

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
-from .answers import Answer, json_answer, link_to, problem
-from .devices import Device, device_document
+from .replies import Answer, json_answer, link_to, problem
+from .simulated_devices import Device, device_document
 from .validation import Errors, fault
 
 __all__ = [

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from aiohttp import web
 from attrs import evolve
 
-from .answers import Answer, json_answer, problem
 from .arguments import OMIT
 from .exchange import Exchange
 from .faults import Faults
@@ -16,10 +15,12 @@ from .lists import TRANSACTION_FILTERS, search_devices, search_transactions
 from .observations import Observed, Records, breaches, is_json, masked, without_tokens
 from .openapi import description
 from .origins import refused_api_call
-from .pages import Pages
+from .page_routes import Pages
+from .replies import Answer, json_answer, problem
 from .routes import ASKS, Route, find_route
-from .settlement import REPORTS
-from .state import IN_PROGRESS, Done, SimInstruction, State
+from .simulated_instructions import IN_PROGRESS, SimInstruction
+from .simulated_settlement import REPORTS
+from .state import Done, State
 from .tokens import Tokens
 
 __all__ = ["RequestHandler"]

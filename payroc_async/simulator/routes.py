@@ -6,8 +6,8 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from .kinds import KINDS, InstructionKind
 from .ledger import CHANGES
+from .simulated_kinds import KINDS, InstructionKind
 
 __all__ = ["ASKS", "REQUEST_KINDS", "Route", "find_route"]
 

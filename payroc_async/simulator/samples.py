@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .answers import link_to
-from .devices import Result
-from .payments import make_payment
+from .behaviours import Result
+from .replies import link_to
+from .simulated_payments import make_payment
 
 __all__ = ["sample_payment"]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from .devices import Result
+from .behaviours import Result
 
 __all__ = ["make_signature", "sample_png"]
 

@@ -6,142 +6,25 @@ find the first one's answer.
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from .answers import Answer, json_answer, link_to, problem
 from .back_office import BackOffice
-from .devices import Behaviour, Device, Script
-from .kinds import InstructionKind
+from .behaviours import Behaviour, Script
 from .ledger import Ledger
-from .payments import new_id, now, show_as_sale
+from .replies import Answer, json_answer, link_to, problem
+from .simulated_devices import Device
+from .simulated_instructions import FINAL, IN_PROGRESS, OperatorInput, SimInstruction
+from .simulated_kinds import InstructionKind
+from .simulated_payments import new_id, now, show_as_sale
 from .validation import Errors, check_serial, read_body
 
-__all__ = ["IN_PROGRESS", "ByHand", "PreAuthorizations", "SimInstruction", "State"]
+__all__ = ["PreAuthorizations", "State"]
 
-IN_PROGRESS = "inProgress"
 FIRST_DEVICE_ID = 28474
-FINAL = frozenset({"completed", "failure", "canceled"})
-
-
-@define
-class ByHand:
-    """How far a person has come with an instruction on the device's page.
-
-    Attributes:
-        tip: What was added, in the currency's smallest unit; None before the question is answered.
-        entry: What was done with the card, from `ENTRIES`; None before.
-        card: The card, from `CARDS`.
-    """
-
-    tip: int | None = None
-    entry: str | None = None
-    card: str = ""
-
-
-@define(eq=False)
-class SimInstruction:
-    """An instruction that the simulator runs.
-
-    Attributes:
-        id: Its id.
-        serial_number: The device it runs on.
-        idempotency_key: The key it was submitted under.
-        body: What was submitted.
-        status: ``inProgress``, ``completed``, ``failure``, ``canceled``, or what the script says.
-        created_at: When it was submitted, by `time.monotonic`.
-        changed_at: When its status changed last, by `time.monotonic`.
-        resource_id: The id of what it led to (payment, refund, signature), once it has completed.
-        payment_id: The same, if it is a payment.
-        delete_count: How many DELETE requests took effect on it, the refused ones included.
-        by_hand: How far a person has come with it; None if it follows a script.
-    """
-
-    id: str
-    kind: InstructionKind
-    serial_number: str
-    idempotency_key: str
-    body: dict[str, Any]
-    behaviour: Behaviour = field(repr=False)
-    created_at: float = field(factory=time.monotonic)
-    status: str = IN_PROGRESS
-    changed_at: float = field(init=False)
-    resource_id: str | None = None
-    delete_count: int = 0
-    by_hand: ByHand | None = None
-    _steps: list[tuple[float, str]] = field(init=False, repr=False)
-    _timer: asyncio.TimerHandle | None = field(default=None, repr=False)
-    _waiters: set[asyncio.Future[None]] = field(factory=set, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.changed_at = self.created_at
-        self._steps = self.behaviour.steps
-
-    @property
-    def payment_id(self) -> str | None:
-        """The id of the payment it led to, once it has completed."""
-        return self.resource_id if self.kind.resource == "payments" else None
-
-    def document(self) -> dict[str, Any]:
-        """The instruction as the API shows it (contract section 3)."""
-        shown: dict[str, Any] = {"status": self.status, self.kind.id_field: self.id}
-        if self.status == "failure" and self.behaviour.error_message is not None:
-            shown["errorMessage"] = self.behaviour.error_message
-        if self.resource_id is None:
-            shown["link"] = link_to("self", self.kind.collection, self.id)
-        else:
-            shown["link"] = link_to(self.kind.rel, self.kind.resource, self.resource_id)
-        return shown
-
-    async def wait_for_change(self, hold: float) -> None:
-        """Returns when the status changes, or after `hold` seconds."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters.add(waiter)
-        timer = loop.call_later(hold, _wake, waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiters.discard(waiter)
-
-    def change(self, status: str) -> None:
-        """Shows another status, and lets every held status request go."""
-        self.status = status
-        self.changed_at = time.monotonic()
-        if status in FINAL:
-            self.pause()
-            self._steps.clear()
-        for waiter in self._waiters:
-            _wake(waiter)
-
-    def pause(self) -> None:
-        """Stops the clock; `State.run` makes up for what was missed."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def due(self) -> str | None:
-        """The next status, if its time has come."""
-        if self._steps and self.created_at + self._steps[0][0] <= time.monotonic():
-            return self._steps.pop(0)[1]
-        return None
-
-    def arm(self, state: State) -> None:
-        """Has `state` run this instruction when its next status is due."""
-        if self._steps:
-            delay = self.created_at + self._steps[0][0] - time.monotonic()
-            self._timer = asyncio.get_running_loop().call_later(delay, state.run, self)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 @frozen
@@ -260,7 +143,7 @@ class State:
             fragment = "bad-request" if behaviour.refused_with == 400 else "cannot-be-modified"
             return problem(behaviour.refused_with, fragment, "The device is offline.")
         made = SimInstruction(uuid.uuid4().hex, kind, serial_number, key, document, behaviour)
-        made.by_hand = None if device.hand is None else ByHand()
+        made.by_hand = None if device.hand is None else OperatorInput()
         self.instructions[made.id] = device.instruction = made
         self.tell(made)
         return made
@@ -270,7 +153,7 @@ class State:
         instruction.pause()
         while (status := instruction.due()) is not None:
             self.change(instruction, status)
-        instruction.arm(self)
+        instruction.arm(self.run)
 
     def change(self, instruction: SimInstruction, status: str) -> None:
         """Gives the instruction another status; makes what it leads to if it has completed."""

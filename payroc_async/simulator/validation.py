@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from .answers import Answer, problem
-from .checks import Check, Errors, fault, record, text
 from .field_table import check_of
+from .replies import Answer, problem
+from .request_checks import Check, Errors, fault, record, text
 
 __all__ = [
     "ADJUSTMENTS",

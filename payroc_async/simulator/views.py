@@ -14,11 +14,12 @@ from attrs import define, field
 from payroc_async.models.amount import digits_after_point
 
 from .cards import CARDS
-from .devices import Device
+from .device_page import asks_for_tip, entries_of, total
 from .faults import Fault
-from .hands import asks_for_tip, entries_of, total
 from .observations import Observed, without_tokens
-from .state import SimInstruction, State
+from .simulated_devices import Device
+from .simulated_instructions import SimInstruction
+from .state import State
 
 __all__ = ["Numbers", "Scrubber", "device_view", "fault_view", "instruction_view", "request_view"]
 
@@ -148,6 +149,7 @@ def request_view(number: int, seen: Observed, scrub: Scrubber) -> Json:
         "query": scrub.text(seen.query),
         "headers": {name: scrub.text(its) for name, its in _without_dull(seen.headers.items())},
         "body": scrub.body(seen.body),
+        "bodyCut": len(seen.body) > MOST_OF_A_BODY,
         "status": seen.status,
         "took": took,
         "answer": None if seen.answer is None else scrub.body(seen.answer),

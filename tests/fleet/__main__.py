@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.postgres import MISSING, server_in
+from tests.harness.postgres import MISSING, server_in
 
 from .run import Plan, run_fleet
 

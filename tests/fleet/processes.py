@@ -16,9 +16,9 @@ from pathlib import Path
 from attrs import define, field
 
 from payroc_async.simulator import Simulator
-from tests.nginx import free_port
-from tests.postgres import PostgresServer
-from tests.programs import ROOT
+from tests.harness.nginx import free_port
+from tests.harness.postgres import PostgresServer
+from tests.harness.programs import ROOT
 
 __all__ = ["Chaos", "Member", "fleet"]
 

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from payroc_async.journal import EntryState, PostgresJournal
 from payroc_async.simulator import Observed, SimInstruction, Simulator
-from tests.postgres import PostgresServer
+from tests.harness.postgres import PostgresServer
 
 from .backend import NAME_HEADER
 from .processes import Chaos, Member, fleet

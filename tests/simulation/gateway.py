@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from payroc_async.errors import AuthenticationError, Problem, RequestTimeoutError, TransportError
-from payroc_async.protocol import Answer, Request
+from payroc_async.wire.protocol import Answer, Request
 
 __all__ = ["Gateway", "Process"]
 

@@ -48,10 +48,10 @@ from payroc_async import (
     RecoveryAction,
     Refund,
     ResponseCode,
+    ResultReceived,
     Retrying,
     RetryPolicy,
     SaleHandle,
-    Settled,
     Signature,
     Timeouts,
     TransactionStatus,
@@ -206,7 +206,7 @@ def on_event(event: Event) -> None:
             assert_type(event.error_message, str | None)
         case Completed():
             assert_type(event.link, Link)
-        case Settled():
+        case ResultReceived():
             assert_type(event.resource, Payment | Refund | Signature)
         case _:
             assert_type(event.serial_number, str | None)

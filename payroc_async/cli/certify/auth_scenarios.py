@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import orjson
 
-from payroc_async.protocol import Answer
+from payroc_async.wire.protocol import Answer
 
 from .bench import Bench
 from .scenario_table import Table
@@ -68,7 +68,7 @@ async def expired_token(bench: Bench) -> None:
     fetched = bench.exchanges("POST /authorize")
     bench.fact(statuses=statuses, newTokens=len(fetched))
     bench.expect(statuses == [401, 200], f"expected 401 and then 200, got {statuses}")
-    bench.expect(len(fetched) == 1, f"{len(fetched)} tokens were fetched, not one")
+    bench.expect(len(fetched) == 1, f"tokens fetched: {len(fetched)}, not one")
 
 
 @AUTH.add("AUTH-04", "recommended", "Exchange a wrong key", "401, reported as an error")

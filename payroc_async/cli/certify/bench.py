@@ -22,7 +22,7 @@ from payroc_async import (
     Submitted,
     Timeouts,
 )
-from payroc_async.protocol import Answer, Request
+from payroc_async.wire.protocol import Answer, Request
 
 from .evidence import Attempt, Evidence, Exchange
 from .guide import Guide, Script

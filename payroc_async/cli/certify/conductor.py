@@ -11,7 +11,7 @@ import click
 from attrs import define
 
 from payroc_async import Environment, PayrocError, PayrocSession, RetryPolicy, Timeouts
-from payroc_async.cli.say import note, plain
+from payroc_async.cli.output import note, plain
 
 from .bench import Bench, Skipped, Unmet
 from .evidence import Attempt, Evidence, Status, now, save_evidence

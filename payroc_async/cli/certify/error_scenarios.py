@@ -6,8 +6,9 @@ import logging
 from uuid import uuid4
 
 from payroc_async import APIError, TransactionStatus
-from payroc_async.answers import decipher_success
-from payroc_async.protocol import Answer
+from payroc_async.cli.phrases import counted
+from payroc_async.wire.answers import decipher_success
+from payroc_async.wire.protocol import Answer
 
 from .bench import Bench
 from .sale_scenarios import SUBMISSIONS, listed
@@ -104,7 +105,7 @@ async def expired_while_selling(bench: Bench) -> None:
     bench.fact(statuses=statuses, keys=sorted(map(str, keys)), newTokens=fetched)
     bench.expect(statuses == [401, 202], f"expected 401 and then 202, got {statuses}")
     bench.expect(len(keys) == 1, "the second attempt had another key")
-    bench.expect(fetched == 1, f"{fetched} tokens were fetched, not one")
+    bench.expect(fetched == 1, f"tokens fetched: {fetched}, not one")
 
 
 @ERRORS.add("ERR-05", "recommended", "Read a payment that does not exist", "404; no retry")
@@ -157,7 +158,9 @@ async def lost_reversal(bench: Bench) -> None:
     attempts = bench.exchanges(path)
     keys = [one.request_headers.get("idempotency-key") for one in attempts]
     bench.fact(keysOfAttempts=keys, statuses=[one.status for one in attempts])
-    bench.expect(len(attempts) == 2, f"the reversal was sent {len(attempts)} times, not twice")
+    bench.expect(
+        len(attempts) == 2, f"the reversal was sent {counted(len(attempts), 'time')}, not twice"
+    )
     bench.expect(len(set(keys)) == 1, "the second attempt had another key")
     status = reversed_.transaction_result.status
     bench.expect(status is TransactionStatus.REVERSAL, f"the status is {status}, not reversal")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import define
 
-from payroc_async.cli.say import note
+from payroc_async.cli.output import note
 from payroc_async.simulator import Device, Fault, FaultAction, Simulator
 
 __all__ = ["Guide", "Person", "Scripted", "WaitingForGateway"]

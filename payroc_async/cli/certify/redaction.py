@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from payroc_async.cli.phrases import counted
+
 __all__ = ["redact_body", "redact_headers", "redact_text"]
 
 HIDDEN = "***"
@@ -47,7 +49,7 @@ def redact_body(body: bytes | None) -> Any:
     try:
         document = orjson.loads(bytes(memoryview(body)))  # orjson takes no subclass of bytes
     except orjson.JSONDecodeError:
-        return f"({len(body)} bytes that are not JSON)"
+        return f"({counted(len(body), 'byte')} that {'is' if len(body) == 1 else 'are'} not JSON)"
     if isinstance(document, dict) and "closedLoopReadId" in document and "data" in document:
         document["data"] = HIDDEN  # what a closed-loop card holds is its owner's
     return _redacted(document)
@@ -62,7 +64,7 @@ def _redacted(value: Any, name: str = "") -> Any:
     if name in SECRET_FIELDS and value not in (None, [], {}):
         return HIDDEN
     if name in LARGE_FIELDS and isinstance(value, str):
-        return f"({len(value)} characters)"
+        return f"({counted(len(value), 'character')})"
     if isinstance(value, dict):
         return {key: _redacted(entry, key) for key, entry in value.items()}
     if isinstance(value, list):

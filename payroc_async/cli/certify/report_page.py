@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from payroc_async.cli.phrases import duration_in_words
+
 from .evidence import SIMULATOR, Attempt, Evidence, Exchange
 from .scenario_table import Scenario
 from .scenarios import ATTESTATIONS, SCENARIOS
@@ -159,7 +161,7 @@ def _exchange(one: Exchange) -> str:
         answer.append(f"\n{one.error}")
     return (
         f"<details><summary><code>{_text(one.method)} {_text(one.path)}</code> → "
-        f"<b>{status}</b>, {one.seconds:.2f} s{note}</summary>"
+        f"<b>{status}</b>, {duration_in_words(one.seconds)}{note}</summary>"
         f"<small>{one.started}</small><pre>{_text(chr(10).join(request))}</pre>"
         f"<pre>{_text(chr(10).join(answer))}</pre></details>"
     )

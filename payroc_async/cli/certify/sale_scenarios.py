@@ -15,6 +15,7 @@ from payroc_async import (
     SupportedOperation,
     TransactionStatus,
 )
+from payroc_async.cli.phrases import counted
 from payroc_async.simulator import Device
 
 from .bench import APPROVE, Bench
@@ -160,7 +161,9 @@ async def lost_answer(bench: Bench) -> None:
         instructionIds=sorted(str(one) for one in ids),
         paymentsListed=len(await listed(bench, bench.tag())),
     )
-    bench.expect(len(attempts) == 2, f"the submission was sent {len(attempts)} times, not twice")
+    bench.expect(
+        len(attempts) == 2, f"the submission was sent {counted(len(attempts), 'time')}, not twice"
+    )
     bench.expect(len(keys) == len(bodies) == 1, "the second attempt differs from the first")
     bench.expect(len(ids) == 1, "the gateway made two instructions of one key")
     bench.expect(bench.attempt.facts["paymentsListed"] <= 1, "there are two payments")

@@ -19,8 +19,8 @@ from payroc_async import (
     RetryPolicy,
     Timeouts,
 )
-from payroc_async.cli.checks import check_variables
-from payroc_async.cli.say import note, say, say_error, say_json
+from payroc_async.cli.output import note, say, say_error, say_json
+from payroc_async.cli.setup.local_checks import check_variables
 from payroc_async.simulator import Simulator
 
 from .conductor import Conductor, Interrupted

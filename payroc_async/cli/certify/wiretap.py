@@ -18,8 +18,8 @@ from attrs import define, field, frozen
 from payroc_async import Environment, RequestTimeoutError
 from payroc_async.http import transport as http
 from payroc_async.instructions.runner import InstructionRunner
-from payroc_async.protocol import Answer
 from payroc_async.telemetry import Telemetry
+from payroc_async.wire.protocol import Answer
 
 from .evidence import Exchange, now
 from .redaction import redact_body, redact_headers, redact_text

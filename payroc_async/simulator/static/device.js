@@ -1,17 +1,22 @@
 // One payment device. The simulator says what it shows; the page says what the person does.
 
-import { isTyping, link, make, money, nameOf, say, typed } from "./link.js";
+import { focusOn, keyboard } from "./keys.js";
+import { link, make, money, nameOf, say, typed } from "./link.js";
 import { signatureField } from "./signature.js";
 
 const $ = (id) => document.getElementById(id);
 const screen = $("screen");
 const serial = decodeURIComponent(location.pathname.split("/")[2]);
 const TIPS = [10, 15, 20];
-const PROMPTS = { tap: "tap", insert: "insert", swipe: "swipe", keyed: "enter the card by hand" };
-const DONE_WITH = { tap: "tapped", insert: "inserted", swipe: "swiped", keyed: "entered by hand" };
+const NO_AMOUNT = "Type an amount such as 1.50, without a currency.";
+const PROMPTS = { tap: "tap", insert: "insert", swipe: "swipe", keyed: "enter the card manually" };
+const DONE_WITH = { tap: "tapped", insert: "inserted", swipe: "swiped", keyed: "entered manually" };
 
 let device = null;
 let linked = false;
+// Actions are numbered: the simulator says which of them it has handled last.
+let sent = 0;
+let handled = 0;
 // Kept, so that a page that is opened again shows what no one has seen, and nothing else.
 let dismissed = localStorage.getItem(`payroc-done-${serial}`);
 let shown = "";
@@ -24,11 +29,15 @@ const send = link(
   `/device/${encodeURIComponent(serial)}/socket`,
   (said) => {
     device = said.device;
+    handled = Math.max(handled, said.heard);
     say($("notice"), (said.notices ?? []).join(" "));
     show();
+    keys.replay();
   },
   (state) => {
     linked = state;
+    handled = sent;
+    keys.forget();
     $("no-link").hidden = linked;
     show();
   },
@@ -36,9 +45,16 @@ const send = link(
 
 const running = () => device?.running ?? null;
 
+const keys = keyboard({
+  view: () => screen.dataset.view,
+  subject: () => (running() ?? device?.last)?.id ?? null,
+  waits: () => linked && handled < sent,
+  switched: () => $("keys").checked,
+});
+
 /** Does something about what runs now. */
 function does(what) {
-  send({ ...what, instruction: running()?.id ?? null });
+  send({ ...what, instruction: running()?.id ?? null, number: ++sent });
 }
 
 function viewOf() {
@@ -94,7 +110,7 @@ function fill(view, now) {
     $("part-amount").placeholder = (Math.floor(now.total / 2) / 10 ** now.digits).toFixed(now.digits);
   }
   const refuses = view === "issuer" && now.kind === "payment" && !now.acceptsPart;
-  say($("part-hint"), refuses ? "The order does not say that it accepts a part." : "");
+  say($("part-hint"), refuses ? "This order does not accept a partial amount." : "");
 }
 
 function fillTips(now) {
@@ -120,7 +136,7 @@ function promptOf(now) {
 
 const RESULTS = {
   A: ["good", "✓", "Approved"],
-  P: ["half", "½", "Approved in part"],
+  P: ["half", "½", "Partially approved"],
   D: ["bad", "✕", "Declined"],
 };
 
@@ -184,23 +200,7 @@ function enable(view, now) {
   $("online").disabled = !linked;
   const on = device?.on ?? true;
   $("online").setAttribute("aria-pressed", String(!on));
-  $("online").firstChild.textContent = on ? "Go offline " : "Come back ";
-}
-
-const FIRST = {
-  tip: "#tips button",
-  card: "[data-entry]:enabled",
-  issuer: "#approve",
-  sign: "#sign-name",
-  result: "#result-done",
-  off: "#online",
-};
-
-// Who works with keys goes on where the device does, unless busy elsewhere on the page.
-function focusOn(view) {
-  const at = document.activeElement;
-  const lost = at === null || at === document.body || at.disabled || !at.checkVisibility();
-  if (lost) document.querySelector(FIRST[view] ?? "nothing")?.focus();
+  $("online").firstChild.textContent = on ? "Go offline " : "Go online ";
 }
 
 function present(entry) {
@@ -224,46 +224,28 @@ $("part").onsubmit = (event) => {
   event.preventDefault();
   const field = $("part-amount");
   const amount = typed(field.value || field.placeholder, running());
-  if (amount === null) say($("notice"), "That is no amount.");
+  if (amount === null) say($("notice"), NO_AMOUNT);
   else does({ do: "answer", code: "P", amount });
 };
 $("own-tip").onsubmit = (event) => {
   event.preventDefault();
-  const amount = typed($("own-tip-amount").value, running());
-  if (amount === null) say($("notice"), "That is no amount.");
+  const field = $("own-tip-amount");
+  const amount = typed(field.value || field.placeholder, running());
+  if (amount === null) say($("notice"), NO_AMOUNT);
   else does({ do: "tip", amount });
 };
 $("no-tip").onclick = () => does({ do: "tip", amount: 0 });
 $("cancel").onclick = () => does({ do: "cancel" });
-$("online").onclick = () => send({ do: "online", on: !device.on });
+$("online").onclick = () => does({ do: "online", on: !device.on });
 $("sign-clear").onclick = () => {
   paper.clear();
   $("sign-name").value = "";
 };
 $("sign-name").oninput = () => paper.write($("sign-name").value);
-$("sign-name").onkeydown = (event) => {
-  if (event.key === "Enter") $("sign-done").click();
-};
 $("sign-done").onclick = () => {
   if (!paper.isEmpty()) does({ do: "sign", image: paper.image() });
 };
 $("result-done").onclick = done;
-
-addEventListener("keydown", (event) => {
-  // A key that is held must not pay, approve and go on all at once.
-  if (event.repeat && ["Enter", " "].includes(event.key)) event.preventDefault();
-  if (event.key === "Escape") $("cancel").click();
-  if (event.repeat || isTyping(event) || !$("keys").checked) return;
-  if (event.key === "Enter" && screen.dataset.view === "result" && event.target === document.body) {
-    done();
-    return;
-  }
-  const key = event.key === "n" ? "#no-tip" : `[data-key="${CSS.escape(event.key.toLowerCase())}"]`;
-  const button = document.querySelector(key);
-  if (button === null || button.disabled || !button.checkVisibility()) return;
-  event.preventDefault();
-  button.click();
-});
 
 for (const id of ["at-once", "keys"]) {
   const kept = localStorage.getItem(`payroc-${id}`);

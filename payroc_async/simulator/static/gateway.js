@@ -1,14 +1,16 @@
 // The overview: devices, instructions, requests and faults, as the simulator pushes them.
 
 import { link, make, money, nameOf, say } from "./link.js";
-import { ending, wire } from "./wire.js";
+import { RequestLog, badge, clock, put } from "./log.js";
 
 const $ = (id) => document.getElementById(id);
 const KEPT = 300;
 
 const devices = new Map();
 const instructions = new Map();
-const requests = new Map();
+const clearedInstructions = new Set();
+const requests = new RequestLog($("requests"));
+let run = "";
 let menu = { on: [], faults: [] };
 let selected = null;
 
@@ -17,20 +19,18 @@ const send = link("/gateway/socket", hear, (linked) => {
 });
 
 function hear(said) {
-  if (said.whole) {
-    for (const known of [devices, instructions, requests]) known.clear();
-    for (const id of ["devices", "instructions", "requests"]) $(id).replaceChildren();
-    offer(said.menu);
+  if (said.whole) startAnew(said);
+  for (const one of said.devices) {
+    devices.set(one.serial, one);
+    showDevice(one);
   }
-  for (const one of said.devices) keep(devices, one.serial, one);
   for (const one of said.instructions) {
+    if (clearedInstructions.has(one.id)) continue;
     announce(instructions.get(one.id), one, said.whole);
-    keep(instructions, one.id, one);
+    instructions.set(one.id, one);
+    showInstruction(one);
   }
-  for (const one of said.requests) keep(requests, one.number, one);
-  for (const one of said.devices) put("devices", one.serial, deviceRow(one), false);
-  for (const one of said.instructions) put("instructions", one.id, instructionRow(one), true);
-  for (const one of said.requests) showRequest(one);
+  for (const one of said.requests) requests.take(one);
   trim();
   showFaults(said.faults);
   showViolations(said.violations);
@@ -38,52 +38,60 @@ function hear(said) {
   showEmpty();
 }
 
-function keep(map, key, value) {
-  map.set(key, value);
-}
-
-/** Puts a row where the old one of this key is, or first or last. */
-function put(list, key, row, first) {
-  row.dataset.of = key;
-  const old = $(list).querySelector(`[data-of="${CSS.escape(key)}"]`);
-  if (old === null) $(list)[first ? "prepend" : "append"](row);
-  else {
-    const focused = old.contains(document.activeElement);
-    old.replaceWith(row);
-    if (focused) row.querySelector("a, button, summary")?.focus();
-  }
+function startAnew(said) {
+  for (const known of [devices, instructions]) known.clear();
+  for (const id of ["devices", "closed-devices", "instructions"]) $(id).replaceChildren();
+  requests.restart(said.run !== run);
+  run = said.run;
+  offer(said.menu);
 }
 
 function trim() {
-  for (const [list, map] of [["requests", requests], ["instructions", instructions]]) {
-    while (map.size > KEPT) {
-      const oldest = map.keys().next().value;
-      map.delete(oldest);
-      $(list).querySelector(`[data-of="${CSS.escape(String(oldest))}"]`)?.remove();
-    }
-  }
+  while (instructions.size > KEPT) drop(instructions.keys().next().value);
+}
+
+function drop(id) {
+  instructions.delete(id);
+  $("instructions").querySelector(`[data-of="${CSS.escape(id)}"]`)?.remove();
 }
 
 function showEmpty() {
-  for (const id of ["devices", "instructions", "requests"]) {
+  for (const [id, some] of [
+    ["devices", devices.size > 0],
+    ["instructions", instructions.size > 0],
+    ["requests", requests.shown > 0],
+  ]) {
     const list = $(id);
-    const some = list.children.length > 0;
     (list.closest("table") ?? list).hidden = !some;
-    list.closest("section").querySelector(".empty").hidden = some;
+    list.closest("section").querySelector(".empty").hidden = some || id === "requests" && requests.size > 0;
   }
+  $("no-match").hidden = requests.shown > 0 || requests.size === 0;
+  $("clear-requests").disabled = requests.size === 0;
+  $("clear-instructions").hidden = instructions.size === 0;
 }
-
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString(undefined, { hour12: false });
-const badge = (tone, text) => make("span", { class: `badge ${tone}` }, text);
 
 function sumOf(one) {
   return "amount" in one ? `${nameOf(one)} ${money(one.total, one)}` : nameOf(one);
 }
 
+/** Whether nobody has to look at a device: its page is closed, and nothing waits on it. */
+const isQuiet = (device) => device.byHand && device.pages === 0 && device.running === null;
+
 function driven(device) {
   if (!device.byHand) return badge("plain", "by script");
-  if (device.pages === 0) return badge("bad", "page closed");
+  if (device.pages === 0) return badge(isQuiet(device) ? "plain" : "bad", "page closed");
   return device.on ? badge("good", "by hand") : badge("bad", "offline");
+}
+
+/** Shows a device; those that are closed stand after all others. */
+function showDevice(device) {
+  const [list, other] = isQuiet(device) ? ["closed-devices", "devices"] : ["devices", "closed-devices"];
+  $(other).querySelector(`[data-of="${CSS.escape(device.serial)}"]`)?.remove();
+  put($(list), device.serial, deviceRow(device), false);
+}
+
+function showInstruction(one) {
+  put($("instructions"), one.id, instructionRow(one), true);
 }
 
 function deviceRow(device) {
@@ -109,7 +117,7 @@ function instructionRow(one) {
   what.setAttribute("aria-pressed", String(selected === one.id));
   what.setAttribute("aria-label", `${sumOf(one)}: show its requests`);
   what.onclick = () => select(selected === one.id ? null : one.id);
-  const at = make("td", { class: "code dim" }, clock(one.at));
+  const at = make("td", { class: "code dim at" }, clock(one.at));
   const on = make("td", { class: "code" }, one.serial);
   return make("tr", { class: selected === one.id ? "chosen" : null }, at, cell(what), on, cell(statusOf(one)));
 }
@@ -119,49 +127,17 @@ function announce(before, now, whole) {
   say($("announce"), `${sumOf(now)} on ${now.serial}: ${statusOf(now).textContent}`);
 }
 
-/** Shows the requests of one instruction in the order of its steps, or all, the newest first. */
+/** Shows the requests of one instruction, or all of them. */
 function select(id) {
   const before = selected;
   selected = id;
   for (const one of [before, id]) {
-    if (instructions.has(one)) put("instructions", one, instructionRow(instructions.get(one)), true);
+    if (instructions.has(one)) showInstruction(instructions.get(one));
   }
   $("selected").hidden = id === null;
   if (id !== null) say($("selected").firstElementChild, `of ${sumOf(instructions.get(id))}, step by step`);
-  $("requests").replaceChildren();
-  for (const one of requests.values()) showRequest(one);
+  requests.select(id);
   showEmpty();
-}
-
-function showRequest(one) {
-  if (selected !== null && one.instruction !== selected) return;
-  const row = requestRow(one);
-  const old = $("requests").querySelector(`[data-of="${one.number}"] details`);
-  if (old?.open || (old === null && selected !== null)) {
-    row.firstElementChild.open = true;
-  }
-  put("requests", String(one.number), row, selected === null);
-}
-
-function requestRow(one) {
-  const [tone, word] = ending(one);
-  const took = one.took === null ? "" : one.took < 1000 ? `${one.took} ms` : `${(one.took / 1000).toFixed(1)} s`;
-  const summary = make(
-    "summary",
-    {},
-    make("span", { class: "code dim" }, clock(one.at)),
-    make("b", { class: `method code ${one.method}` }, one.method),
-    make("span", { class: "path code" }, one.path + (one.query && `?${one.query}`)),
-    one.fault ? badge("half", `fault: ${one.fault}`) : null,
-    badge(tone, word),
-    make("span", { class: "took code dim" }, took),
-  );
-  const details = make("details", {}, summary);
-  // Made when it is looked at: most never are.
-  details.ontoggle = () => {
-    if (details.open && details.children.length === 1) details.append(wire(one));
-  };
-  return make("li", {}, details);
 }
 
 function offer(offered) {
@@ -191,6 +167,7 @@ function describe() {
 }
 
 function showFaults(faults) {
+  say($("faults-count"), faults.length > 0 ? `${faults.length} active` : "");
   const key = JSON.stringify(faults);
   const serials = ["", ...devices.keys()];
   if ($("fault-serial").options.length !== serials.length) {
@@ -206,9 +183,9 @@ function showFaults(faults) {
 }
 
 function faultRow(one) {
-  const left = one.times === null ? "every time" : `${one.times - one.hits} × to go`;
+  const left = one.times === null ? "every time" : `${one.times - one.hits} to go`;
   const text = `${one.fault} on ${one.on}${one.serial ? ` of ${one.serial}` : ""}`;
-  const after = one.skip > 0 ? `, after ${one.skip} good` : "";
+  const after = one.skip > 0 ? `, skips the first ${one.skip}` : "";
   const remove = make("button", { type: "button", "aria-label": `Remove ${text}` }, "Remove");
   remove.onclick = () => {
     send({ do: "unfault", number: one.number });
@@ -227,6 +204,29 @@ function showViolations(violations) {
 $("show-all").onclick = () => {
   select(null);
   $("requests").querySelector("summary")?.focus();
+};
+$("search").oninput = () => {
+  requests.search($("search").value);
+  showEmpty();
+};
+$("clear-requests").onclick = () => {
+  requests.clear();
+  showEmpty();
+};
+$("clear-instructions").onclick = () => {
+  for (const one of [...instructions.values()]) {
+    if (one.status === "inProgress") continue;
+    clearedInstructions.add(one.id);
+    drop(one.id);
+  }
+  if (selected !== null && !instructions.has(selected)) select(null);
+  showEmpty();
+};
+// Open where there is room for the form; where there is not, it would push the requests away.
+const folded = localStorage.getItem("payroc-faults-folded");
+$("faults-box").open = folded === null ? matchMedia("(min-width: 1001px)").matches : folded === "false";
+$("faults-box").querySelector("summary").onclick = () => {
+  localStorage.setItem("payroc-faults-folded", String($("faults-box").open));
 };
 $("fault-name").onchange = describe;
 $("fault-always").onchange = () => {

@@ -1,11 +1,14 @@
 // A request as it crossed the wire.
 
+import { copy, curlCommand } from "./curl.js";
 import { make } from "./link.js";
+
+const CONFIRMED = 1500;
 
 const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 
 /** JSON with its keys, strings and numbers distinguished; other text as it is. */
-function coloured(text) {
+function colored(text) {
   let written = text;
   try {
     written = JSON.stringify(JSON.parse(text), null, 2);
@@ -31,7 +34,7 @@ function pane(title, headers, body, otherwise) {
     { class: "pane" },
     make("h3", {}, title),
     lines.length ? make("div", { class: "headers code" }, ...lines) : null,
-    body ? coloured(body) : make("p", { class: "hint" }, otherwise),
+    body ? colored(body) : make("p", { class: "hint" }, otherwise),
   );
 }
 
@@ -40,6 +43,20 @@ export function ending(request) {
   if (request.took === null) return ["open", "open"];
   if (request.status === null) return ["bad", "no answer"];
   return [request.status < 400 ? "good" : "bad", String(request.status)];
+}
+
+function copyButton(request) {
+  const button = make("button", { type: "button", class: "copy" }, "Copy as curl");
+  if (request.bodyCut) {
+    button.disabled = true;
+    button.title = "The body is too long: the page has only its beginning.";
+  }
+  button.onclick = async () => {
+    const done = await copy(curlCommand(request, location.origin));
+    button.textContent = done ? "Copied" : "The browser refused to copy";
+    setTimeout(() => (button.textContent = "Copy as curl"), CONFIRMED);
+  };
+  return make("div", { class: "tools" }, button);
 }
 
 /** Both sides of a request, for what is shown when it is opened. */
@@ -54,6 +71,7 @@ export function wire(request) {
   return make(
     "div",
     { class: "wire" },
+    copyButton(request),
     pane(`${request.method} ${target}`, request.headers, request.body, "The request has no body."),
     pane(request.took === null ? "Open" : `${word}${took}`, {}, request.answer, none),
   );

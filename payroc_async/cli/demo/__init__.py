@@ -1,0 +1,1 @@
+"""The demo: sales on simulated devices, under faults."""

@@ -1,0 +1,1 @@
+"""The commands that run something on a device, and those about devices."""

@@ -1,0 +1,1 @@
+"""The commands at the end of the day."""

@@ -1,0 +1,1 @@
+"""The commands before the first sale: the doctor, and the simulator."""

@@ -1,0 +1,1 @@
+"""The journal in PostgreSQL, for any number of machines."""
