@@ -45,6 +45,7 @@ class Services:
     loop_guard: LoopGuard = field(factory=LoopGuard)
     unreachable: SharedAlarm = field(init=False)
     gateway_heard: bool = False  # whether Payroc has answered in this session, and no proxy
+    runners: dict[str, Any] = field(factory=dict)  # which polls which instruction (P2)
 
     def __attrs_post_init__(self) -> None:
         self.unreachable = SharedAlarm(self.timeouts.unreachable)

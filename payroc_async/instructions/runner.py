@@ -137,6 +137,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         ):
             self.reported = self.loop.create_future()
             self.live.error = None
+            if self._awaiting is _PAUSE:
+                self._guard.interrupt()  # look again at once, or at what another runner has found
         self.feed(Seen.JOINED)
 
     def abort(self) -> None:
@@ -238,6 +240,12 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if state.phase is Phase.PREPARE:
             await self._prepare()
             return
+        id_ = self.live.identity.instruction_id
+        if id_ is not None:
+            other = self.services.runners.setdefault(id_, self)
+            if other is not self:
+                await self._wait_for(other)
+                return
         if self._entry.is_behind(state):
             await self._entry.make_durable(state)
             return  # the state may have changed meanwhile
@@ -253,6 +261,16 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
                 self.give_up()
         if delay > 0 and not self._is_in(Phase.ENDED):
             await self.interruptible(asyncio.sleep(delay), _PAUSE)
+
+    async def _wait_for(self, other: InstructionRunner[Any, Any]) -> None:
+        """P2: the session polls this instruction already, begun by its id or by its key."""
+        self._stop_counting()
+        if self.live.state.wish is Wish.CANCEL:
+            other.cancel(self.live.cancel_reason or "gave up")
+        found = other.task if self.reported.done() else other.reported
+        await self.interruptible(asyncio.wait((found,)), _PAUSE)
+        if other.reported.done() and not (other.task.done() or self.reported.done()):
+            self.give_up()  # as the other has
 
     async def _prepare(self) -> None:
         """Get a token, without which nothing can leave, and make the intent durable."""
@@ -303,6 +321,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self._stop_counting()
         report(self.live, self.live.state.outcome)
         self.on_end(self)
+        id_ = self.live.identity.instruction_id
+        if id_ is not None and self.services.runners.get(id_) is self:
+            del self.services.runners[id_]
         self._release()
         self._is_finished = True
 

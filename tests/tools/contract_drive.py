@@ -1,6 +1,6 @@
 """Drives the simulator by an OpenAPI description: its own, or Payroc's, with schemathesis.
 
-``python -m tests.contract_drive --spec FILE`` prints which answers break the description.
+``python -m tests.tools.contract_drive --spec FILE`` prints which answers break the description.
 """
 
 from __future__ import annotations
