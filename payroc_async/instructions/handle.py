@@ -35,7 +35,6 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def __init__(self, runner: InstructionRunner[InstructionT, ResourceT]) -> None:
         self._runner = runner
-        self._given = False  # to a caller, who can find the instruction by it
 
     @property
     def serial_number(self) -> str | None:
@@ -69,7 +68,6 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         await self._wait(until=self._runner.accepted())
         if self._runner.live.identity.instruction_id is None:
             self._raise()
-        self._given = True
 
     async def result(self) -> ResourceT:
         """The payment (refund, signature) that came of the instruction. May be awaited repeatedly.
@@ -140,7 +138,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def _caller_canceled(self) -> None:
         self._runner.waiting_canceled += 1
-        self._runner.cancel_or_detach("caller", named=self._given)
+        self._runner.cancel_or_detach("caller")
 
     def _left(self) -> None:
         """Log what the caller, who was canceled, can't be given."""

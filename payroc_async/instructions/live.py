@@ -96,7 +96,7 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
 
     @property
     def is_named(self) -> bool:
-        """Whether it can be found without its handle: by its entry, its event, the caller's key."""
+        """Whether a caller can find it without the log: by its entry, its event, the key."""
         return self.state.journaled or self._is_callers or bool(self._listeners)
 
     def listen(self, on_event: OnEvent) -> None:

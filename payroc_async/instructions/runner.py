@@ -109,12 +109,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.hurry()
         self.feed(Seen.CANCEL)
 
-    def cancel_or_detach(self, reason: CancelReason, *, named: bool = True) -> None:
-        """Cancel the instruction or leave it running, as ``on_cancel`` says.
-
-        C6: without a name by which it can be found, in a caller's hand, it is canceled.
-        """
-        if self.live.state.detachable and (named or self.live.is_named):
+    def cancel_or_detach(self, reason: CancelReason) -> None:
+        """Cancel the instruction or leave it running, as ``on_cancel`` says."""
+        if self.live.state.detachable:
             self.hurry()
             self.feed(Seen.DETACH)
         else:
