@@ -35,6 +35,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def __init__(self, runner: InstructionRunner[InstructionT, ResourceT]) -> None:
         self._runner = runner
+        self._given = False  # to a caller, who keeps it
 
     @property
     def serial_number(self) -> str | None:
@@ -68,6 +69,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
         await self._wait(until=self._runner.accepted())
         if self._runner.live.identity.instruction_id is None:
             self._raise()
+        self._given = True
 
     async def result(self) -> ResourceT:
         """The payment (refund, signature) that came of the instruction. May be awaited repeatedly.
@@ -138,6 +140,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def _caller_canceled(self) -> None:
         self._runner.waiting_canceled += 1
+        self._runner.live.in_hand = self._given
         self._runner.cancel_or_detach("caller")
 
     def _left(self) -> None:

@@ -91,13 +91,15 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
         self.submission_sent = state.existence >= Existence.POSSIBLE  # perhaps, if it was lost
         self.cancel_reason: CancelReason | None = None
         self.acceptance: Future[None] | None = None
+        self.in_hand = True  # of a caller who has its handle, or is about to be given its error
         self._is_callers = state.existence is not Existence.NONE  # the key, or the id
         self._listeners = [] if options.on_event is None else [Listener(options.on_event)]
 
     @property
     def is_named(self) -> bool:
-        """Whether a caller can find it without the log: by its entry, its event, the key."""
-        return self.state.journaled or self._is_callers or bool(self._listeners)
+        """Whether a caller can find it without the log: by a handle, an event, its key, its entry."""
+        named = self.in_hand or self._is_callers or bool(self._listeners)
+        return named or self.state.journaled
 
     def listen(self, on_event: OnEvent) -> None:
         """Deliver each event to another function as well, before the caller's own."""
