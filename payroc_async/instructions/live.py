@@ -97,7 +97,7 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
 
     @property
     def is_named(self) -> bool:
-        """Whether a caller can find it without the log: by a handle, an event, its key, its entry."""
+        """Whether a handle, an event, its key or an entry leads a caller to it."""
         named = self.in_hand or self._is_callers or bool(self._listeners)
         return named or self.state.journaled
 
