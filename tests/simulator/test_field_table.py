@@ -190,12 +190,12 @@ def test_the_table_says_where_it_is_from() -> None:
     assert "Facts only" in TABLE["about"]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_each_reference_leads_somewhere(schema: str) -> None:
+def test_each_reference_leads_somewhere() -> None:
     """What a field refers to is in the table."""
-    for _, field in fields_of(schema):
-        assert field.get("ref", schema) in SCHEMAS
-        assert field.get("vocabulary", "currency") in VOCABULARIES
+    for schema in SCHEMAS:
+        for name, field in fields_of(schema):
+            assert field.get("ref", schema) in SCHEMAS, (schema, name)
+            assert field.get("vocabulary", "currency") in VOCABULARIES, (schema, name)
 
 
 async def test_the_simulator_describes_itself(gateway: Simulator) -> None:

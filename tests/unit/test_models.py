@@ -292,10 +292,10 @@ def refusal(cls: type[Any], field: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize(("cls", "field"), FIELDS, ids=lambda it: getattr(it, "__name__", ""))
-@pytest.mark.parametrize("value", [object(), b"bytes", {"a": object()}, 1j])
-def test_every_field_refuses_a_wrong_type(cls: type[Any], field: Any, value: Any) -> None:
+def test_every_field_refuses_a_wrong_type(cls: type[Any], field: Any) -> None:
     """No field of a request takes what is nothing like it, and the error names the field."""
-    refusal(cls, field.name, value)
+    for value in (object(), b"bytes", {"a": object()}, 1j):
+        refusal(cls, field.name, value)
 
 
 @pytest.mark.parametrize(("cls", "field"), FIELDS, ids=lambda it: getattr(it, "__name__", ""))
