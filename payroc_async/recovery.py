@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
@@ -293,29 +293,30 @@ class RecoveryRun:
         if len(found) == 1 and not shared and not unclear:
             await record.write(EntryState.COMPLETED, resource_id=id_of(found[0]))
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
-        noun, run = entry.kind, "sale" if entry.kind == "payment" else entry.kind
-        reason = f"no {noun} is found, and the customer may have left"
-        if found:
-            ids = ", ".join(map(id_of, found))
-            others = f"another {run} of unknown outcome" if shared else f"several {noun}s"
-            if unclear and not shared and len(found) == 1:
-                others = "one whose amount or outcome can't be read"
-            reason = f"which {noun} is its own can't be known, for {others} may be: {ids}"
+        reason = _why_not_known(entry, found, shared=shared, unclear=unclear)
         if entry.age > self._writer.window:
             told = "begun longer ago than the gateway is trusted to know its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
         # With a clock that was set back no one knows whether it is within the window. And where a
         # payment may be its own, sending it again may have the customer pay twice.
-        if self._resubmit and not found and entry.age >= 0:
-            return await self._drive(entry, record)()
+        if not found and entry.age >= 0:
+            if self._resubmit:
+                return await self._drive(entry, record)()
+            if self._every is not None:
+                # No one is there to decide, and its device stays busy until it has ended. J5.
+                said = "sent again under its key, to be canceled at once: %s"
+                logger.warning(said, _unknown(entry, reason), extra=record.log_fields())
+                return await self._drive(entry, record, cancel=True)()
         await record.release()
         error = _unknown(entry, reason)
         logger.warning("not submitted again: %s", error, extra=record.log_fields())
         return Recovered(entry=entry, action="left", state=record.state, error=error)
 
-    def _drive(self, entry: Entry, record: EntryWriter) -> Callable[[], Awaitable[Recovered]]:
+    def _drive(
+        self, entry: Entry, record: EntryWriter, *, cancel: bool = False
+    ) -> Callable[[], Awaitable[Recovered]]:
         """Go on where the process that died has ended; what is returned waits for the end."""
-        cancel = self._cancel or entry.state is EntryState.CANCELING
+        cancel = cancel or self._cancel or entry.state is EntryState.CANCELING
         handle = self._take_up(record, cancel=cancel)
         self._driven.add(entry.idempotency_key)
         return partial(self._follow, entry, record, handle, cancel)
@@ -347,6 +348,20 @@ class RecoveryRun:
 def _is_stale(entry: Entry) -> bool:
     """Whether its customer may have left. A clock that was set back says nothing of that."""
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
+
+
+def _why_not_known(
+    entry: Entry, found: Sequence[models.Payment | models.Refund], *, shared: bool, unclear: bool
+) -> str:
+    """Why what a search has found does not say what became of an entry."""
+    noun, run = entry.kind, "sale" if entry.kind == "payment" else entry.kind
+    if not found:
+        return f"no {noun} is found, and the customer may have left"
+    ids = ", ".join(map(id_of, found))
+    others = f"another {run} of unknown outcome" if shared else f"several {noun}s"
+    if unclear and not shared and len(found) == 1:
+        others = "one whose amount or outcome can't be read"
+    return f"which {noun} is its own can't be known, for {others} may be: {ids}"
 
 
 def _unknown(entry: Entry, reason: str) -> OutcomeUnknownError:

@@ -11,7 +11,7 @@ from payroc_async.journal import EntryState
 from payroc_async.journal.writer import NO_ENTRY, EntryWriter, NullEntry
 from payroc_async.logs import get_logger
 
-from .lifecycle import Durable, Existence, Seen, State, durable
+from .lifecycle import Durable, Existence, Phase, Seen, State, durable
 from .live import LiveInstruction
 
 __all__ = ["InstructionEntry"]
@@ -61,6 +61,7 @@ class InstructionEntry:
             self._drop()
         elif entry is not None:
             self._written = _LEVELS[entry.state]
+            self._watch(entry)
 
     def _drop(self) -> None:
         """There is nothing to write, or any more."""
@@ -83,6 +84,7 @@ class InstructionEntry:
             assert entry is not None
             self._entry = entry
             self._written = max(self._written, _LEVELS[entry.state])
+            self._watch(entry)
         if entry.instruction_id is not None:
             self._live.identify(entry.instruction_id)
             self._has_id_written = True
@@ -130,6 +132,7 @@ class InstructionEntry:
             self._drop()
             return
         self._entry, self._written = entry, _LEVELS[entry.state]
+        self._watch(entry)
         identity.serial_number = entry.serial_number
         identity.idempotency_key = entry.idempotency_key
 
@@ -144,12 +147,25 @@ class InstructionEntry:
                 lambda: entry.write(_STATES[need], identity.instruction_id, **details)
             )
         except LeaseLost as error:
-            logger.warning("lease lost; outcome not recorded by this process: %s", error)
-            self._live.failure = error
-            self._drop()
-            self._feed(Seen.LEASE_LOST)
+            self._lost(error)
             return True
         return written
+
+    def _lost(self, error: LeaseLost) -> None:
+        fields = self._live.identity.log_fields()
+        logger.warning("lease lost; outcome not recorded by this process: %s", error, extra=fields)
+        self._live.failure = error
+        self._drop()
+        self._feed(Seen.LEASE_LOST)
+
+    def _watch(self, entry: EntryWriter | NullEntry) -> None:
+        """Stop at once where another process is found to drive it: the next write may be far."""
+        if isinstance(entry, EntryWriter):
+            entry.watch(self._taken)
+
+    def _taken(self, error: LeaseLost) -> None:
+        if self._live.state.phase < Phase.READ:  # else its end is known: read it, and report it
+            self._lost(error)
 
     def write_wish(self) -> None:
         """J3: write the wish at once, beside the request in flight, and also without an id."""

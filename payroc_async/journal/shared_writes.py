@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
-from payroc_async.errors import LeaseLost
+from payroc_async.errors import JournalError, LeaseLost
+from payroc_async.logs import get_logger
 
-from .entries import Journal
+from .entries import Entry, Journal
+from .sharing import SharedJournal
 
 __all__ = ["SharedWrites", "shared_writes"]
 
+logger = get_logger(__name__)
+
 Write = Callable[[], Awaitable[None]]
+OnTaken = Callable[[LeaseLost], object]
 
 
 class SharedWrites:
@@ -30,6 +35,7 @@ class SharedWrites:
         self._driven: dict[str, list[object]] = {}  # which sessions are about to drive a key, or do
         self._claimed: dict[str, object] = {}  # which session has claimed a key
         self._release_if_failed: dict[str, Write] = {}
+        self._watched: dict[str, tuple[Entry, OnTaken]] = {}
 
     def enter(self) -> None:
         """A session begins to use the journal."""
@@ -38,6 +44,7 @@ class SharedWrites:
             self.loop = loop
             for left in (self.flushing, self._driven, self._claimed, self._release_if_failed):
                 left.clear()
+            self._watched.clear()
 
     def leave(self, session: object) -> None:
         """A session has ended."""
@@ -70,6 +77,7 @@ class SharedWrites:
         if session in by:
             by.remove(session)
         if not by:
+            self._watched.pop(key, None)
             self._driven.pop(key, None)
             release = self._release_if_failed.pop(key, None)
             if release is not None:
@@ -85,7 +93,29 @@ class SharedWrites:
 
     def unclaimed(self, key: str) -> None:
         """A recovery drives a key no more."""
+        self._watched.pop(key, None)
         self._claimed.pop(key, None)
+
+    def watch(self, entry: Entry, on_taken: OnTaken) -> None:
+        """Call this if another process is found to have taken an entry that is driven here."""
+        self._watched[entry.idempotency_key] = entry, on_taken
+
+    async def find_taken(self, journal: SharedJournal) -> None:
+        """Stop driving what others have taken over while the owner's lock was lost.
+
+        Two processes would ask for its status otherwise, until this one writes its end.
+        """
+        watched = dict(self._watched)
+        if not watched:
+            return
+        try:
+            taken = await journal.taken([entry for entry, _ in watched.values()])
+        except JournalError as error:
+            logger.warning("what others have taken over meanwhile is not known: %s", error)
+            return
+        for key in taken:
+            if self._watched.get(key) is watched[key]:
+                watched[key][1](LeaseLost(key))
 
     def defer(self, key: str, write: Write) -> None:
         """Have a write tried again with the next that any session does."""
@@ -102,4 +132,9 @@ _shared: WeakKeyDictionary[Journal, SharedWrites] = WeakKeyDictionary()
 
 def shared_writes(journal: Journal) -> SharedWrites:
     """What all sessions have in common that are given this journal."""
-    return _shared.setdefault(journal, SharedWrites())
+    shared = _shared.get(journal)
+    if shared is None:
+        shared = _shared[journal] = SharedWrites()
+        if isinstance(journal, SharedJournal):
+            journal.on_held_again = shared.find_taken
+    return shared

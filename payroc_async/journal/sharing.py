@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from payroc_async.errors import JournalError
 
@@ -34,6 +34,19 @@ class SharedJournal(ABC):
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None  # loop and process
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
+        self.on_held_again: Callable[[SharedJournal], Coroutine[Any, Any, None]] | None = None
+        """Called when the owner's lock, which others may have found free, is held again."""
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def _held_again(self) -> None:
+        if self.on_held_again is not None:
+            looking = asyncio.create_task(self.on_held_again(self), name="payroc journal leases")
+            self._looking.add(looking)
+            looking.add_done_callback(self._looking.discard)
+
+    async def taken(self, entries: Collection[Entry]) -> set[str]:
+        """The keys of those of these entries that another owner has taken over."""
+        return set()
 
     @abstractmethod
     async def _start(self) -> None:
@@ -104,6 +117,8 @@ class SharedJournal(ABC):
     async def _close(self) -> None:
         try:
             await self._stop()
+            for looking in self._looking:
+                looking.cancel()
         finally:
             self._started, self._home, self._closing = False, None, None
 

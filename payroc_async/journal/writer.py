@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from functools import partial
 
 from payroc_async.config import RetryPolicy, Timeouts
@@ -103,9 +104,9 @@ class JournalWriter(JournalReader):
             body=body,
         )
         self._shared.check(self, idempotency_key)
-        entry = await self._begin(intent)
+        entry = EntryWriter(self, await self._begin(intent))
         self._shared.begun(idempotency_key)
-        return EntryWriter(self, entry)
+        return entry
 
     async def _begin(self, intent: Intent) -> Entry:
         shared, key = self._shared, intent.idempotency_key
@@ -143,13 +144,10 @@ class JournalWriter(JournalReader):
 
     async def is_withdrawn(self, idempotency_key: str) -> bool:
         """Whether no intent can be left of a ``begin`` that failed; the withdrawal is tried now."""
-        withdrawing = self._shared.withdrawing
-        if idempotency_key in withdrawing:
-            try:
+        if idempotency_key in self._shared.withdrawing:
+            with suppress(JournalError):
                 await self.flush()
-            except JournalError:
-                return False
-        return idempotency_key not in withdrawing
+        return idempotency_key not in self._shared.withdrawing
 
     async def adopt(self, kind: EntryKind, instruction_id: str) -> EntryWriter | NullEntry:
         """The entry of an instruction that is resumed by its id, if there is one.
@@ -327,10 +325,9 @@ class JournalWriter(JournalReader):
             if known is not None and not known.unfinished:
                 return  # withdrawn by an attempt whose answer was lost
             entry = await self._journal.begin(intent, window=self.window)
-            if entry.fence == 1:
-                await self._journal.write(entry, EntryState.CANCELED)
-            else:  # an earlier call may have submitted it
-                await self._journal.write(entry, EntryState.CANCELING, release=True)
+            earlier = entry.fence > 1  # then an earlier call may have submitted it
+            state = EntryState.CANCELING if earlier else EntryState.CANCELED
+            await self._journal.write(entry, state, release=earlier)
 
         self._shared.defer(intent.idempotency_key, withdraw)
         self._shared.withdrawing.add(intent.idempotency_key)
@@ -389,6 +386,10 @@ class EntryWriter:
     def defer_release(self) -> None:
         """Release the entry where there is no time to wait for that."""
         self._writer.defer(self.entry, self.state, self._instruction_id, release=True)
+
+    def watch(self, on_taken: Callable[[LeaseLost], object]) -> None:
+        """Call this if another process is found to have taken the instruction over."""
+        self._writer._shared.watch(self.entry, on_taken)
 
     def log_fields(self) -> dict[str, str | None]:
         """What names the instruction in a log record."""

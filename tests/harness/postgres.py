@@ -18,6 +18,8 @@ from uuid import uuid4
 import psycopg
 from attrs import define, field
 
+from payroc_async.journal.postgres.postgres_journal import CONNECTED_AGAIN
+
 from .nginx import free_port
 
 __all__ = ["MISSING", "OWNER", "PATIENCE", "PostgresServer", "give", "run_as", "server_in"]
@@ -193,6 +195,13 @@ class PostgresServer:
         """Stop it and start it again."""
         self.stop()
         self.start()
+
+    def settled(self) -> None:
+        """Return when journals take an owner whose lock is free for dead: not after a restart."""
+        (running,) = self.execute("SELECT extract(epoch FROM now() - pg_postmaster_start_time())")[
+            0
+        ]
+        time.sleep(max(CONNECTED_AGAIN - float(running), 0.0))
 
     def execute(self, statement: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a statement, which is committed."""

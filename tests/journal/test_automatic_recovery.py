@@ -27,7 +27,7 @@ from payroc_async.simulator import Simulator, status
 from tests.conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from tests.harness.step_canceller import until
 
-from .test_recovery import entries, leave
+from .test_recovery import SIGNATURE, entries, leave
 
 OTHER, THIRD = "1850010869", "1850010870"
 OFTEN = 2 * UNIT
@@ -127,6 +127,9 @@ async def test_what_is_left_as_it_is_is_not_looked_at_in_every_round(
     gateway: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It costs a search: again only after a while, and meanwhile anybody may claim it."""
+    for _ in range(2):
+        async with session_of(gateway, path.with_name("none.db")) as session:
+            await session.run_sale(SERIAL, sale())  # either may be its own
     await leave(gateway, path, age=200)
     found: list[Recovered] = []
     recovery = Recovery(interval=OFTEN, on_recovered=found.append)
@@ -139,6 +142,43 @@ async def test_what_is_left_as_it_is_is_not_looked_at_in_every_round(
     monkeypatch.setattr("payroc_async.recovery.LEFT_FOR", OFTEN)
     async with session_of(gateway, path, recovery=recovery):
         await until(lambda: len(found) >= 3)
+
+
+@pytest.mark.parametrize("state", [EntryState.INTENT, EntryState.CANCELING])
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "never sent"])
+async def test_j5_an_old_intent_blocks_no_device_and_starts_no_sale(
+    gateway: Simulator, path: Path, state: EntryState, sent: bool
+) -> None:
+    """Nothing is found, and no person is there: it is sent again only to be canceled at once."""
+    gateway.device(SERIAL).never_finishes()
+    key = await leave(gateway, path, state, age=3600)
+    if sent:
+        async with session_of(gateway, path.with_name("none.db")) as session:
+            await session.payment_instructions.submit(SERIAL, sale(), idempotency_key=key)
+    found: list[Recovered] = []
+    recovery = Recovery(interval=OFTEN, on_recovered=found.append)
+    async with session_of(gateway, path, recovery=recovery) as session:
+        await until(lambda: found)
+        assert [(one.action, one.state) for one in found] == [("canceled", EntryState.CANCELED)]
+        (old,) = gateway.instructions.values()
+        assert (old.idempotency_key, old.status) == (key, "canceled")
+        gateway.device(SERIAL).approves()
+        assert (await session.run_sale(SERIAL, sale())).approved
+
+
+async def test_what_an_old_intent_has_led_to_is_learned_though_no_search_shows_it(
+    gateway: Simulator, path: Path
+) -> None:
+    """A signature can't be searched for: its key shows that it was taken."""
+    key = await leave(gateway, path, request=SIGNATURE, kind="signature", age=3600)
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        made = await session.capture_signature(SERIAL, SIGNATURE, idempotency_key=key)
+    found: list[Recovered] = []
+    recovery = Recovery(interval=OFTEN, on_recovered=found.append)
+    async with session_of(gateway, path, recovery=recovery):
+        await until(lambda: found)
+    assert (found[0].state, found[0].resource) == (EntryState.COMPLETED, made)
+    assert len(gateway.instructions) == 1
 
 
 @pytest.mark.parametrize("on_found", ["finish", "cancel"])

@@ -40,6 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(tmp_path / "sales.db")
         return
     server = request.getfixturevalue("postgres")
+    server.settled()
     with server.schema() as schema:
         yield place_in(server, schema)
 

@@ -36,11 +36,13 @@ from payroc_async.simulator import (
     delay,
     drop_after,
     edit,
+    hang_after,
     html,
     problem,
     status,
 )
 from tests.conftest import EAGER, QUICK, SERIAL, UNIT, sale
+from tests.harness.step_canceller import until
 
 
 @pytest.mark.parametrize(
@@ -374,6 +376,25 @@ async def test_p5_nothing_sent_under_a_given_key_proves_nothing(
     canceled = InstructionTimeoutError if ending == "timeout" else InstructionCanceledError
     assert results == [canceled, OutcomeUnknownError]
     assert gateway.requests_of("submit") == []
+
+
+async def test_p5_what_is_in_flight_when_the_session_ends_may_have_been_made(
+    gateway: Simulator,
+) -> None:
+    """The first submission has no answer yet: it is not said that this call has sent nothing."""
+    gateway.device(SERIAL).never_finishes()
+    gateway.faults.add("submit", hang_after())
+    timeouts = evolve(QUICK, request=30.0, cancel_grace=4 * UNIT)
+    async with PayrocSession(
+        gateway.api_key, environment=gateway.environment, timeouts=timeouts, retries=EAGER
+    ) as session:
+        sold = asyncio.create_task(session.run_sale(SERIAL, sale(), on_cancel="detach"))
+        await until(lambda: gateway.instructions)
+        await session.aclose()
+        await asyncio.wait({sold})
+    error = sold.exception()
+    assert isinstance(error, OutcomeUnknownError)
+    assert (error.request_sent, error.may_have_taken_effect) == (True, True)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 409])

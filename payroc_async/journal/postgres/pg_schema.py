@@ -23,6 +23,7 @@ __all__ = [
     "SELECT",
     "STILL_OWN",
     "TAKE",
+    "TAKEN",
     "TRY_LOCK",
     "VERSION",
     "WRITE",
@@ -95,11 +96,13 @@ SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks
 WHERE locktype = 'advisory' AND pid = %s AND objid = %s::bigint::oid AND granted
 """
 # Shared, so that those who ask at once do not take each other for the owner; and until the end of
-# the transaction, so that an owner that comes back does so before or after it.
-ALIVE = (
-    f"SELECT o FROM unnest(%s::bigint[]) AS o "
-    f"WHERE NOT pg_try_advisory_xact_lock_shared({LOCK_OF.format('o')})"
-).encode()
+# the transaction, so that an owner that comes back does so before or after it. A restart ends every
+# connection: until its clients had time to connect again, no one passes for dead.
+ALIVE = f"""
+SELECT o FROM unnest(%s::bigint[]) AS o
+WHERE CASE WHEN clock_timestamp() < pg_postmaster_start_time() + make_interval(secs => %s) THEN true
+    ELSE NOT pg_try_advisory_xact_lock_shared({LOCK_OF.format("o")}) END
+""".encode()
 
 # Two that begin at once on one device both see it free: the unique index lets one of them in.
 INSERT = f"""
@@ -165,6 +168,13 @@ WITH found AS MATERIALIZED (
 )
 SELECT * FROM found ORDER BY begun_at, idempotency_key
 """.encode()
+# Own are also those that were released, until somebody takes them.
+TAKEN = b"""
+SELECT key FROM unnest(%s::text[], %s::bigint[]) AS driven (key, at) WHERE NOT EXISTS (
+    SELECT 1 FROM payroc_journal
+    WHERE idempotency_key = driven.key AND fence = driven.at AND owner IN (%s, 0)
+)
+"""
 STILL_OWN = (
     b"SELECT idempotency_key, fence FROM payroc_journal WHERE owner = %s "
     b"AND idempotency_key = ANY (%s)"

@@ -223,13 +223,15 @@ class OwnerLock:
 
     Args:
         server: Where to.
+        on_again: Called each time that it is held again.
 
     Attributes:
         owner: The owner's number.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, on_again: Callable[[], object]) -> None:
         self._server = server
+        self._on_again = on_again
         self._held = asyncio.Event()
         self._connection: Connection | None = None
         self._last_session: int | None = None
@@ -294,6 +296,7 @@ class OwnerLock:
                 self._server,
                 self.owner,
             )
+            self._on_again()
 
     async def _lost(self, connection: Connection) -> Exception:
         """Why the connection is lost, once it is: nothing else is ever received on it."""

@@ -55,6 +55,7 @@ from .pg_schema import (
     SELECT,
     STILL_OWN,
     TAKE,
+    TAKEN,
     WRITE,
 )
 
@@ -66,6 +67,8 @@ __all__ = ["PostgresJournal"]
 
 LONGEST_AGE = 1e11
 """Seconds: beyond it the server has no dates."""
+CONNECTED_AGAIN = 3.0
+"""Seconds after a restart of the server within which the processes that live hold their locks."""
 
 
 class PostgresJournal(SharedJournal):
@@ -121,7 +124,7 @@ class PostgresJournal(SharedJournal):
     async def _start(self) -> None:
         from .pg_work import OwnerLock, Worker
 
-        self._lock = OwnerLock(self._server)
+        self._lock = OwnerLock(self._server, self._held_again)
         self._worker = Worker(self._server, self._lock)
         try:
             await self._lock.open(self._schema)
@@ -276,6 +279,17 @@ class PostgresJournal(SharedJournal):
         )
         return await worker.do(job)
 
+    async def taken(self, entries: Collection[Entry]) -> set[str]:
+        """As ``SharedJournal.taken``."""
+        lock, worker = await self._owning()
+        keys = [entry.idempotency_key for entry in entries]
+        fences = [entry.fence for entry in entries]
+
+        async def read(connection: Connection) -> set[str]:
+            return {key for (key,) in await _rows(connection, TAKEN, keys, fences, lock.owner)}
+
+        return await worker.do(Job(work=read))
+
     async def get(self, idempotency_key: str) -> Entry | None:
         """As ``Journal.get``."""
         found = await self._select("idempotency_key = %s", idempotency_key)
@@ -361,7 +375,10 @@ async def _rows(connection: Connection, statement: bytes, *values: Any) -> list[
 
 async def _alive(connection: Connection, owners: set[int]) -> set[int]:
     """Which of these owners live. Those that do not can't come back before the transaction ends."""
-    return {owner for (owner,) in await _rows(connection, ALIVE, list(owners))} if owners else set()
+    if not owners:
+        return set()
+    rows = await _rows(connection, ALIVE, list(owners), CONNECTED_AGAIN)
+    return {owner for (owner,) in rows}
 
 
 def _write(
