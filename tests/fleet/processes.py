@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from pathlib import Path
 
 from attrs import define, field
@@ -37,6 +38,7 @@ class Member:
         failed_starts: How often a process ended before it took sales.
         crashes: What each process that ended by itself has said.
         killed: When each process was killed, by its name, in seconds of ``time.monotonic``.
+        stops: From when until when each process was stopped, by its name.
     """
 
     variables: dict[str, str]
@@ -48,6 +50,7 @@ class Member:
     failed_starts: int = 0
     crashes: list[str] = field(factory=list)
     killed: dict[str, float] = field(factory=dict)
+    stops: dict[str, list[tuple[float, float]]] = field(factory=dict)
     _born: int = 0
     _process: asyncio.subprocess.Process | None = None
     _watching: asyncio.Task[None] | None = None
@@ -152,6 +155,7 @@ class Member:
         """Have it do nothing until it goes on."""
         if self._process is not None:
             self.stopped = True
+            self.stops.setdefault(self.name, []).append((time.monotonic(), inf))
             self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self, process: asyncio.subprocess.Process | None = None) -> None:
@@ -160,6 +164,8 @@ class Member:
         if process is not None and self.stopped:
             self.stopped = False
             process.send_signal(signal.SIGCONT)
+            since, _ = self.stops[self.name].pop()
+            self.stops[self.name].append((since, time.monotonic()))
 
 
 @asynccontextmanager
