@@ -37,7 +37,9 @@ from payroc_async import (
     ConfigurationError,
     DeviceBusyError,
     Event,
+    InstructionError,
     JournalError,
+    LeaseLost,
     Order,
     Outcome,
     OutcomeUnknownError,
@@ -46,6 +48,7 @@ from payroc_async import (
     PayrocError,
     PayrocSession,
     Recovered,
+    Recovery,
     Retrying,
     SessionClosedError,
     StillInProgress,
@@ -307,13 +310,17 @@ class Till:
             self._start("recovery", self._ask())
             await asyncio.sleep(ASK_EVERY)
 
+    def recovered(self, found: Recovered) -> None:
+        """Called by the session with each sale of a process that died, once it has ended it."""
+        self._start("recovered sale", self._keep_recovered(found))
+
     async def _ask(self) -> None:
-        """One look. What it finds running it goes on with; others are not waited for."""
+        """One look. What the session has found running is shown; others are not waited for."""
         try:
-            await self._recover()
+            await self._follow_all()
         except PayrocError as error:
             if not self._stopping:
-                logger.error("nothing is recovered now: %s", error)
+                logger.error("nothing is looked up now: %s", error)
             return
         for sale in await self._orders.open():
             if sale.idempotency_key in self._live:
@@ -323,27 +330,33 @@ class Till:
             except PayrocError as error:
                 logger.warning("order %s stays open: %s", sale.order_id, error)
 
-    async def _recover(self) -> None:
-        found_here = {}
+    async def _follow_all(self) -> None:
         for entry in await self._session.unfinished():
             sale = await self._orders.sale(entry.idempotency_key)
-            if sale is None or entry.running or sale.idempotency_key in self._live:
+            if sale is None or entry.instruction_id is None or sale.idempotency_key in self._live:
                 continue
-            live = found_here[sale.idempotency_key] = self._alive(sale)
+            live = self._alive(sale)
             live.instruction_id = entry.instruction_id
             live.note("Found again, asking what became of it")
             self._tell(sale.order_id)
+            self._start("sale found again", self._follow(sale, entry.instruction_id, live))
+            self._cancel_if_wanted(live)
+
+    async def _follow(self, sale: Sale, instruction_id: str, live: Live) -> None:
+        """See a sale to its end that the session goes on with, or is about to."""
+        key = sale.idempotency_key
         try:
-            async for found in self._session.recover(on_event=self._on_event):
-                await self._keep_recovered(found)
-                key = found.entry.idempotency_key
-                if key in found_here:
-                    self._forget(key, found_here.pop(key))
-                if (sale := await self._orders.sale(key)) is not None:
-                    self._tell(sale.order_id)
+            handle = self._session.resume_sale(
+                instruction_id, on_cancel="detach", on_event=self._on_event
+            )
+            await self._keep(key, await handle.result())
+        except (OutcomeUnknownError, JournalError, SessionClosedError) as error:
+            if not isinstance(error.__cause__, LeaseLost):  # else its recovery was a moment earlier
+                await self._doubt(key, error)
+        except InstructionError as error:
+            await self._orders.end(key, NOTHING, note=str(error))
         finally:
-            for key, live in found_here.items():
-                self._forget(key, live)
+            self._forget(key, live)
 
     async def _keep_recovered(self, found: Recovered) -> None:
         key = found.entry.idempotency_key
@@ -353,6 +366,8 @@ class Till:
             await self._orders.end(key, NOTHING, note=str(found.error))
         else:
             await self._doubt(key, found.error)
+        if (sale := await self._orders.sale(key)) is not None:
+            self._tell(sale.order_id)
 
     async def _look_up(self, sale: Sale) -> None:
         """What the journal has of a sale that no one drives: its process died too soon to say."""
@@ -475,11 +490,11 @@ async def open_till(environ: Mapping[str, str] = os.environ, **options: Any) -> 
     """
     folder = Path(environ.get("POS_DATA") or ".")
     journal = journal_at(environ.get("PAYROC_JOURNAL") or str(folder / "payroc.journal"))
-    async with (
-        opened_orders(folder / "orders.db") as orders,
-        PayrocSession.from_env(environ, journal=journal, **options) as session,
-    ):
+    recovery = Recovery(interval=ASK_EVERY, on_recovered=lambda found: till.recovered(found))
+    session = PayrocSession.from_env(environ, journal=journal, recovery=recovery, **options)
+    async with opened_orders(folder / "orders.db") as orders:
         till = Till(session, journal, orders)
+        await session.open()
         asking = asyncio.create_task(till.keep_asking(), name="till, asking")
         try:
             yield till

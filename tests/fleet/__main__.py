@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--devices", type=int, default=300)
     parser.add_argument("--rivals", type=float, default=0.1)
+    parser.add_argument("--interval", type=float, default=1)
     parser.add_argument("--processes", type=int, default=3)
     options = parser.parse_args()
     if MISSING:

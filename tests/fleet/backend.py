@@ -27,12 +27,10 @@ from payroc_async import (
 from payroc_async.journal import EntryState, Journal, journal_at
 from tests.conftest import sale
 
-__all__ = ["CLAIM_EVERY", "NAME_HEADER"]
+__all__ = ["NAME_HEADER"]
 
 NAME_HEADER = "x-process"
 """Says in each request to the gateway which process sends it."""
-CLAIM_EVERY = 1.0
-"""Seconds between two looks for what dead processes have left."""
 TIMEOUTS = Timeouts(hold=5, hold_margin=5, poll_interval=0.1, cancel_grace=5)
 RETRIES = RetryPolicy(initial=0.1, maximum=2)
 CARDHOLDER_MAY_TAKE = 60.0
@@ -113,7 +111,7 @@ async def main() -> None:
             timeouts=TIMEOUTS,
             retries=RETRIES,
             journal=journal,
-            recovery=Recovery(interval=CLAIM_EVERY),
+            recovery=Recovery(interval=float(variables["FLEET_INTERVAL"])),
             http_session=http,
         ) as session,
     ):

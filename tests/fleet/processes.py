@@ -170,11 +170,12 @@ class Member:
 
 @asynccontextmanager
 async def fleet(
-    gateway: Simulator, dsn: str, count: int, folder: Path
+    gateway: Simulator, dsn: str, count: int, interval: float, folder: Path
 ) -> AsyncIterator[list[Member]]:
     """As many processes, all of them ended at the end."""
     variables = {
         "FLEET_JOURNAL": dsn,
+        "FLEET_INTERVAL": str(interval),
         "FLEET_API_KEY": gateway.api_key,
         "FLEET_API_URL": gateway.environment.api_url,
         "FLEET_IDENTITY_URL": gateway.environment.identity_url,

@@ -42,6 +42,7 @@ class Plan:
         pace: Seconds that a cardholder takes, on average.
         pause: The longest time between two strokes, in seconds.
         rivals: The share of the sales that a second one on the same device competes with.
+        interval: Seconds between two looks for what dead processes have left.
     """
 
     seconds: float
@@ -51,6 +52,7 @@ class Plan:
     pace: float = 4.0
     pause: float = 6.0
     rivals: float = 0.1
+    interval: float = 1.0
 
 
 @define
@@ -170,7 +172,7 @@ async def run_fleet(plan: Plan, server: PostgresServer, schema: str) -> Report:
         async with (
             Simulator(hold=3.0) as gateway,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
-            fleet(gateway, dsn, plan.processes, Path(folder)) as members,
+            fleet(gateway, dsn, plan.processes, plan.interval, Path(folder)) as members,
         ):
             tills = Tills(
                 gateway, members, http, random.Random(rng.random()), plan.pace, plan.rivals
