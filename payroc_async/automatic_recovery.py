@@ -47,8 +47,9 @@ class Recovery:
     Args:
         interval: Seconds between two looks. A killed process's sales go on within this time.
         on_found: ``"finish"`` sees what is found to the end, ``"cancel"`` cancels it.
-        resubmit: Submit again also what is older than two minutes and of which no payment is found.
-            That may start a prompt before a customer who has left.
+        resubmit: Start again also what is older than two minutes and of which no payment is found.
+            That may start a prompt before a customer who has left. Without it such a one is
+            submitted again under its key only to be canceled at once, so that its device is free.
         timeout: Seconds that each instruction which is found may take; then it is canceled. None:
             as long as the cardholder takes. As ``timeout`` of ``run_sale``.
         on_recovered: A plain function that is called with each ``Recovered``. An entry that was
