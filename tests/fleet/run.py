@@ -73,6 +73,8 @@ class Report:
     """Instructions of which two processes asked for the status at once."""
     excused: int = 0
     """The same, where one of them was stopped, or had gone on just now."""
+    read_late: list[float] = field(factory=list)
+    """Seconds by which the gateway read late that the first request's connection was closed."""
     driven_again: list[float] = field(factory=list)
     """Seconds from the kill of a process to the first request about a sale of it by another."""
 
@@ -108,7 +110,9 @@ class Report:
                 f"driven again after a kill: {len(self.driven_again)} sales, "
                 f"p50 {self.share(0.5):.2f} s, p99 {self.share(0.99):.2f} s, "
                 f"longest {max(self.driven_again, default=float('nan')):.2f} s",
-                f"overlapping with a process that was stopped: {self.excused}",
+                f"overlapping with a process that was stopped: {self.excused}; seemingly, for the "
+                f"gateway read late that the connection was closed: {len(self.read_late)}, by "
+                f"{max(self.read_late, default=0.0):.3f} s at most",
                 *(f"{name}: {one}" for name, found in wrong.items() for one in found[:20]),
             ]
         )
@@ -190,6 +194,7 @@ async def run_fleet(plan: Plan, server: PostgresServer, schema: str) -> Report:
             watching.cancel()
             watch.look()
             report.overlapping, report.excused = watch.overlaps.wrong, watch.overlaps.excused
+            report.read_late = watch.overlaps.read_late
             report.strokes = chaos.counts
             report.crashes = [crash for member in members for crash in member.crashes]
             report.strokes["failed start"] = sum(member.failed_starts for member in members)
