@@ -27,8 +27,7 @@ __all__ = ["NO_ENTRY", "EntryWriter", "JournalWriter", "NullEntry", "NullWriter"
 logger = get_logger(__name__)
 
 CLAIMED_AT_ONCE = 100  # as `Journal.claim` does
-_DEFINITE = (LeaseLost, ConfigurationError, DeviceBusyError)
-"""What a journal raises when a write had no effect and never will."""
+_DEFINITE = (LeaseLost, ConfigurationError, DeviceBusyError)  # it has no effect, and never will
 
 
 class JournalWriter(JournalReader):
