@@ -276,7 +276,8 @@ class RecoveryRun:
             if entry.idempotency_key not in self._driven:  # what is driven ends by itself
                 self._writer.ended(entry.idempotency_key, claimed=True)
             self._driven.discard(entry.idempotency_key)
-        if found.state not in UNFINISHED:
+        taken_over = found.error is not None and isinstance(found.error.__cause__, LeaseLost)
+        if found.state not in UNFINISHED or taken_over:  # who has it now may die in its turn
             self._left.pop(entry.idempotency_key, None)
         return found
 

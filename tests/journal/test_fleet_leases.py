@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from payroc_async import LeaseLost, OutcomeUnknownError, PayrocSession
+from payroc_async import LeaseLost, OutcomeUnknownError, PayrocSession, Recovery
 from payroc_async.journal import EntryState, PostgresJournal
 from payroc_async.simulator import Simulator, hang_after
 from tests.conftest import EAGER, QUICK, SERIAL, sale
@@ -34,13 +35,14 @@ def journal_in(server: PostgresServer, schema: str) -> PostgresJournal:
     return PostgresJournal(server.dsn(), schema=schema)
 
 
-def session_of(gateway: Simulator, journal: PostgresJournal) -> PayrocSession:
+def session_of(gateway: Simulator, journal: PostgresJournal, **options: Any) -> PayrocSession:
     return PayrocSession(
         gateway.api_key,
         environment=gateway.environment,
         timeouts=QUICK,
         retries=EAGER,
         journal=journal,
+        **options,
     )
 
 
@@ -123,6 +125,26 @@ async def test_p2_who_was_taken_for_dead_asks_no_more(
         asked = len(gateway.requests_of("status"))
     assert gateway.requests_of("cancel") == []  # it is the other's
     assert len(gateway.requests_of("status")) == asked
+
+
+async def test_what_was_taken_over_is_claimed_again_at_once_when_its_new_driver_dies(
+    postgres: PostgresServer, schema: str, gateway: Simulator
+) -> None:
+    """A recovery that was robbed of a sale does not leave it alone for a minute."""
+    gateway.device(SERIAL).never_finishes()
+    async with session_of(gateway, journal_in(postgres, schema)) as session:
+        await session.start_sale(SERIAL, sale(), idempotency_key=KEY, on_cancel="detach")
+    journal = journal_in(postgres, schema)
+    recovery = Recovery(interval=0.1)
+    async with session_of(gateway, journal, recovery=recovery) as session:
+        await until(lambda: gateway.requests_of("status") and gateway.in_progress)
+        async with asyncio.timeout(10):
+            while (await journal.entries())[0].fence < 2:
+                await asyncio.sleep(0.01)
+        await taken_over(postgres, schema, journal)  # by one that is dead, as it were
+        async with asyncio.timeout(10):
+            while (await journal.entries())[0].fence < 4:
+                await asyncio.sleep(0.01)
 
 
 async def test_who_was_not_taken_for_dead_goes_on(
