@@ -305,8 +305,11 @@ class RecoveryRun:
                 return await self._drive(entry, record)()
             if self._every is not None:
                 # No one is there to decide, and its device stays busy until it has ended. J5.
-                said = "sent again under its key, to be canceled at once: %s"
-                logger.warning(said, _unknown(entry, reason), extra=record.log_fields())
+                logger.warning(
+                    "sent again under its key, to be canceled at once: %s",
+                    _unknown(entry, reason),
+                    extra=record.log_fields(),
+                )
                 return await self._drive(entry, record, cancel=True)()
         await record.release()
         error = _unknown(entry, reason)

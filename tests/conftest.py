@@ -197,7 +197,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
         pytest.MonkeyPatch.context() as patch,
         server_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as server,
     ):
-        patch.setattr("payroc_async.journal.postgres.postgres_journal.CONNECTED_AGAIN", 0.0)
+        patch.setattr("payroc_async.journal.postgres.pg_rows.CONNECTED_AGAIN", 0.0)
         yield server
 
 

@@ -343,7 +343,7 @@ class Till:
             self._cancel_if_wanted(live)
 
     async def _follow(self, sale: Sale, instruction_id: str, live: Live) -> None:
-        """See a sale to its end that the session goes on with, or is about to."""
+        """Wait for a sale of the session's recovery, and keep its outcome."""
         key = sale.idempotency_key
         try:
             handle = self._session.resume_sale(

@@ -219,10 +219,10 @@ class OutcomeUnknownError(InstructionError):
 
     Attributes:
         request_sent: False if this call sent nothing: then only an earlier one under the same key,
-            which the caller gave, can have made an instruction.
-        may_have_taken_effect: False if this call has surely made no instruction, since it sent
-            nothing or was refused (``__cause__`` is then the refusal): who knows that no earlier
-            call has used the key knows that no money moved.
+            or a process that finds its intent in the journal, can have made an instruction.
+        may_have_taken_effect: False if this call has surely made no instruction, and none will be
+            made for it, since it sent nothing or was refused (``__cause__`` is then the refusal):
+            who knows that no earlier call has used the key knows that no money moved.
     """
 
     may_have_taken_effect = True

@@ -118,6 +118,7 @@ class Attempt:
             if answer is not None:
                 seen = self._read(phase, answer, request)
             elif live.state.phase is not phase:
+                live.submission_sent |= self._sent and phase is Phase.SUBMIT  # it may have arrived
                 return None, 0.0
             else:
                 return self._cut(phase)

@@ -203,7 +203,7 @@ def step(state: State, seen: Seen) -> State:
         case Seen.REPLAYS_OVER if state.phase is not Phase.SUBMIT:
             return state
         case Seen.ABORT | Seen.REPLAYS_OVER | Seen.LEASE_LOST:
-            return _end_unknown(state)
+            return _end(state, Outcome.UNKNOWN)
     return _ON_ANSWER[state.phase](state, seen)
 
 
@@ -286,7 +286,7 @@ def _unreachable(state: State) -> State:
 def _ended(state: State, seen: Seen) -> State:
     nothing_made = state.outcome in (Outcome.REFUSED, Outcome.UNSENT)
     if nothing_made and seen in (Seen.NOT_DURABLE, Seen.LEASE_LOST):
-        return _end_unknown(state)  # J4
+        return _end(state, Outcome.UNKNOWN)  # J4: another process may still submit it
     if nothing_made and seen in (Seen.INHERITED, Seen.IN_PROGRESS, Seen.CANCEL):  # J3, J6
         wish = Wish.CANCEL if seen is Seen.CANCEL else state.wish
         return state._replace(wish=wish, inherited=state.inherited or seen is not Seen.CANCEL)
@@ -295,11 +295,6 @@ def _ended(state: State, seen: Seen) -> State:
     return state
 
 
-def _end_unknown(state: State) -> State:
-    """The POST may be out, or another process may still send it."""
-    existence = max(state.existence, Existence.POSSIBLE)
-    return _end(state._replace(existence=existence), Outcome.UNKNOWN)
-
-
 def _end(state: State, outcome: Outcome) -> State:
-    return state._replace(phase=Phase.ENDED, outcome=outcome)
+    least = Existence.POSSIBLE if outcome is Outcome.UNKNOWN else Existence.NONE  # it may be out
+    return state._replace(phase=Phase.ENDED, outcome=outcome, existence=max(state.existence, least))

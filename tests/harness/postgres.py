@@ -18,7 +18,7 @@ from uuid import uuid4
 import psycopg
 from attrs import define, field
 
-from payroc_async.journal.postgres.postgres_journal import CONNECTED_AGAIN
+from payroc_async.journal.postgres.pg_rows import CONNECTED_AGAIN
 
 from .nginx import free_port
 

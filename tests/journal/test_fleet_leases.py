@@ -19,7 +19,7 @@ from tests.harness.step_canceller import until
 
 from .test_journal import DAY
 
-CONSTANT = "payroc_async.journal.postgres.postgres_journal.CONNECTED_AGAIN"
+CONSTANT = "payroc_async.journal.postgres.pg_rows.CONNECTED_AGAIN"
 KEY = "0b6d7ad0-9d5a-4f1e-8c5e-6f4b5d1f8f10"
 # As another process's claim does, in the moment in which the lock is free.
 TAKE = "UPDATE {}.payroc_journal SET owner = 4711, fence = fence + 1 WHERE idempotency_key = %s"

@@ -17,7 +17,6 @@ from attrs import evolve
 from payroc_async.config import check_seconds
 from payroc_async.errors import ConfigurationError, JournalError, LeaseLost
 from payroc_async.journal.entries import (
-    NO_OWNER,
     UNFINISHED,
     Entry,
     EntryKind,
@@ -33,8 +32,6 @@ from payroc_async.journal.rules import (
     check_same_request,
     check_window,
     conditions,
-    entry_of,
-    forgets_body,
     to_be_resolved,
 )
 from payroc_async.journal.sharing import SharedJournal
@@ -42,9 +39,9 @@ from payroc_async.secret import concealed, refusing_unseen
 from payroc_async.wording import a_type
 
 from .pg_jobs import Job
+from .pg_rows import alive_among, entry_of_row, rows_of, write_job
 from .pg_schema import (
     ADOPTED,
-    ALIVE,
     CLAIM,
     INSERT,
     KNOWN,
@@ -56,7 +53,6 @@ from .pg_schema import (
     STILL_OWN,
     TAKE,
     TAKEN,
-    WRITE,
 )
 
 if TYPE_CHECKING:
@@ -67,8 +63,6 @@ __all__ = ["PostgresJournal"]
 
 LONGEST_AGE = 1e11
 """Seconds: beyond it the server has no dates."""
-CONNECTED_AGAIN = 3.0
-"""Seconds after a restart of the server within which the processes that live hold their locks."""
 
 
 class PostgresJournal(SharedJournal):
@@ -161,13 +155,13 @@ class PostgresJournal(SharedJournal):
         )
 
         def parse_rows(rows: list[Row]) -> Entry | None:
-            return _entry(rows[0], alive=True) if rows else None
+            return entry_of_row(rows[0], alive=True) if rows else None
 
         async def take(connection: Connection) -> Entry:
-            while not (rows := await _rows(connection, KNOWN, intent.idempotency_key)):
+            while not (rows := await rows_of(connection, KNOWN, intent.idempotency_key)):
                 await self._check_device(connection, intent)
-                if rows := await _rows(connection, INSERT, *values):  # it has ended just now
-                    return _entry(rows[0], alive=True)
+                if rows := await rows_of(connection, INSERT, *values):  # it has ended just now
+                    return entry_of_row(rows[0], alive=True)
             (known,) = await self._read(connection, rows)
             check_same_request(known, intent, same_body=rows[0][-1] == digest)
             self._check_free(known)
@@ -196,7 +190,7 @@ class PostgresJournal(SharedJournal):
         _, worker = await self._owning()
 
         async def take(connection: Connection) -> Entry | None:
-            rows = await _rows(connection, ADOPTED, kind, gateway, scope, instruction_id)
+            rows = await rows_of(connection, ADOPTED, kind, gateway, scope, instruction_id)
             for found in await self._read(connection, rows):
                 self._check_free(found)
                 return await self._take(connection, found, None)
@@ -214,7 +208,7 @@ class PostgresJournal(SharedJournal):
         release: bool = False,
     ) -> None:
         """As ``Journal.write``."""
-        await self._open_worker().do(_write(entry, state, instruction_id, resource_id, release))
+        await self._open_worker().do(write_job(entry, state, instruction_id, resource_id, release))
 
     async def resolve(
         self, idempotency_key: str, state: EntryState, *, resource_id: str | None = None
@@ -224,15 +218,15 @@ class PostgresJournal(SharedJournal):
         lock, worker = await self._owning()
 
         async def close(connection: Connection) -> Entry:
-            rows = await _rows(connection, KNOWN, idempotency_key)
+            rows = await rows_of(connection, KNOWN, idempotency_key)
             if not rows:
                 raise JournalError(f"there is no entry {idempotency_key}")
             (known,) = await self._read(connection, rows)
             owner = rows[0][11]
-            driven = owner == lock.owner or bool(await _alive(connection, {owner} - {0}))
+            driven = owner == lock.owner or bool(await alive_among(connection, {owner} - {0}))
             if to_be_resolved(known, state, resource_id, driven=driven):
-                rows = await _rows(connection, RESOLVE, state.value, resource_id, idempotency_key)
-            return _entry(rows[0], alive=False)
+                rows = await rows_of(connection, RESOLVE, state.value, resource_id, idempotency_key)
+            return entry_of_row(rows[0], alive=False)
 
         return await worker.do(Job(work=close))
 
@@ -251,24 +245,24 @@ class PostgresJournal(SharedJournal):
             nonlocal taken
             if taken:  # by a commit that is in doubt
                 keys = [entry.idempotency_key for entry in taken]
-                held = set(await _rows(connection, STILL_OWN, own, keys))
+                held = set(await rows_of(connection, STILL_OWN, own, keys))
                 if kept := [_ for _ in taken if (_.idempotency_key, _.fence) in held]:
                     return kept
-            others = await _rows(connection, OTHER_OWNERS, gateway, scope, own)
+            others = await rows_of(connection, OTHER_OWNERS, gateway, scope, own)
             owners = {owner for (owner,) in others}
-            dead = owners - await _alive(connection, owners - {0})
+            dead = owners - await alive_among(connection, owners - {0})
             if not dead:
                 return []
             values = (gateway, scope, list(dead), list(but), limit, own)
-            rows = await _rows(connection, CLAIM, *values)
+            rows = await rows_of(connection, CLAIM, *values)
             taken = [
                 evolve(entry, owner=str(own), fence=entry.fence + 1)
-                for entry in (_entry(row, alive=True) for row in rows)
+                for entry in (entry_of_row(row, alive=True) for row in rows)
             ]
             return taken
 
         def release_claims(entries: list[Entry]) -> list[Job[Any]]:
-            return [_write(entry, entry.state, release=True) for entry in entries]
+            return [write_job(entry, entry.state, release=True) for entry in entries]
 
         job = Job(
             statement=OTHER_OWNERS,
@@ -286,7 +280,7 @@ class PostgresJournal(SharedJournal):
         fences = [entry.fence for entry in entries]
 
         async def read(connection: Connection) -> set[str]:
-            return {key for (key,) in await _rows(connection, TAKEN, keys, fences, lock.owner)}
+            return {key for (key,) in await rows_of(connection, TAKEN, keys, fences, lock.owner)}
 
         return await worker.do(Job(work=read))
 
@@ -316,7 +310,7 @@ class PostgresJournal(SharedJournal):
         values = (min(float(older_than), LONGEST_AGE), scope, scope)
 
         async def delete(limit: int, connection: Connection) -> int:
-            return len(await _rows(connection, PURGE, *values, limit))
+            return len(await rows_of(connection, PURGE, *values, limit))
 
         return await self._purge(lambda limit: worker.do(Job(work=partial(delete, limit))))
 
@@ -339,15 +333,15 @@ class PostgresJournal(SharedJournal):
         statement = SELECT.format(where).encode()
 
         async def read(connection: Connection) -> list[Entry]:
-            return await self._read(connection, await _rows(connection, statement, *values))
+            return await self._read(connection, await rows_of(connection, statement, *values))
 
         return await self._open_worker().do(Job(work=read))
 
     async def _read(self, connection: Connection, rows: list[Row]) -> list[Entry]:
         own = self._lock.owner if self._lock is not None else 0
         owners = {row[11] for row in rows if row[6] in UNFINISHED} - {0, own}
-        alive = {own, *(await _alive(connection, owners))} - {0}
-        return [_entry(row, alive=row[6] in UNFINISHED and row[11] in alive) for row in rows]
+        alive = {own, *(await alive_among(connection, owners))} - {0}
+        return [entry_of_row(row, alive=row[6] in UNFINISHED and row[11] in alive) for row in rows]
 
     def _check_free(self, entry: Entry) -> None:
         own = self._lock is not None and entry.owner == str(self._lock.owner)
@@ -356,7 +350,7 @@ class PostgresJournal(SharedJournal):
 
     async def _check_device(self, connection: Connection, intent: Intent) -> None:
         device = (intent.gateway, intent.scope, intent.serial_number)
-        unfinished = await self._read(connection, await _rows(connection, ON_DEVICE, *device))
+        unfinished = await self._read(connection, await rows_of(connection, ON_DEVICE, *device))
         check_device(unfinished, intent.idempotency_key)
 
     async def _take(self, connection: Connection, known: Entry, body: bytes | None) -> Entry:
@@ -364,45 +358,6 @@ class PostgresJournal(SharedJournal):
         new = body is not None
         state = EntryState.INTENT.value if new else None
         values = (self._lock.owner, state, body, new, known.idempotency_key)
-        (row,) = await _rows(connection, TAKE, *values)
+        (row,) = await rows_of(connection, TAKE, *values)
         (entry,) = await self._read(connection, [row])
         return entry
-
-
-async def _rows(connection: Connection, statement: bytes, *values: Any) -> list[Row]:
-    return await (await connection.execute(statement, values)).fetchall()
-
-
-async def _alive(connection: Connection, owners: set[int]) -> set[int]:
-    """Which of these owners live. Those that do not can't come back before the transaction ends."""
-    if not owners:
-        return set()
-    rows = await _rows(connection, ALIVE, list(owners), CONNECTED_AGAIN)
-    return {owner for (owner,) in rows}
-
-
-def _write(
-    entry: Entry,
-    state: EntryState,
-    instruction_id: str | None = None,
-    resource_id: str | None = None,
-    release: bool = False,
-) -> Job[bool]:
-    def parse_rows(rows: list[Row]) -> bool:
-        if not rows:
-            raise LeaseLost(entry.idempotency_key)
-        return True
-
-    owner = int(entry.owner or 0)
-    values = (
-        *(state.value, instruction_id, resource_id),
-        *(forgets_body(entry, state, instruction_id), 0 if release else owner),
-        state in UNFINISHED,
-        *(entry.idempotency_key, entry.fence, owner),
-    )
-    return Job(statement=WRITE, values=values, parse_rows=parse_rows)
-
-
-def _entry(row: Row, *, alive: bool) -> Entry:
-    age, owner, fence, scope = row[10:14]
-    return entry_of(row[:10], age, str(owner or NO_OWNER), fence, scope, running=alive)
