@@ -1,4 +1,4 @@
-"""Authorizations as the processor gave them. Source: contract section 11."""
+"""The processor's authorizations. Source: contract section 11."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ AUTHORIZATION: Resource[models.Authorization] = Resource(
 
 
 class Authorizations(Endpoint):
-    """The authorizations that belong to what was submitted to the processor."""
+    """Authorizations of the transactions submitted to the processor."""
 
     async def retrieve(self, authorization_id: int) -> models.Authorization:
-        """The authorization.
+        """Retrieve an authorization.
 
         Args:
             authorization_id: The authorization's id, a number.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the authorization,
                 ForbiddenError if the API key may not see reports.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -52,29 +52,29 @@ class Authorizations(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Authorization]:
-        """Every authorization of a day or a batch, from all pages: ``async for one in ...``.
+        """Iterate over the authorizations of a day or a batch: ``async for authorization in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
-            date: The day of the authorizations; this or ``batch_id`` is needed.
-            batch_id: The batch that they are in.
-            merchant_id: Only of the merchant with this id of the processor's.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            date: The day of the authorizations; either this or ``batch_id`` is required.
+            batch_id: The batch that the authorizations are in.
+            merchant_id: Only of the merchant with this processor's id.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused; ForbiddenError if the API key may
-                not see reports.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page; ForbiddenError
+                if the API key may not read reports.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.AuthorizationFilters(
             date=date,

@@ -1,4 +1,4 @@
-"""Batches as the processor was given them. Source: contract section 11."""
+"""Batches as submitted to the processor. Source: contract section 11."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ BATCH: Resource[models.Batch] = Resource(
 
 
 class Batches(Endpoint):
-    """The batches that were submitted to the processor; the open batch is not among them."""
+    """Batches submitted to the processor. The open batch is not included."""
 
     async def retrieve(self, batch_id: int) -> models.Batch:
-        """The batch.
+        """Retrieve a batch.
 
         Args:
             batch_id: The batch's id, a number.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the batch,
                 ForbiddenError if the API key may not see reports.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -50,28 +50,28 @@ class Batches(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Batch]:
-        """Every batch of a day, from all pages: ``async for batch in ...``.
+        """Iterate over the batches of a day, across all pages: ``async for batch in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
             date: The day on which the batches were submitted to the processor.
-            merchant_id: Only of the merchant with this id of the processor's.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            merchant_id: Only of the merchant with this processor's id.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused; ForbiddenError if the API key may
-                not see reports.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page; ForbiddenError
+                if the API key may not read reports.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.BatchFilters(
             date=date, merchant_id=merchant_id, limit=limit, before=before, after=after

@@ -1,4 +1,4 @@
-"""Ids that are numbers: those of settlement. Source: contract section 11."""
+"""Numeric ids, as settlement has them. Source: contract section 11."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["check_number"]
 
 
 def check_number(field_name: str, value: object) -> str:
-    """The number as it stands in a path.
+    """Format the id as a path segment.
 
     Raises:
-        ConfigurationError: It is not an int, or is negative.
+        ConfigurationError: The id is not an int, or is negative.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigurationError(field_name, f"must be an int, not {a_type(value)}")

@@ -1,4 +1,4 @@
-"""Processing terminals: their batch closed, and what they can do. Source: contract section 10."""
+"""Processing terminals: their features, and closing their batch. Source: contract section 10."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ BATCH_CLOSING: Resource[models.BatchClosing] = Resource(
 
 
 class Terminals(Endpoint):
-    """The processing terminals: the merchant's configurations."""
+    """Processing terminals: a merchant's configurations at the gateway."""
 
     async def retrieve(self, processing_terminal_id: str) -> models.ProcessingTerminal:
-        """The terminal, with its features. Source: contract section 10.
+        """Retrieve a terminal with its features. Source: contract section 10.
 
-        The gateway knows a terminal here only if it was ordered through Payroc's API: sales may
-        well work on one that is not found.
+        The gateway finds only terminals that were ordered through Payroc's API. Sales may work on a
+        terminal that is not found here.
 
         Args:
             processing_terminal_id: The terminal's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -56,28 +56,28 @@ class Terminals(Endpoint):
     async def close_batch(
         self, processing_terminal_id: str, *, idempotency_key: str | UUID | None = None
     ) -> models.BatchClosing:
-        """When the gateway closes the terminal's batch, after it was asked to close it.
+        """Ask the gateway to close the terminal's batch, and return when it will do so.
 
-        The gateway settles what was captured since the last close. It captures nothing: a
-        pre-authorization that is ``pending`` stays so. The answer does not say what is settled, for
-        the batch is closed later: ``payments.search`` with ``settlement_state`` shows that, and
-        ``batches.search`` the batch once it was submitted. From then on, a payment is refunded and
-        no longer reversed.
+        The gateway settles the payments captured since the last close. It captures nothing: a
+        ``pending`` pre-authorization stays pending. The batch is closed later, so the answer does
+        not list what is settled: use ``payments.search`` with ``settlement_state``, and
+        ``batches.search`` once the batch was submitted. From then on, a payment can be refunded
+        but no longer reversed.
 
         Args:
             processing_terminal_id: The terminal's id.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
-                closes one batch. What a second call under another key does, no source says.
+                closes one batch. The effect of a second call under another key is not documented.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true the batch may be closed all the same: repeat the
-                call under the error's ``idempotency_key``.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the batch may have been closed: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. A caller that may be canceled gives a key, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         check_identifier("processing_terminal_id", processing_terminal_id)
         key = given_or_new_key(idempotency_key)

@@ -395,7 +395,7 @@ async def test_a_401_names_the_host_and_the_usual_reason(answers: tuple[bytes, .
 def test_an_unknown_outcome_says_what_it_means_and_what_to_do(
     kind: str, instruction_id: str | None
 ) -> None:
-    """Where this call has made nothing, it does not say that money may have moved."""
+    """If this call made no instruction, the text does not say that money may have moved."""
     error = OutcomeUnknownError(
         serial_number=SERIAL, idempotency_key="key", instruction_id=instruction_id, kind=kind
     )
@@ -405,9 +405,8 @@ def test_an_unknown_outcome_says_what_it_means_and_what_to_do(
     assert how in str(error)
     error.may_have_taken_effect = False
     assert "money" not in str(error)
-    assert "this call has made nothing, but an earlier one under the same key may have" in str(
-        error
-    )
+    said = "this call made no instruction, but an earlier call under the same key may have"
+    assert said in str(error)
 
 
 async def test_an_unknown_outcome_of_a_refused_call_speaks_of_no_money(
