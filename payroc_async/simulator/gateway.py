@@ -152,7 +152,7 @@ class Simulator(Settings, GatewayViews):
         """
         if self._listener is not None:
             return
-        # The low-level server: one handler, no routing tables, no middleware. A lost connection #
+        # The low-level server: one handler, no routing tables, no middleware. A lost connection
         # cancels its handler, so that a held request ends when its client disconnects.
         server = web.Server(self._handler.handle, handler_cancellation=True, access_log=None)
         loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ class Simulator(Settings, GatewayViews):
         if server is None or listener is None:
             return
         self._state.pause()
-        # asyncio drops an accepted connection if the listener is closed in the next turn of the #
+        # asyncio drops an accepted connection if the listener is closed in the next turn of the
         # loop. So stop accepting, let the server handle the accepted connections, then close.
         with suppress(NotImplementedError):  # raised by some loops on Windows
             for sock in listener.sockets:

@@ -20,7 +20,7 @@ SECRET_HEADERS = ("authorization", "x-api-key")
 TOKEN = re.compile(re.escape(TOKEN_MARK) + r"[\w-]*")
 
 # How often, and how far apart, to check whether an apparent overlap resolves itself: for 20 ms and
-# at # least 20 turns of the event loop, which may be slow under load.
+# at least 20 turns of the event loop, which may be slow under load.
 LOOKS = 20
 LOOK_AGAIN = 0.001
 

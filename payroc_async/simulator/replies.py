@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 __all__ = ["Answer", "json_answer", "link_to", "problem"]
 
-# Absolute links to the production host in every environment, as in all public samples (contract #
+# Absolute links to the production host in every environment, as in all public samples (contract
 # sections 3 and 9). This exposes a client that uses the link's host and not only its path.
 LINK_BASE = "https://api.payroc.com/v1"
 ERROR_BASE = "https://docs.payroc.com/api/errors#"

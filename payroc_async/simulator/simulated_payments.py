@@ -36,7 +36,7 @@ MESSAGES = {
 SUBMITTED = ("processingTerminalId", "operator", "customer")
 
 # The supported operations of an approved payment, by status. In `ready` and `pending` its batch is
-# # open; it becomes `complete` when the batch closes, and can then only be refunded.
+# open; it becomes `complete` when the batch closes, and can then only be refunded.
 WHILE_OPEN = ["fullyReverse", "partiallyReverse", "adjustTip", "addSignature"]
 PAYMENT_OPERATIONS = {
     "ready": [*WHILE_OPEN, "setAsPending"],

@@ -73,7 +73,7 @@ class TestSums:
             sums.add(one)
         assert sums.words("payment") == (
             "1 payment, 1.00 EUR; 1 payment, 49.99 USD; 1 payment not decided yet; "
-            "1 payment of an amount that is not known"
+            "1 payment of unknown amount"
         )
         assert Sums().words("payment") == "0 payments"
 

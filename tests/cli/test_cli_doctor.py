@@ -259,14 +259,12 @@ def journal_checks(place: Path | str) -> dict[str, Check]:
 
 class TestJournal:
     def test_what_is_open(self, served: Simulator, path: Path) -> None:
-        """What no one drives and what is unknown are counted, and lead to what ends them."""
+        """Orphaned and unknown entries are counted, with advice for each."""
         left(served, path)
         left(served, path, EntryState.UNKNOWN)
         check = journal_checks(path)["journal entries"]
         assert check.status == "warning"
-        assert check.message == (
-            "0 under way, 1 unfinished that no one drives, 1 of unknown outcome"
-        )
+        assert check.message == ("0 in progress, 1 orphaned, 1 of unknown outcome")
         assert "recover" in check.advice
         assert "journal close" in check.advice
 
@@ -287,7 +285,7 @@ class TestJournal:
         assert "1 are held by others" in checks["journal"].message
         assert "version 2" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
-        assert checks["journal entries"].message.startswith("1 under way, 0 unfinished")
+        assert checks["journal entries"].message.startswith("1 in progress, 0 orphaned")
 
     def test_who_may_read_it(self, served: Simulator, path: Path) -> None:
         """Rights of others are a warning, with the command that takes them away."""

@@ -324,9 +324,9 @@ async def test_a_session_that_is_not_open_says_how_to_open_it(gateway: Simulator
         await session.run_sale("1850010869", sale())
     await closing
     assert handle.status == "canceled"
-    with pytest.raises(SessionClosedError, match="is closed: build another one to go on"):
+    with pytest.raises(SessionClosedError, match="is closed: create another one"):
         session.resume_sale("e743a9165d134678a9100ebba3b29597")
-    with pytest.raises(SessionClosedError, match="is opened once, build another one"):
+    with pytest.raises(SessionClosedError, match="opens only once; create another one"):
         await session.open()
 
 

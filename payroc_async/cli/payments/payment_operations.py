@@ -1,4 +1,4 @@
-"""``payroc-async void`` and ``capture``: what is done to a payment after the sale."""
+"""``payroc-async void`` and ``capture``: change a payment after the sale."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ How = Literal["reversed", "refunded", "captured"]
 
 @frozen(kw_only=True)
 class ChangeOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        amount: Decimal text in major units; None for the whole payment.
-        currency: What the payment must be in; None if it does not matter.
-        description: Why; None for a capture, which takes no reason.
-        as_json: One JSON object on stdout, and nothing else there.
+        amount: Decimal text in major units; None for the full amount.
+        currency: The currency that the payment must have; None for any.
+        description: The reason; None for a capture, which takes none.
+        as_json: Write only one JSON object to stdout.
     """
 
     command: Literal["void", "capture"]
@@ -66,7 +66,7 @@ class ChangeOptions:
     as_json: bool
 
     def again(self) -> str:
-        """The command that does the same under the same key."""
+        """Return the command that repeats this one under the same key."""
         options = {
             "--amount": self.amount,
             "--currency": self.currency,
@@ -78,14 +78,14 @@ class ChangeOptions:
 
 @define(eq=False)
 class Change:
-    """What is being done, and what came of it.
+    """The progress and result of the change.
 
     Attributes:
-        before: The payment as it was.
-        sent: From here on it may have been done.
-        undone: What the answer to a reversal or a refund says.
+        before: The payment before the change.
+        sent: Whether the request was sent: the change may then have been made.
+        undone: The result of a reversal or refund.
         captured: The answer to a capture.
-        interrupted: Ctrl-C came before the end.
+        interrupted: Whether Ctrl-C interrupted the command.
     """
 
     options: ChangeOptions
@@ -99,17 +99,17 @@ class Change:
 
     @property
     def after(self) -> Payment | None:
-        """The payment as the answer has it."""
+        """The payment in the answer."""
         return self.undone.payment if self.undone else self.captured
 
     @property
     def refund_id(self) -> str | None:
-        """The refund that it made, or that was declined."""
+        """The refund, made or declined."""
         return self.undone.refund.refund_id if self.undone and self.undone.refund else None
 
     @property
     def how(self) -> How | None:
-        """What was done; None if the answer does not show that it was."""
+        """The operation that was done; None if the answer does not prove it."""
         if self.undone is not None:
             return self.undone.how
         done = self.captured and self.captured.in_effect and not self.captured.uncaptured
@@ -117,18 +117,18 @@ class Change:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the gateway said of it; None without an answer."""
+        """The outcome in the answer; None without an answer."""
         if self.undone is not None:
             return self.undone.outcome
         if self.captured is None:
             return None
         approved = self.captured.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
-        # The code of an approval, on what is pending, expired or reversed, is not the capture's.
+        # On a pending, expired or reversed payment, an approval's code is not that of the capture.
         return Outcome.UNKNOWN if approved and self.how is None else self.captured.outcome
 
     @property
     def lacking(self) -> int | None:
-        """How much less was captured than asked for; None if all was."""
+        """The requested amount that was not captured; None if all of it was."""
         if self.how != "captured" or self.captured is None or self.before is None:
             return None
         asked = total_amount(self.before) if self.amount is None else self.amount.minor_units
@@ -139,15 +139,15 @@ class Change:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 2 usage, 3 declined or only in part, 4 not done, 5 unknown."""
+        """0: done, 2: usage, 3: declined or only in part, 4: not done, 5: unknown."""
         if self.how is not None:
             return NOT_APPROVED if self.lacking else DONE
         if self.outcome is not None:
             return UNKNOWN if self.outcome is Outcome.UNKNOWN else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
-            # That the payment allows it no longer is nothing to say about the options.
+            # The payment's state is not an error in the options.
             return NOT_DONE if self.error.field == "payment" else USAGE
-        # A refusal of what is sent speaks of an earlier try under the same key as well.
+        # A refusal of the request also covers an earlier attempt under the same key.
         refused = isinstance(self.error, APIError) and not (
             self.error.may_have_taken_effect
             or worth_retrying(self.error)
@@ -158,10 +158,14 @@ class Change:
 
 
 def run_change(options: ChangeOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Make the change, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     change = Change(options)
     try:
-        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
+        # The journal does not record single calls.
+        session = PayrocSession.from_env(variables(), journal=None)
         run_with_amounts(lambda: _main(change, session))
     except ConfigurationError as error:
         change.error = in_option_names(error)
@@ -194,7 +198,7 @@ async def _change(change: Change, payments: Payments) -> None:
         )
     if options.amount is not None:
         if currency is None:
-            raise ConfigurationError("amount", "the gateway does not say the payment's currency")
+            raise ConfigurationError("amount", "the gateway does not state the payment's currency")
         change.amount = some_amount(options.amount, currency)
     note(f"idempotency key {options.idempotency_key}")
     change.sent = True
@@ -216,16 +220,16 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
             payment, amount=amount, description=description, idempotency_key=key
         )
     except ConfigurationError as error:
-        # A part that is more than what is left: no refund lowers what was authorized.
+        # The part exceeds the remaining amount: refunds do not lower the authorized amount.
         was_reversal = error.field == "amount" and amount is not None
         if change.options.key_is_fresh or not (error.field == "payment" or was_reversal):
             raise
         refusal: PayrocError = error
     except IdempotencyKeyInUseError as error:
-        # A reversal's, if the batch has closed since.
+        # The answer to a reversal if the batch has closed since.
         refusal, was_reversal = error, True
-    # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
-    # key, has no second effect and is answered as it was.
+    # The payment may be impossible to undo now because an earlier attempt has undone it. The same
+    # request under its key has no second effect, and gets the original answer.
     if was_reversal or payment.transaction_result.status == TransactionStatus.REVERSAL:
         reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
         return undone_by_reversal(payment, reversed_, amount)
@@ -249,7 +253,7 @@ def _minor_units(change: Change) -> int | None:
 
 
 def _amount(change: Change) -> str:
-    """How much it is about, or how much was done."""
+    """Return the requested amount, or the amount of the change."""
     assert change.before is not None
     currency = change.before.order.currency
     refund = change.undone.refund if change.undone else None
@@ -285,7 +289,7 @@ def _show(change: Change) -> None:
     elif change.exit_code == UNKNOWN:
         say(
             f"OUTCOME UNKNOWN: it may have been done ({_said(change)}; "
-            f"idempotency key {options.idempotency_key}). To find out, do it again under its key:"
+            f"idempotency key {options.idempotency_key}). To find out, repeat it under its key:"
             f" {options.again()}",
             fg="red",
             bold=True,
@@ -299,13 +303,13 @@ def _headline(change: Change) -> tuple[str, str]:
     if change.lacking:
         assert change.before is not None
         rest = in_words(change.lacking, change.before.order.currency)
-        return f"ONLY A PART WAS CAPTURED: {amount}, {rest} less than asked for", "yellow"
+        return f"PARTIALLY CAPTURED: {amount}, {rest} less than requested", "yellow"
     if change.how is not None:
         return f"{change.how.upper()}: {amount}", "green"
     if change.outcome is Outcome.DEFERRED:
         return f"NOT DECIDED YET: {amount} was received and will be processed later", "yellow"
     if change.outcome is Outcome.UNKNOWN:
-        said = "the gateway's answer does not show whether it was done. Before you try again:"
+        said = "the gateway's answer does not prove that it was done. Before you try again:"
         show = command_line("payments", "show", change.options.payment_id, options={})
         return f"OUTCOME UNKNOWN: {amount}, {said} {show}", "red"
     words = {"capture": "CAPTURED", "reverse": "REVERSED", "refund": "REFUNDED"}

@@ -1,4 +1,4 @@
-"""``payroc-async close-batch``: a terminal's batch is closed, and never a doubt unsaid."""
+"""``payroc-async close-batch``: close a terminal's batch, and report every doubt about it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ __all__ = ["CloseOptions", "run_close_batch"]
 
 @frozen(kw_only=True)
 class CloseOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        as_json: One JSON object on stdout, and nothing else there.
+        as_json: Write only one JSON object to stdout.
     """
 
     processing_terminal_id: str
@@ -51,7 +51,7 @@ class CloseOptions:
     as_json: bool
 
     def again(self) -> str:
-        """The command that does the same under the same key."""
+        """Return the command that repeats this one under the same key."""
         options = {
             "--terminal": self.processing_terminal_id,
             "--idempotency-key": self.idempotency_key,
@@ -61,13 +61,13 @@ class CloseOptions:
 
 @define(eq=False)
 class Close:
-    """What is being done, and what came of it.
+    """The progress and result of the close.
 
     Attributes:
-        uncaptured: The open pre-authorizations that there were before.
-        sent: From here on the batch may be closed.
-        closing: When the gateway closes it; None if it has not said so.
-        interrupted: Ctrl-C came before the end.
+        uncaptured: The open pre-authorizations before the close.
+        sent: Whether the request was sent: the batch may then be closed.
+        closing: When the gateway closes the batch; None if it did not say.
+        interrupted: Whether Ctrl-C interrupted the command.
     """
 
     options: CloseOptions
@@ -79,7 +79,7 @@ class Close:
 
     @property
     def exit_code(self) -> int:
-        """0 it is closed, 2 usage, 4 not done, 5 unknown."""
+        """0: closed, 2: usage, 4: not done, 5: unknown."""
         if self.closing is not None:
             return DONE
         if isinstance(self.error, ConfigurationError):
@@ -94,10 +94,14 @@ class Close:
 
 
 def run_close_batch(options: CloseOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Close the batch, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     close = Close(options)
     try:
-        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
+        # The journal does not record single calls.
+        session = PayrocSession.from_env(variables(), journal=None)
         run_with_amounts(lambda: _main(close, session))
     except ConfigurationError as error:
         close.error = in_option_names(error)
@@ -160,7 +164,7 @@ def _show(close: Close) -> None:
     options, closing = close.options, close.closing
     if closing is not None:
         when = " ".join(filter(None, (closing.cut_off_time, closing.timezone)))
-        said = f"ACCEPTED: the gateway closes the batch at {when or 'a time it does not say'}"
+        said = f"ACCEPTED: the gateway closes the batch at {when or 'an unknown time'}"
         say(plain(said), fg="green", bold=True)
         show_details(
             {
@@ -169,11 +173,11 @@ def _show(close: Close) -> None:
                 "idempotency key": options.idempotency_key,
             }.items()
         )
-        note("what it settles is seen later: payroc-async settlement")
+        note("to see later what it settles: payroc-async settlement")
     elif close.exit_code == UNKNOWN:
         say(
             f"UNKNOWN: the batch may be closed ({_said(close)}; idempotency key "
-            f"{options.idempotency_key}). To find out, do it again under its key: "
+            f"{options.idempotency_key}). To find out, repeat it under its key: "
             f"{options.again()}",
             fg="red",
             bold=True,
