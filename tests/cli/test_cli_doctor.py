@@ -129,7 +129,7 @@ async def test_a_certificate_that_nobody_vouches_for(gateway: Simulator) -> None
         checks = await examined_over_tls(gateway, base)
     for name in ("tls identity", "tls api", "key"):
         assert checks[name]["status"] == "failed"
-    assert "the certificate is not believed" in checks["tls api"]["message"]
+    assert "the certificate is not trusted" in checks["tls api"]["message"]
     assert "SSL_CERT_FILE" in checks["tls api"]["advice"]
     assert checks["api"]["status"] == checks["clock"]["status"] == "warning"
     assert gateway.requests == []
@@ -150,7 +150,7 @@ def test_p7_a_key_that_is_refused(served: Simulator) -> None:
     done = doctor({**variables(served), "PAYROC_API_KEY": "s3cret-key"})
     assert done.exit_code == 1
     assert "failed   key" in done.stdout
-    assert "-> look whether PAYROC_API_KEY is of this environment" in done.stdout
+    assert "-> check that PAYROC_API_KEY is complete" in done.stdout
     assert "2 warnings" in done.stdout
     assert "s3cret-key" not in done.output
 
@@ -282,7 +282,7 @@ class TestJournal:
                 await holder.aclose()
 
         checks = asyncio.run(look())
-        assert "1 are held by others" in checks["journal"].message
+        assert "others hold 1" in checks["journal"].message
         assert "version 2" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
         assert checks["journal entries"].message.startswith("1 in progress, 0 orphaned")

@@ -259,7 +259,7 @@ class TestRecover:
             done = asyncio.run(hold())
         assert done.exit_code == 0, done.output
         assert done.stdout == ""
-        assert "1 more under way" in done.stderr
+        assert "1 more in progress" in done.stderr
         assert "1 more unfinished at another gateway" in done.stderr
         assert kept(path)[key].state is EntryState.SUBMITTED
 
@@ -623,5 +623,5 @@ class TestSale:
             patch.setattr("payroc_async.cli.device.device_run.on_signal", _no_signals)
             done = asyncio.run(hold())
         assert done.exit_code == 5, done.output
-        assert "another process or session drives" in done.stdout
+        assert "another process or session runs" in done.stdout
         assert served.requests_of("submit") == []
