@@ -43,7 +43,7 @@ __all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "TakeUp", "c
 logger = get_logger(__name__)
 
 OnFound = Literal["finish", "cancel"]
-"""What to do with an unfinished instruction: run it to its end, or cancel it."""
+"""What to do with an unfinished instruction: finish it or cancel it."""
 RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left"]
 """What was done with a recovered instruction.
 

@@ -320,7 +320,7 @@ async def test_a_session_that_is_not_open_says_how_to_open_it(gateway: Simulator
     handle = await session.start_sale(SERIAL, sale())
     closing = asyncio.create_task(session.aclose())
     await asyncio.sleep(0)
-    with pytest.raises(SessionClosedError, match="the session is closing, and starts nothing new"):
+    with pytest.raises(SessionClosedError, match="the session is closing and accepts no new calls"):
         await session.run_sale("1850010869", sale())
     await closing
     assert handle.status == "canceled"

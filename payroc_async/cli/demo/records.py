@@ -94,7 +94,7 @@ class Sale:
 
     @property
     def elapsed(self) -> float:
-        """Return the seconds from the sale's beginning to its end, or until now."""
+        """Return the seconds from the sale's start until it ended, or until now."""
         return (self.ended or time.monotonic()) - self.started
 
     def end(self, payment: Payment | None, error: BaseException | None) -> None:

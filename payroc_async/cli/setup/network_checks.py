@@ -168,7 +168,7 @@ def _judge_certificate(name: str, what: str, certificate: dict[str, Any]) -> Che
         name,
         "warning",
         f"{message}, {counted(round(days), 'day')} from now",
-        "the server's operator must renew it: Payroc, or whoever runs a proxy that decrypts TLS",
+        "the server's operator must renew it: Payroc, or that of a proxy that decrypts TLS",
     )
 
 
