@@ -56,8 +56,8 @@ nitpick_ignore_regex = [
         r"(_?asyncio|aiohttp|collections|concurrent|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
         r"date|datetime|deque|EllipsisType",
         r"(payroc_async\..*\.)?(APIKey|EnvironmentName|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
-        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|ByHand|Copy|Exchange|Hand|Script|State)",
-        r"payroc_async\.simulator\.kinds\.InstructionKind",
+        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|Copy|Exchange|Operator|OperatorInput|Script|State)",
+        r"payroc_async\.simulator\.simulated_kinds\.InstructionKind",
     )
 ]
 
@@ -111,7 +111,10 @@ def write_reference(app: Sphinx) -> None:
         value = getattr(payroc_async, name)
         made_in = value.__module__ if inspect.isclass(value) else alias(name)[0]
         part = made_in.removeprefix("payroc_async.")
-        pages["session" if part in SESSION else part].append(name)
+        folder = part.partition(".")[0]
+        pages["session" if folder in SESSION else "errors" if folder == "errors" else part].append(
+            name
+        )
     pages["session"].sort(key=lambda name: name != "PayrocSession")
     for part, names in pages.items():
         write_page(part, "payroc_async", names)

@@ -258,17 +258,17 @@ class Payments(Charges):
         refund = models.ReferencedRefundRequest(
             amount=amount_to_undo(payment, amount), description=description, operator=operator
         )
-        id_ = payment.payment_id
+        id_, repeated = payment.payment_id, idempotency_key is not None
         if is_reversible(payment, amount):
             reversed_ = await self.reverse(
                 id_, amount=amount, operator=operator, idempotency_key=idempotency_key
             )
-            return undone_by_reversal(payment, reversed_, amount)
+            return undone_by_reversal(payment, reversed_, amount, repeated=repeated)
         check_undoable(payment, {SupportedOperation.REFUND})
         refunded = await self._post_action(
             PAYMENT, "payment_id", id_, "refund", refund, idempotency_key
         )
-        return undone_by_refund(payment, refunded, refund.amount)
+        return undone_by_refund(payment, refunded, refund.amount, repeated=repeated)
 
     async def capture(
         self,

@@ -8,14 +8,13 @@ from payroc_async import models
 from payroc_async.http.transport import Transport
 from payroc_async.kinds import PAYMENT, REFUND, SIGNATURE
 
-from .authorizations import Authorizations
-from .batches import Batches
+from .card_lookups import Cards
 from .payments import Payments
 from .refunds import Refunds
+from .reports import Authorizations, Batches, Transactions
 from .resources import ClosedLoopReads, Devices, Instructions, Signatures
 from .secure_tokens import SecureTokens
 from .terminals import Terminals
-from .transactions import Transactions
 
 __all__ = ["SingleCalls"]
 
@@ -52,7 +51,9 @@ class SingleCalls:
     authorizations: Authorizations
     """Authorizations of submitted transactions."""
     secure_tokens: SecureTokens
-    """Saved cards."""
+    """The saved cards."""
+    cards: Cards
+    """What can be asked about a card without a payment."""
 
     def __init__(self, channel: Callable[[], Transport]) -> None:
         self.payment_instructions = Instructions(PAYMENT, channel)
@@ -68,3 +69,4 @@ class SingleCalls:
         self.transactions = Transactions(channel)
         self.authorizations = Authorizations(channel)
         self.secure_tokens = SecureTokens(channel)
+        self.cards = Cards(channel)

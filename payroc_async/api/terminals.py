@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 from payroc_async import models
+from payroc_async.errors import ConfigurationError
 from payroc_async.kinds import Resource
 from payroc_async.wire.protocol import (
     Request,
@@ -17,6 +21,8 @@ from .resources import Endpoint, given_or_new_key
 
 __all__ = ["Terminals"]
 
+T = TypeVar("T")
+
 TERMINAL: Resource[models.ProcessingTerminal] = Resource(
     noun="terminal",
     resources="processing-terminals",
@@ -28,6 +34,18 @@ BATCH_CLOSING: Resource[models.BatchClosing] = Resource(
     resources="processing-terminals",
     resource_type=models.BatchClosing,
     resource_id=lambda closing: None,
+)
+HOST: Resource[models.HostConfiguration] = Resource(
+    noun="host configuration",
+    resources="processing-terminals",
+    resource_type=models.HostConfiguration,
+    resource_id=lambda host: host.processing_terminal_id,
+)
+DEVICE_CONFIGURATION: Resource[models.DeviceConfiguration] = Resource(
+    noun="device configuration",
+    resources="processing-terminals",
+    resource_type=models.DeviceConfiguration,
+    resource_id=lambda configuration: None,
 )
 
 
@@ -52,6 +70,97 @@ class Terminals(Endpoint):
             The request is dropped.
         """
         return await self._retrieve(TERMINAL, "processing_terminal_id", processing_terminal_id)
+
+    def search(
+        self,
+        processing_account_id: str | int,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[models.ProcessingTerminal]:
+        """Every terminal of a merchant's account, from all pages: ``async for one in ...``.
+
+        A page is asked for when the one before it has been consumed. Source: contract section 10.
+
+        Args:
+            processing_account_id: The account's id, as the ``merchant`` of a batch has it.
+            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
+            before: The cursor to go back from, the nearest before it first; not beside ``after``.
+            after: The cursor to begin after.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            SessionClosedError: The session is not open.
+            APIError: While it is consumed: the gateway refused.
+            TransportError: While it is consumed: no answer came.
+            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
+                leads nowhere. There may be more than was found.
+
+        Cancellation:
+            The request for a page is dropped.
+        """
+        if isinstance(processing_account_id, bool):
+            raise ConfigurationError("processing_account_id", "must be a string or an int")
+        given = processing_account_id
+        account = check_identifier(
+            "processing_account_id", str(given) if isinstance(given, int) else given
+        )
+        resource: Resource[models.ProcessingTerminal] = Resource(
+            noun="terminal",
+            resources=f"processing-accounts/{quote(account, safe='')}/processing-terminals",
+            resource_type=models.ProcessingTerminal,
+            resource_id=lambda terminal: terminal.processing_terminal_id,
+        )
+        return self._search(resource, models.Filters(limit=limit, before=before, after=after))
+
+    async def device_configuration(
+        self, processing_terminal_id: str, model: str
+    ) -> models.DeviceConfiguration:
+        """What a model of device can do on a terminal. Source: contract section 10.
+
+        Args:
+            processing_terminal_id: The terminal's id.
+            model: The model, such as ``paxA920Pro``, 1 to 30 characters.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the terminal or model.
+            TransportError: No answer came.
+
+        Cancellation:
+            The request is dropped.
+        """
+        check_identifier("model", model)
+        part = f"device-configurations/{quote(model, safe='')}"
+        return await self._part(DEVICE_CONFIGURATION, processing_terminal_id, part)
+
+    async def host_configuration(self, processing_terminal_id: str) -> models.HostConfiguration:
+        """How a terminal is set up at its processor. Source: contract section 10.
+
+        Meant for those who run a gateway of their own; selling needs none of it.
+
+        Args:
+            processing_terminal_id: The terminal's id.
+
+        Raises:
+            ConfigurationError: The id can't be one; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the terminal.
+            TransportError: No answer came.
+
+        Cancellation:
+            The request is dropped.
+        """
+        return await self._part(HOST, processing_terminal_id, "host-configurations")
+
+    async def _part(self, resource: Resource[T], processing_terminal_id: str, part: str) -> T:
+        """What stands below a terminal's path."""
+        check_identifier("processing_terminal_id", processing_terminal_id)
+        path = resource_request(resource, processing_terminal_id).path
+        request = Request("GET", f"{path}/{part}")
+        return await self._channel().call(
+            request, lambda answer: decipher_resource(resource, answer, request)
+        )
 
     async def close_batch(
         self, processing_terminal_id: str, *, idempotency_key: str | UUID | None = None

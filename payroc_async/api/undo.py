@@ -108,62 +108,85 @@ def _is_whole(payment: models.Payment, amount: int | None) -> bool:
 
 
 def undone_by_reversal(
-    before: models.Payment, after: models.Payment, amount: int | None
+    before: models.Payment, after: models.Payment, amount: int | None, *, repeated: bool
 ) -> models.Undone:
     """Return what the answer to a reversal proves.
 
     Args:
         before: The payment before the call. It may already show an earlier attempt's effect.
         after: The answer.
-        amount: The amount to reverse; None for the full amount.
+        amount: How much was to be reversed; None for all.
+        repeated: Whether there may have been an earlier try.
     """
     outcome = after.outcome
     status = after.transaction_result.status
-    voided = status in (None, TransactionStatus.REVERSAL)
-    done = outcome in _APPROVED and (voided or not _is_whole(before, amount))
-    if done and not voided and not after.in_effect:
-        done = False
+    if _is_whole(before, amount):
+        # A status that is missing contradicts nothing: the code decides (contract section 15).
+        done = status in (None, TransactionStatus.REVERSAL)
+    else:  # a part may leave any status that holds money (contract section 6)
+        lowered = amount is not None and _lowered(before, after, amount, repeated=repeated)
+        done = status == TransactionStatus.REVERSAL or (after.in_effect and lowered)
+    done = done and outcome in _APPROVED
     if outcome in _APPROVED and not done:
         outcome = Outcome.UNKNOWN  # an approval's code, but the payment was not reversed
     how: Literal["reversed"] | None = "reversed" if done else None
     return models.Undone(how=how, asked="reverse", outcome=outcome, payment=after)
 
 
-def undone_by_refund(before: models.Payment, after: models.Payment, amount: int) -> models.Undone:
-    """Return what the answer to a refund proves. In an open batch, the gateway reverses instead.
+def undone_by_refund(
+    before: models.Payment, after: models.Payment, amount: int, *, repeated: bool
+) -> models.Undone:
+    """What the answer to a refund says: in an open batch, the gateway reverses instead.
 
     Args:
         before: The payment before the call. It may already show an earlier attempt's effect.
         after: The answer.
-        amount: The amount to refund.
+        amount: How much was to be given back.
+        repeated: Whether there may have been an earlier try.
     """
-    made = _refunds_made(before, after, amount)
-    refund = made[0] if len(made) == 1 else None  # the contract does not define the order
+    made = _refunds_made(before, after, amount, repeated=repeated)
+    refund = made[0] if len(made) == 1 else None  # the contract does not say in which order
     outcomes = {one.outcome for one in made} or {after.outcome}
     outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.UNKNOWN
     how: Literal["reversed", "refunded"] | None = None
-    if made and after.outcome in _APPROVED and all(one.in_effect for one in made):
+    fits = all(one.in_effect and one.amount in (None, amount) for one in made)
+    if made and after.outcome in _APPROVED and fits:
         how = "refunded"
-    elif not made and after.outcome in _APPROVED and _was_reversed(before, after):
-        how = "reversed"
+    elif not made and after.outcome in _APPROVED:
+        voided = after.transaction_result.status == TransactionStatus.REVERSAL
+        if voided or _lowered(before, after, amount, repeated=repeated):
+            how = "reversed"
     if how is None and outcome in _APPROVED:
         outcome = Outcome.UNKNOWN
     return models.Undone(how=how, asked="refund", outcome=outcome, payment=after, refund=refund)
 
 
 def _refunds_made(
-    before: models.Payment, after: models.Payment, amount: int
+    before: models.Payment, after: models.Payment, amount: int, *, repeated: bool
 ) -> list[models.RefundSummary]:
     """Return the refunds that are new in an answer; several if another caller refunds, too."""
     known = {one.refund_id for one in before.refunds}
     new = [one for one in after.refunds if one.refund_id not in known]
-    # No new refund: this may be the answer to an earlier attempt under the same key.
-    shown = new or after.refunds
+    # Without a new one, this answer may be that of an earlier try under the same key, if there was
+    # one: else an old refund would be taken for the one that was asked for.
+    shown = new or (after.refunds if repeated else ())
     return [one for one in shown if one.amount in (None, amount)] or new
 
 
-def _was_reversed(before: models.Payment, after: models.Payment) -> bool:
-    if after.transaction_result.status == TransactionStatus.REVERSAL:
-        return True
-    was, now = total_amount(before), total_amount(after)
-    return was is not None and now is not None and now < was
+def _lowered(before: models.Payment, after: models.Payment, amount: int, *, repeated: bool) -> bool:
+    """Whether what an answer authorizes is less by the amount than before.
+
+    After an earlier try that was done, the payment as it was read is less already; its order still
+    has the whole, unless a part alone was authorized from the start.
+    """
+    was_result, result = before.transaction_result, after.transaction_result
+    now = total_amount(after)
+    if result.authorized_amount is None:
+        return False
+    if now is None:  # authorized in the card's own currency, in which the amount is not known
+        same = result.currency == was_result.currency
+        return same and result.authorized_amount < (was_result.authorized_amount or 0)
+    was = [total_amount(before)]
+    if repeated and after.outcome is Outcome.APPROVED:
+        was.append(after.order.amount)
+    return any(one is not None and one - now >= amount for one in was)

@@ -297,7 +297,7 @@ class Transport:
                     _log_retry(request, error, failures, delay)
                 await asyncio.sleep(delay)
         except PayrocError as error:
-            if request.method != "GET":
+            if not request.changes_nothing:
                 error.idempotency_key = request.idempotency_key
                 error.may_have_taken_effect = lost
                 if isinstance(error, TransportError):

@@ -35,7 +35,7 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def __init__(self, runner: InstructionRunner[InstructionT, ResourceT]) -> None:
         self._runner = runner
-        self._given = False  # to a caller, who can find the instruction by it
+        self._given = False  # to a caller, who keeps it
 
     @property
     def serial_number(self) -> str | None:
@@ -140,7 +140,8 @@ class InstructionHandle(Generic[InstructionT, ResourceT]):
 
     def _caller_canceled(self) -> None:
         self._runner.waiting_canceled += 1
-        self._runner.cancel_or_detach("caller", named=self._given)
+        self._runner.live.in_hand = self._given
+        self._runner.cancel_or_detach("caller")
 
     def _left(self) -> None:
         """Log what the caller, who was canceled, can't be given."""

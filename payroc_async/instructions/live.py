@@ -45,6 +45,7 @@ class Services:
     loop_guard: LoopGuard = field(factory=LoopGuard)
     unreachable: SharedAlarm = field(init=False)
     gateway_heard: bool = False  # whether Payroc has answered in this session, and no proxy
+    runners: dict[str, Any] = field(factory=dict)  # which polls which instruction (P2)
 
     def __attrs_post_init__(self) -> None:
         self.unreachable = SharedAlarm(self.timeouts.unreachable)
@@ -90,13 +91,15 @@ class LiveInstruction(Generic[InstructionT, ResourceT]):
         self.submission_sent = state.existence >= Existence.POSSIBLE  # perhaps, if it was lost
         self.cancel_reason: CancelReason | None = None
         self.acceptance: Future[None] | None = None
+        self.in_hand = True  # of a caller who has its handle, or is about to be given its error
         self._is_callers = state.existence is not Existence.NONE  # the key, or the id
         self._listeners = [] if options.on_event is None else [Listener(options.on_event)]
 
     @property
     def is_named(self) -> bool:
-        """Whether it can be found without its handle: by its entry, its event, the caller's key."""
-        return self.state.journaled or self._is_callers or bool(self._listeners)
+        """Whether a handle, an event, its key or an entry leads a caller to it."""
+        named = self.in_hand or self._is_callers or bool(self._listeners)
+        return named or self.state.journaled
 
     def listen(self, on_event: OnEvent) -> None:
         """Deliver each event to another function as well, before the caller's own."""

@@ -101,7 +101,10 @@ def _log(live: LiveInstruction[Any, Any], outcome: Outcome) -> None:
         if not live.state.awaited:
             log_unheard(live)
     elif outcome is Outcome.LEFT:
-        logger.info("left running on purpose: %s", live.error)
+        if live.is_named:
+            logger.info("left running on purpose: %s", live.error)
+        else:
+            logger.warning("left running on purpose, its id in this line alone: %s", live.error)
     elif outcome is Outcome.UNKNOWN:
         goes_on = live.state.phase is not Phase.ENDED
         logger.error("%s%s", live.error, "; it goes on in the background" if goes_on else "")

@@ -109,12 +109,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self.hurry()
         self.feed(Seen.CANCEL)
 
-    def cancel_or_detach(self, reason: CancelReason, *, named: bool = True) -> None:
-        """Cancel the instruction or leave it running, as ``on_cancel`` says.
-
-        C6: without a name by which it can be found, in a caller's hand, it is canceled.
-        """
-        if self.live.state.detachable and (named or self.live.is_named):
+    def cancel_or_detach(self, reason: CancelReason) -> None:
+        """Cancel the instruction or leave it running, as ``on_cancel`` says."""
+        if self.live.state.detachable:
             self.hurry()
             self.feed(Seen.DETACH)
         else:
@@ -137,6 +134,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         ):
             self.reported = self.loop.create_future()
             self.live.error = None
+            if self._awaiting is _PAUSE:
+                self._guard.interrupt()  # look again at once, or at what another runner has found
         self.feed(Seen.JOINED)
 
     def abort(self) -> None:
@@ -238,6 +237,12 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         if state.phase is Phase.PREPARE:
             await self._prepare()
             return
+        id_ = self.live.identity.instruction_id
+        if id_ is not None:
+            other = self.services.runners.setdefault(id_, self)
+            if other is not self:
+                await self._wait_for(other)
+                return
         if self._entry.is_behind(state):
             await self._entry.make_durable(state)
             return  # the state may have changed meanwhile
@@ -253,6 +258,16 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
                 self.give_up()
         if delay > 0 and not self._is_in(Phase.ENDED):
             await self.interruptible(asyncio.sleep(delay), _PAUSE)
+
+    async def _wait_for(self, other: InstructionRunner[Any, Any]) -> None:
+        """P2: the session polls this instruction already, begun by its id or by its key."""
+        self._stop_counting()
+        if self.live.state.wish is Wish.CANCEL:
+            other.cancel(self.live.cancel_reason or "gave up")
+        found = other.task if self.reported.done() else other.reported
+        await self.interruptible(asyncio.wait((found,)), _PAUSE)
+        if other.reported.done() and not (other.task.done() or self.reported.done()):
+            self.give_up()  # as the other has
 
     async def _prepare(self) -> None:
         """Get a token, without which nothing can leave, and make the intent durable."""
@@ -303,6 +318,9 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
         self._stop_counting()
         report(self.live, self.live.state.outcome)
         self.on_end(self)
+        id_ = self.live.identity.instruction_id
+        if id_ is not None and self.services.runners.get(id_) is self:
+            del self.services.runners[id_]
         self._release()
         self._is_finished = True
 

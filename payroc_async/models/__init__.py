@@ -11,6 +11,7 @@ from .enums import *
 from .filters import *
 from .instructions import *
 from .itemized import *
+from .lookups import *
 from .orders import *
 from .page import *
 from .payment import *
@@ -24,6 +25,7 @@ from .settlement_report import *
 from .shared import *
 from .signature import *
 from .terminal import *
+from .terminal_setup import *
 from .transaction import *
 from .transaction_result import *
 
@@ -41,6 +43,7 @@ __all__ = [
     "AuthorizationSummary",
     "AvsResult",
     "Balance",
+    "BalanceInquiry",
     "Batch",
     "BatchCloseType",
     "BatchClosing",
@@ -48,10 +51,14 @@ __all__ = [
     "BatchFilters",
     "BatchSummary",
     "BenefitCategory",
+    "BinLookup",
     "Breakdown",
     "BreakdownAdjustment",
     "CaptureRequest",
     "Card",
+    "CardBalance",
+    "CardBinPayload",
+    "CardInfo",
     "CardSummary",
     "CardholderVerification",
     "Channel",
@@ -72,6 +79,7 @@ __all__ = [
     "CvvResult",
     "DccOffer",
     "Device",
+    "DeviceConfiguration",
     "DeviceFilters",
     "DeviceType",
     "DualPricing",
@@ -79,6 +87,8 @@ __all__ = [
     "EbtFeature",
     "EbtFeatureType",
     "EbtType",
+    "EmvApplication",
+    "EmvCertificate",
     "EmvData",
     "EmvTag",
     "EnhancedProcessing",
@@ -88,6 +98,7 @@ __all__ = [
     "HealthcareExpense",
     "HealthcareExpenseType",
     "HealthcareIndicator",
+    "HostConfiguration",
     "Instruction",
     "InstructionEntryMethod",
     "InstructionStatus",
@@ -117,6 +128,9 @@ __all__ = [
     "PaymentSummary",
     "ProcessingModel",
     "ProcessingTerminal",
+    "ProcessorConfiguration",
+    "ProcessorMerchant",
+    "ProcessorTerminal",
     "Raw",
     "Receipt",
     "ReceiptConversion",
@@ -153,6 +167,8 @@ __all__ = [
     "SecureTokenSource",
     "SecureTokenStatus",
     "SecurityChecks",
+    "ServiceFee",
+    "ServiceFeeBasis",
     "SettledSummary",
     "SettlementCardType",
     "SettlementEntryMethod",
@@ -164,6 +180,7 @@ __all__ = [
     "SignatureAdjustment",
     "SignatureInstruction",
     "SignatureInstructionRequest",
+    "SingleUseTokenPayload",
     "StandingInstructions",
     "StandingInstructionsRequest",
     "StandingInstructionsSequence",
@@ -194,4 +211,5 @@ __all__ = [
     "TransactionSummary",
     "TransactionType",
     "Undone",
+    "VisualAsset",
 ]

@@ -17,6 +17,7 @@ from payroc_async.logs import get_logger
 from payroc_async.wording import a_type
 
 from . import field_checks as checks
+from .field_checks import LARGEST
 from .shared import Model
 
 __all__ = ["Amount", "digits_after_point", "in_words"]
@@ -148,9 +149,9 @@ class Amount(Model):
                 "amount", f"must have at most {said} in {currency}, has {len(part)}"
             )
         minor_units = whole + part.ljust(digits, "0")
-        if len(minor_units) > MOST_DIGITS or int(minor_units or "0") > checks.LARGEST:
+        if len(minor_units) > MOST_DIGITS or int(minor_units or "0") > LARGEST:
             raise ConfigurationError(
-                "amount", f"must not be more than {checks.LARGEST} of the smallest unit"
+                "amount", f"must not be more than {LARGEST} of the smallest unit"
             )
         return cls(int(minor_units or "0"), currency)
 

@@ -13,13 +13,13 @@ from attrs import field, frozen
 from .customers import ContactMethod, ShippingAddress
 from .enums import AdjustmentStatus, Outcome
 from .field_checks import (
+    above_zero,
     amount,
     as_tuple,
     each,
     is_a,
     name_the_field,
     optional,
-    positive_amount,
     text,
     word,
 )
@@ -42,6 +42,8 @@ __all__ = [
     "Undone",
 ]
 
+ALL_OF_IT = "pass how much, or leave it out for all of the payment"
+
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ReferencedRefundRequest(Model):
@@ -53,7 +55,7 @@ class ReferencedRefundRequest(Model):
         operator: Who runs the refund.
     """
 
-    amount: int = field(validator=positive_amount)
+    amount: int = field(validator=above_zero(amount, "pass what is given back"))
     description: str = field(validator=text(1, 100), repr=False)
     operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
@@ -67,7 +69,7 @@ class ReversalRequest(Model):
         operator: Who runs the reversal.
     """
 
-    amount: int | None = field(default=None, validator=optional(positive_amount))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, ALL_OF_IT)))
     operator: str | None = field(default=None, validator=optional(text(0, 50)))
 
 
@@ -84,7 +86,7 @@ class CaptureRequest(Model):
 
     processing_terminal_id: str | None = field(default=None, validator=optional(text(4, 50)))
     operator: str | None = field(default=None, validator=optional(text(0, 50)))
-    amount: int | None = field(default=None, validator=optional(positive_amount))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, ALL_OF_IT)))
     breakdown: ItemizedBreakdown | None = field(
         default=None, validator=optional(is_a(ItemizedBreakdown))
     )
@@ -100,7 +102,9 @@ class OrderAdjustment(Model):
     """
 
     type: str = field(default="order", init=False)
-    amount: int = field(validator=amount)
+    amount: int = field(
+        validator=above_zero(amount, "pass the new total, or reverse the payment instead")
+    )
     breakdown: BreakdownAdjustment | None = field(
         default=None, validator=optional(is_a(BreakdownAdjustment))
     )
@@ -131,7 +135,7 @@ class CustomerAdjustment(Model):
         default=None, validator=optional(is_a(ShippingAddress))
     )
     contact_methods: tuple[ContactMethod, ...] = field(
-        default=(), converter=as_tuple, validator=each(ContactMethod)
+        default=(), converter=as_tuple, validator=each(ContactMethod, unique=True)
     )
 
 
@@ -165,7 +169,12 @@ class AdjustmentRequest(Model):
     adjustments: tuple[Adjustment, ...] = field(
         converter=as_tuple,
         validator=each(
-            OrderAdjustment, StatusAdjustment, CustomerAdjustment, SignatureAdjustment, least=1
+            OrderAdjustment,
+            StatusAdjustment,
+            CustomerAdjustment,
+            SignatureAdjustment,
+            least=1,
+            unique=True,
         ),
     )
     operator: str | None = field(default=None, validator=optional(text(0, 50)))
@@ -181,7 +190,8 @@ class RefundAdjustmentRequest(Model):
     """
 
     adjustments: tuple[RefundAdjustment, ...] = field(
-        converter=as_tuple, validator=each(StatusAdjustment, CustomerAdjustment, least=1)
+        converter=as_tuple,
+        validator=each(StatusAdjustment, CustomerAdjustment, least=1, unique=True),
     )
     operator: str | None = field(default=None, validator=optional(text(0, 50)))
 

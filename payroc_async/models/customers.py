@@ -83,12 +83,12 @@ class Customer(Model):
         default=None, validator=optional(is_a(ShippingAddress))
     )
     contact_methods: tuple[ContactMethod, ...] = field(
-        default=(), converter=as_tuple, validator=each(ContactMethod)
+        default=(), converter=as_tuple, validator=each(ContactMethod, unique=True)
     )
     notification_language: NotificationLanguage | None = field(
         default=None,
         converter=maybe(NotificationLanguage),
-        validator=optional(word),
+        validator=optional(text(2, 2)),
     )
 
 

@@ -17,6 +17,8 @@ from payroc_async.errors import ConfigurationError
 from payroc_async.wording import a_type, show, with_article
 
 __all__ = [
+    "LARGEST",
+    "above_zero",
     "amount",
     "as_tuple",
     "at_most",
@@ -29,6 +31,7 @@ __all__ = [
     "number",
     "optional",
     "percentage",
+    "record_id",
     "refuse_sum",
     "text",
     "word",
@@ -94,15 +97,39 @@ def refuse_sum(attribute: Attribute[Any], value: object, instead: str) -> NoRetu
     )
 
 
-def positive_amount(instance: Any, attribute: Attribute[Any], value: Any) -> None:
-    """Checks for a sum of at least one smallest unit."""
-    amount(instance, attribute, value)
-    if value == 0:
-        raise ConfigurationError(attribute.name, "must be more than 0")
+def record_id(name: str, value: object) -> int:
+    """The id of a record that is named by a number, as those of settlement are.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(name, f"must be an int, not {a_type(value)}")
+    if not 0 <= value <= LARGEST:
+        raise ConfigurationError(
+            name, f"must be from 0 to {LARGEST}, as the gateway gave it, is {show(value)}"
+        )
+    return value
+
+
+def above_zero(check: Check, instead: str) -> Check:
+    """Checks with ``check``, and for more than 0; ``instead`` says what to do where there is none.
+
+    Payroc refuses a 0 where it means nothing, such as a tip of 0.
+    """
+
+    def more_than_0(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+            raise ConfigurationError(
+                attribute.name, f"must be more than 0, is {show(value)}: {instead}"
+            )
+        check(instance, attribute, value)
+
+    return more_than_0
 
 
 def number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
-    """Checks for a finite number of at least 0, such as a quantity."""
+    """Checks for a finite number of at least 0, such as a rate."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse_type(attribute, "a number", value)
     if not 0 <= value <= LARGEST:  # not a number is neither
@@ -149,8 +176,11 @@ def is_a(model: type) -> Check:
     return check
 
 
-def each(*models: type, least: int = 0) -> Check:
-    """Checks that a tuple holds instances of ``models`` alone, and at least so many."""
+def each(*models: type, least: int = 0, unique: bool = False) -> Check:
+    """Checks that a tuple holds instances of ``models`` alone, and at least so many.
+
+    ``unique`` refuses one that is there twice, as Payroc does of some lists.
+    """
     names = " or ".join(model.__name__ for model in models)
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -161,6 +191,13 @@ def each(*models: type, least: int = 0) -> Check:
                 raise ConfigurationError(
                     attribute.name, f"must hold {names} alone, and holds {a_type(item)}"
                 )
+        twice = next((at for at, item in enumerate(value) if item in value[:at]), None)
+        if unique and twice is not None:
+            raise ConfigurationError(
+                attribute.name,
+                f"must not hold the same {type(value[twice]).__name__} twice: leave out item "
+                f"{twice}, which is item {value.index(value[twice])} again, counted from 0",
+            )
 
     return check
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from .enums import TaxType
 from .field_checks import (
+    above_zero,
     amount,
     as_tuple,
     each,
@@ -24,6 +25,8 @@ from .orders import DualPricing, HealthcareExpense, Surcharge, Tax, Tip
 from .shared import Model
 
 __all__ = ["BreakdownAdjustment", "ItemTax", "ItemizedBreakdown", "LineItem", "TaxAmount"]
+
+NO_ITEM = "leave the item out where nothing is paid for it"
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -63,9 +66,12 @@ class LineItem(Model):
     product_code: str | None = field(default=None, validator=optional(text(0, 45)))
     description: str | None = field(default=None, validator=optional(text(0, 250)), repr=False)
     unit_of_measure: str | None = field(default=None, validator=optional(word))
-    unit_price: int = field(validator=amount)
-    quantity: float = field(validator=number)
-    discount_rate: float | None = field(default=None, validator=optional(number))
+    unit_price: int = field(validator=above_zero(amount, NO_ITEM))
+    quantity: float = field(validator=above_zero(number, NO_ITEM))
+    discount_rate: float | None = field(
+        default=None,
+        validator=optional(above_zero(number, "leave it out where there is no discount")),
+    )
     taxes: tuple[ItemTax, ...] = field(
         default=(), converter=as_tuple, validator=each(Tax, TaxAmount)
     )
@@ -91,7 +97,7 @@ class ItemizedBreakdown(Model):
     surcharge: Surcharge | None = field(default=None, validator=optional(is_a(Surcharge)))
     dual_pricing: DualPricing | None = field(default=None, validator=optional(is_a(DualPricing)))
     healthcare_expenses: tuple[HealthcareExpense, ...] = field(
-        default=(), converter=as_tuple, validator=each(HealthcareExpense)
+        default=(), converter=as_tuple, validator=each(HealthcareExpense, unique=True)
     )
     taxes: tuple[ItemTax, ...] = field(
         default=(), converter=as_tuple, validator=each(Tax, TaxAmount)

@@ -26,6 +26,7 @@ from .enums import (
     TipType,
 )
 from .field_checks import (
+    above_zero,
     amount,
     as_tuple,
     at_most,
@@ -52,6 +53,10 @@ __all__ = [
     "Tip",
 ]
 
+NO_TIP = "leave it out where no tip is given"
+NO_SURCHARGE = "leave it out where there is no surcharge"
+NO_CHOICE = "leave dual_pricing out where there is no other price"
+
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
 class Tip(Model):
@@ -67,8 +72,10 @@ class Tip(Model):
 
     type: TipType = field(converter=TipType, validator=word)
     mode: TipMode | None = field(default=None, converter=maybe(TipMode), validator=optional(word))
-    amount: int | None = field(default=None, validator=optional(amount))
-    percentage: float | None = field(default=None, validator=optional(percentage))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, NO_TIP)))
+    percentage: float | None = field(
+        default=None, validator=optional(above_zero(percentage, NO_TIP))
+    )
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -83,8 +90,10 @@ class Surcharge(Model):
     """
 
     bypass: bool | None = field(default=None, validator=optional(flag))
-    amount: int | None = field(default=None, validator=optional(amount))
-    percentage: float | None = field(default=None, validator=optional(percentage))
+    amount: int | None = field(default=None, validator=optional(above_zero(amount, NO_SURCHARGE)))
+    percentage: float | None = field(
+        default=None, validator=optional(above_zero(percentage, NO_SURCHARGE))
+    )
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -98,8 +107,8 @@ class ChoiceRate(Model):
     """
 
     applied: bool = field(validator=flag)
-    rate: float = field(validator=percentage)
-    amount: int = field(validator=amount)
+    rate: float = field(validator=above_zero(percentage, NO_CHOICE))
+    amount: int = field(validator=above_zero(amount, NO_CHOICE))
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -147,7 +156,7 @@ class HealthcareExpense(Model):
     """
 
     type: HealthcareExpenseType = field(converter=HealthcareExpenseType, validator=word)
-    amount: int = field(validator=amount)
+    amount: int = field(validator=above_zero(amount, "leave out an expense of nothing"))
 
 
 @frozen(kw_only=True, field_transformer=name_the_field, eq=False, repr=False)
@@ -168,7 +177,7 @@ class Breakdown(Model):
     dual_pricing: DualPricing | None = field(default=None, validator=optional(is_a(DualPricing)))
     taxes: tuple[Tax, ...] = field(default=(), converter=as_tuple, validator=each(Tax))
     healthcare_expenses: tuple[HealthcareExpense, ...] = field(
-        default=(), converter=as_tuple, validator=each(HealthcareExpense)
+        default=(), converter=as_tuple, validator=each(HealthcareExpense, unique=True)
     )
 
 

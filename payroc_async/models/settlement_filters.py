@@ -8,19 +8,15 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from payroc_async.errors import ConfigurationError
-from payroc_async.wording import a_type, show
 
-from .field_checks import calendar_date, optional, word
+from .field_checks import calendar_date, optional, record_id, word
 from .filters import Filters
 
 __all__ = ["AuthorizationFilters", "BatchFilters", "TransactionFilters"]
 
 
 def _record_id(instance: Any, attribute: Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(attribute.name, f"must be an int, not {a_type(value)}")
-    if value < 0:
-        raise ConfigurationError(attribute.name, f"must not be negative, is {show(value)}")
+    record_id(attribute.name, value)
 
 
 @frozen(kw_only=True, eq=False, repr=False)

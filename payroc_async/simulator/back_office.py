@@ -16,7 +16,8 @@ from .ledger import Ledger
 from .lists import ListSpelling, page_of
 from .replies import Answer, json_answer, problem
 from .simulated_charges import Charges
-from .simulated_settlement import REPORTS, Settlement
+from .simulated_lookups import Lookups, device_configuration, host_configuration
+from .simulated_settlement import MERCHANT, REPORTS, Settlement
 from .simulated_terminals import TERMINAL, cut_off, terminal_document
 from .validation import TERMINAL_ID, Errors, fault
 from .vault import TOKEN_FILTERS, Vault
@@ -24,6 +25,9 @@ from .vault import TOKEN_FILTERS, Vault
 __all__ = ["BackOffice"]
 
 Json = dict[str, Any]
+
+ACCOUNT = str(MERCHANT["processingAccountId"])
+"""The merchant's account, which all terminals are of."""
 
 
 def _default_terminals() -> dict[str, Json]:
@@ -44,12 +48,14 @@ class BackOffice:
     vault: Vault = field(factory=Vault)
     settlement: Settlement = field(factory=Settlement)
     charges: Charges = field(init=False)
+    lookups: Lookups = field(init=False)
     terminals: dict[str, Json] = field(factory=_default_terminals)
     closings: list[tuple[float, str]] = field(factory=list)
     close_after: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         self.charges = Charges(self.ledger, self.vault)
+        self.lookups = Lookups(self.vault)
 
     # Batches ----------
 
@@ -115,6 +121,23 @@ class BackOffice:
         collection = f"processing-terminals/{quote(terminal, safe='')}/secure-tokens"
         items = self.vault.of_terminal(terminal)
         return page_of(collection, "secureTokenId", items, TOKEN_FILTERS, query, spelling)
+
+    def search_terminals(self, account: str, query: str, spelling: ListSpelling) -> Answer:
+        """The page of an account's terminals that this query asks for."""
+        collection = f"processing-accounts/{quote(account, safe='')}/processing-terminals"
+        items = list(self.terminals.values()) if account == ACCOUNT else []
+        if not items:
+            where = f"/v1/processing-accounts/{account}"
+            return problem(404, "not-found", f"There is no {where}.", resource=where)
+        return page_of(collection, "processingTerminalId", items, {}, query, spelling)
+
+    def setup_of(self, terminal: str, model: str | None) -> Json | None:
+        """How a terminal is set up at its processor, or for a model of device, if it is known."""
+        if terminal not in self.terminals:
+            return None
+        if model is not None:
+            return device_configuration(model)
+        return host_configuration(terminal, ACCOUNT)
 
     def forget(self) -> None:
         """Forgets reports, saved cards and scheduled closes; terminals and scripts stay."""

@@ -8,6 +8,7 @@ from . import arguments
 from .observations import Observed, Records
 from .routes import REQUEST_KINDS
 from .simulated_instructions import IN_PROGRESS, SimInstruction
+from .simulated_lookups import Lookups
 from .state import State
 
 __all__ = ["GatewayViews"]
@@ -50,6 +51,11 @@ class GatewayViews:
     def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Every saved card as the API shows it, by terminal and ``secureTokenId``."""
         return self._state.office.vault.records
+
+    @property
+    def lookups(self) -> Lookups:
+        """What look-ups of cards find; its attributes may be set."""
+        return self._state.office.lookups
 
     @property
     def requests(self) -> list[Observed]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from attrs import define, field
 
+from .routes import ASKS
 from .tokens import TOKEN_MARK
 
 __all__ = ["Observed", "Records", "breaches", "without_tokens"]
@@ -75,10 +76,10 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
         if seen.body:
             yield f"{where} has a body."
     elif "x-api-key" in headers:
-        yield f"{where} carries the x-api-key header, which only authorize takes."
-    if seen.kind == "authorize" or seen.method != "POST":
+        yield f"{where} carries the x-api-key header, which belongs to authorize alone."
+    if seen.kind == "authorize" or seen.method != "POST" or seen.kind in ASKS:
         if key is not None:
-            yield f"{where} carries an Idempotency-Key, which only the API's POSTs take."
+            yield f"{where} carries an Idempotency-Key, which belongs to what changes something."
     else:
         if key is None:
             yield f"{where} has no Idempotency-Key."

@@ -17,7 +17,7 @@ from .openapi import description
 from .origins import refused_api_call
 from .page_routes import Pages
 from .replies import Answer, json_answer, problem
-from .routes import Route, find_route
+from .routes import ASKS, Route, find_route
 from .simulated_instructions import IN_PROGRESS, SimInstruction
 from .simulated_settlement import REPORTS
 from .state import Done, State
@@ -146,6 +146,11 @@ class RequestHandler:
         office.catch_up()
         if route.kind in POSTS:
             return self._post(route, seen)
+        if route.kind in ASKS:
+            return self._ask(route, seen)
+        if route.kind in ("host_configuration", "device_configuration"):
+            setup = office.setup_of(route.terminal, route.resource_id)
+            return _not_found(route) if setup is None else json_answer(200, setup)
         if route.kind in ("secure_token", "delete_secure_token"):
             return self._secure_token(route)
         if route.kind in ("status", "cancel"):
@@ -169,6 +174,9 @@ class RequestHandler:
             return office.search_tokens(route.terminal, seen.query, self._settings.list_spelling)
         if route.kind == "search" and route.collection in REPORTS:
             return office.search_reports(route.collection, seen.query, self._settings.list_spelling)
+        if route.kind == "search" and route.collection == "processing-terminals":
+            account = route.resource_id or ""
+            return office.search_terminals(account, seen.query, self._settings.list_spelling)
         if route.kind == "search":
             devices = self._state.devices.values()
             return search_devices(devices, seen.query, self._settings.list_spelling)
@@ -176,6 +184,14 @@ class RequestHandler:
         document = ledger.resources.get(route.collection, {}).get(id_)
         document = document or office.document(route.collection, id_)
         return _not_found(route) if document is None else json_answer(200, document)
+
+    def _ask(self, route: Route, seen: Observed) -> Answer:
+        if not is_json(seen.headers):
+            return problem(415, "unsupported-media-type", "A POST has to be application/json.")
+        office = self._state.office
+        if route.kind == "bin_lookup":
+            return office.lookups.look_up(seen.body)
+        return office.lookups.balance(seen.body, office.terminals)
 
     def _secure_token(self, route: Route) -> Answer:
         records = self._state.office.vault.records

@@ -9,7 +9,7 @@ from attrs import frozen
 from .ledger import CHANGES
 from .simulated_kinds import KINDS, InstructionKind
 
-__all__ = ["REQUEST_KINDS", "Route", "find_route"]
+__all__ = ["ASKS", "REQUEST_KINDS", "Route", "find_route"]
 
 READS = {
     "payments": "payment",
@@ -21,6 +21,8 @@ READS = {
     "transactions": "transaction",
     "authorizations": "authorization",
 }
+ASKS = ("bin_lookup", "balance")
+"""POSTs that change nothing and take no Idempotency-Key (contract section 9)."""
 SEARCHES = ("payments", "refunds", "devices", "batches", "transactions", "authorizations")
 REQUEST_KINDS = (
     "authorize",
@@ -33,15 +35,19 @@ REQUEST_KINDS = (
     "change",
     "charge",
     "close_batch",
+    "host_configuration",
+    "device_configuration",
+    *ASKS,
     "search",
     "other",
 )
 """The kinds of request.
 
-``submit``, ``status`` and ``cancel`` concern instructions of every kind. ``payment``, ``refund``,
-``signature`` and other kinds named after a resource are GETs of one resource. ``change`` is any
-POST to a payment or refund (refund, reverse, capture, adjust). ``charge`` is the POST that creates
-a payment. ``search`` is a GET of a list.
+``submit``, ``status`` and ``cancel`` are about instructions of every kind. ``payment``, ``refund``,
+``signature`` and others that are called as what they read are the GETs of one of them. ``change``
+is any POST to a payment or refund (refund, reverse, capture, adjust), ``charge`` the POST that
+makes a payment, ``bin_lookup`` and ``balance`` those that ask about a card; ``search`` is a GET of
+a list.
 """
 
 
@@ -102,6 +108,18 @@ def find_route(method: str, raw_path: str) -> Route:
         ) if id_ and token:
             kind = "secure_token" if method == "GET" else "delete_secure_token"
             return Route(kind, path, resource_id=token, terminal=id_)
+        case "GET", "v1", "processing-terminals", str(id_), "host-configurations" if id_:
+            return Route("host_configuration", path, terminal=id_)
+        case "GET", "v1", "processing-terminals", str(id_), "device-configurations", str(model) if (
+            id_ and model
+        ):
+            return Route("device_configuration", path, resource_id=model, terminal=id_)
+        case "GET", "v1", "processing-accounts", str(id_), "processing-terminals" if id_:
+            return Route("search", path, resource_id=id_, collection="processing-terminals")
+        case "POST", "v1", "cards", "bin-lookup":
+            return Route("bin_lookup", path)
+        case "POST", "v1", "cards", "balance":
+            return Route("balance", path)
         case "GET", "v1", str(collection) if collection in SEARCHES:
             return Route("search", path, collection=collection)
         case "GET", "v1", str(collection), str(id_) if collection in READS and id_:

@@ -15,7 +15,7 @@ from attrs import define, field
 from .lists import Filter, Test, filter_by
 from .replies import link_to
 
-__all__ = ["REPORTS", "Settlement"]
+__all__ = ["MERCHANT", "REPORTS", "Settlement"]
 
 Json = dict[str, Any]
 

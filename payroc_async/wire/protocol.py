@@ -71,6 +71,11 @@ class Request(Model):
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it only asks: a GET, or one of the POSTs that Payroc takes without a key."""
+        return self.method == "GET" or (self.method == "POST" and self.idempotency_key is None)
+
 
 @frozen(eq=False, repr=False)
 class Token(Model):
@@ -83,16 +88,32 @@ class Token(Model):
 # Requests ----------
 
 
+_LENGTHS = {
+    "serial_number": (1, 64),
+    "processing_terminal_id": (4, 50),
+    "secure_token_id": (1, 200),
+    "model": (1, 30),
+}
+"""What Payroc takes (contract section 2) of the ids that a merchant knows in advance. Those that
+the gateway makes up are opaque, and may be longer than it says."""
+
+
 def check_identifier(field_name: str, value: object) -> str:
     """The value, if it can stand as one segment of a path.
 
     Raises:
-        ConfigurationError: It is not a string, is empty, or holds what would change the path.
+        ConfigurationError: It is not a string, is empty or too short or long, or holds what would
+            change the path.
     """
     if not isinstance(value, str):
         raise ConfigurationError(field_name, f"must be a string, not {a_type(value)}")
     if not value:
         raise ConfigurationError(field_name, "must not be empty")
+    least, most = _LENGTHS.get(field_name, (1, len(value)))
+    if not least <= len(value) <= most:
+        raise ConfigurationError(
+            field_name, f"must have {least} to {most} characters, has {len(value)}"
+        )
     if value.isascii() and value.isalnum():
         return value  # as most are
     if re.search(r"[\s/\\?#%]", value) or not value.isprintable() or value in (".", ".."):

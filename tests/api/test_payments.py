@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -223,6 +224,10 @@ async def test_undo_never_reverses_the_whole_of_what_was_refunded_in_part(
     assert changes(gateway) == ["refund"]
 
 
+def with_result(shown: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "transactionResult": {**document["transactionResult"], **shown}}
+
+
 async def test_undo_of_what_was_authorized_in_another_currency(
     gateway: Simulator, session: PayrocSession
 ) -> None:
@@ -233,8 +238,11 @@ async def test_undo_of_what_was_authorized_in_another_currency(
     with pytest.raises(ConfigurationError) as caught:
         await session.payments.undo(payment, description="Returned")
     assert caught.value.field == "amount"
-    undone = await session.payments.undo(payment, amount=1000, description="One item")
-    assert undone.how == "reversed"
+    for authorized, how in ((600_000, "reversed"), (750_000, None)):
+        shown = {"currency": "JPY", "authorizedAmount": authorized}
+        gateway.faults.add("change", edit(partial(with_result, shown)))
+        undone = await session.payments.undo(payment, amount=1000, description="One item")
+        assert undone.how == how
 
 
 async def test_undo_where_the_gateway_does_not_say_what_was_authorized(
@@ -255,8 +263,9 @@ async def test_undo_where_the_gateway_does_not_say_what_was_authorized(
 async def test_undo_of_more_than_there_is(gateway: Simulator, session: PayrocSession) -> None:
     """More than was authorized is refused unsent."""
     payment = await paid(session)
-    with pytest.raises(ConfigurationError, match="4999"):
-        await session.payments.undo(payment, amount=499_900, description="Returned")
+    for amount in (5000, 499_900):
+        with pytest.raises(ConfigurationError, match="must not be more than was authorized, 4999"):
+            await session.payments.undo(payment, amount=amount, description="Returned")
     assert changes(gateway) == []
 
 

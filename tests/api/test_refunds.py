@@ -130,20 +130,20 @@ async def test_an_old_refund_is_found(gateway: Simulator, tmp_path: Path) -> Non
     assert search.path == "/v1/refunds"
 
 
-@pytest.mark.parametrize("what", ["amount", "of a payment", "two"])
+@pytest.mark.parametrize("what", ["amount", "currency", "of a payment", "two"])
 async def test_which_refund_is_its_own(gateway: Simulator, tmp_path: Path, what: str) -> None:
-    """None of another amount, none that refunds a payment; of two, nothing is guessed."""
+    """None of another sum, none that refunds a payment; of two, nothing is guessed."""
     path = tmp_path / "journal.db"
     async with session_of(gateway, tmp_path / "none.db") as session:
         if what == "of a payment":
             payment = await session.run_sale(SERIAL, sale())
             gateway.close_batch()
             await session.payments.refund(payment.payment_id, amount=4999, description="cold")
-        for _ in range({"two": 2, "amount": 1}.get(what, 0)):
+        for _ in range({"two": 2, "of a payment": 0}.get(what, 1)):
             await session.run_refund(SERIAL, REFUND)
-    if what == "amount":
+    if what in ("amount", "currency"):
         for one in gateway.refunds.values():
-            one["order"]["amount"] = 4998
+            one["order"][what] = {"amount": 4998, "currency": "CAD"}[what]
     await leave(gateway, path, request=REFUND, kind="refund", age=200)
     async with session_of(gateway, path) as session:
         (found,) = await recovered(session)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from html import unescape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
 
+from payroc_async.api.resources import Devices
 from payroc_async.cli.app import cli
 from payroc_async.cli.certify.redaction import redact_body, redact_headers
 from payroc_async.cli.certify.scenarios import SCENARIOS
 from payroc_async.simulator import Simulator, drop_after, edit, garbage
+from payroc_async.simulator.state import State
 from tests.conftest import SERIAL, variables
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -133,6 +137,77 @@ def test_a_gateway_that_does_otherwise_fails(
     text = Path("certification/report.html").read_text()
     assert "Required and not passed yet:" in text
     assert f"<a href='#{scenario}'>{scenario}</a>" in text
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("CP-05", "two instructions of one key"),
+        ("CP-06", "the same key with another amount was answered with"),
+    ],
+)
+def test_a_gateway_that_forgets_keys_fails(
+    served_badly: Simulator, monkeypatch: pytest.MonkeyPatch, scenario: str, reason: str
+) -> None:
+    """One that starts something new under a key that was used is found out."""
+    once = State.once
+    monkeypatch.setattr(
+        State, "once", lambda self, _, request, act: once(self, str(uuid4()), request, act)
+    )
+    done = certify(served_badly, scenario, "--yes")
+    assert done.exit_code == 1, done.output
+    assert last(scenario)["status"] == "failed"
+    assert reason in last(scenario)["reason"]
+
+
+def test_a_refund_that_is_declined_fails(served_badly: Simulator) -> None:
+    """A new refund is none before it is approved."""
+    certify(served_badly, "CP-07", "--yes")
+    served_badly.close_batch()
+
+    def declined(payment: dict[str, Any]) -> dict[str, Any]:
+        payment["refunds"][-1] |= {"responseCode": "D", "status": "declined"}
+        return payment
+
+    served_badly.faults.add("change", edit(declined))
+    done = certify(served_badly, "CP-07", "--yes")
+    assert done.exit_code == 1, done.output
+    assert "the refund was not approved" in last("CP-07")["reason"]
+
+
+@pytest.mark.parametrize("line", ["sent with Bearer abc", "the key {key}"])
+def test_a_log_with_a_secret_fails(
+    served_badly: Simulator, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """SEC-04 looks for the secrets, and the excerpt that it keeps has no key."""
+    search = Devices.search
+
+    def telling(self: Devices, **filters: Any) -> Any:
+        said = line.format(key=served_badly.api_key)
+        logging.getLogger("payroc_async.http").debug(said)
+        return search(self, **filters)
+
+    monkeypatch.setattr(Devices, "search", telling)
+    done = certify(served_badly, "SEC-04", "--yes")
+    assert done.exit_code == 1, done.output
+    assert "the log has" in last("SEC-04")["reason"]
+    assert served_badly.api_key not in Path("certification/certification.json").read_text()
+
+
+def test_a_payment_for_a_canceled_sale_fails(served_badly: Simulator) -> None:
+    """That the instruction is canceled is not enough: no payment may be listed for it."""
+
+    def listing(page: dict[str, Any]) -> dict[str, Any]:
+        result = {"responseCode": "A", "status": "ready"}
+        return {**page, "data": [{"paymentId": "M2MJOG6O2Y", "transactionResult": result}]}
+
+    certify(served_badly, "CP-03", "--yes")  # the card is first
+    assert "the instruction ended as completed" in last("CP-03")["reason"]
+    served_badly.device(SERIAL).never_finishes()
+    served_badly.faults.add("search", edit(listing), times=None)
+    done = certify(served_badly, "CP-03", "--yes")
+    assert done.exit_code == 1, done.output
+    assert "there is a payment for the canceled sale" in last("CP-03")["reason"]
 
 
 def test_an_answer_that_no_scenario_expects(served_badly: Simulator) -> None:

@@ -211,6 +211,51 @@ class TestVoid:
         assert served.refunds == {}
         served.violations.clear()  # the key is tried with a refund first
 
+    @pytest.mark.parametrize("amount", ["9.99", "40.00"])
+    @pytest.mark.parametrize(
+        ("first", "then"),
+        [
+            (["partiallyReverse"], []),
+            (["partiallyReverse"], ["fullyReverse"]),
+            (["refund"], ["refund"]),
+            (["refund"], []),
+        ],
+    )
+    def test_a_part_of_an_open_batch_is_found_out(
+        self, served: Simulator, amount: str, first: list[str], then: list[str]
+    ) -> None:
+        """Whatever the payment supports by then, the answer under the key shows what was done.
+
+        A reversal in part leaves no status and no refund behind, and a refund in an open batch
+        becomes one.
+        """
+        id_ = pay(served)
+        options = ["--amount", amount, "--idempotency-key", KEY]
+        served.faults.add("payment", edit(lambda read: {**read, "supportedOperations": first}))
+        lost = served.faults.add("change", drop_after(), times=None)
+        assert run(served, "void", id_, *VOID, *options).exit_code == 5
+        lost.remove()
+        after = served.payments[id_]
+        served.faults.add("payment", edit(lambda read: {**read, "supportedOperations": then}))
+        again = run(served, "void", id_, *VOID, *options)
+        assert again.exit_code == 0, again.output
+        assert again.stdout.startswith(f"REVERSED: {amount} USD")
+        assert served.payments[id_] == after
+        assert served.refunds == {}
+        served.violations.clear()  # the key is tried with the other call
+
+    def test_an_old_refund_is_not_this_one(self, served: Simulator) -> None:
+        """An approval that shows no new refund leaves it open whether there is one."""
+        id_ = pay(served)
+        served.close_batch()
+        options = ["--amount", "9.99"]
+        assert run(served, "void", id_, *VOID, *options).exit_code == 0
+        old = served.payments[id_]["refunds"]
+        served.faults.add("change", edit(lambda read: {**read, "refunds": old}))
+        done = run(served, "void", id_, *VOID, *options)
+        assert done.exit_code == 5, done.output
+        assert done.stdout.startswith("OUTCOME UNKNOWN")
+
     def test_a_key_that_was_never_used_undoes_nothing_twice(self, served: Simulator) -> None:
         """What another has reversed is not said to be this one's work, nor is what is too much."""
         id_ = pay(served)

@@ -671,6 +671,20 @@ async def test_a_tip_keeps_no_payment_from_being_found(gateway: Simulator, path:
     assert (found.action, found.resource) == ("searched", payment)
 
 
+async def test_cashback_keeps_no_payment_from_being_found(gateway: Simulator, path: Path) -> None:
+    """What the cardholder takes in cash, chosen on the device, is no other sale's."""
+    async with session_of(gateway, path.with_name("none.db")) as session:
+        made = await session.run_sale(SERIAL, sale())
+    order = gateway.payments[made.payment_id]["order"]
+    order |= {"amount": 5999, "breakdown": {"subtotal": 4999, "cashbackAmount": 1000}}
+    await leave(gateway, path, age=200)
+    async with session_of(gateway, path) as session:
+        (found,) = await recovered(session)
+    assert found.action == "searched"
+    assert isinstance(found.resource, Payment)
+    assert found.resource.payment_id == made.payment_id
+
+
 @pytest.mark.parametrize("kind", ["signature", "refund"])
 async def test_no_other_kind_keeps_a_payment_from_being_found(
     gateway: Simulator, path: Path, kind: str

@@ -19,6 +19,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from payroc_async import (
     AdjustmentStatus,
+    BalanceInquiry,
+    BinLookup,
+    CardBinPayload,
     Payment,
     PayrocSession,
     RefundInstructionRequest,
@@ -26,6 +29,7 @@ from payroc_async import (
     SaleHandle,
     SessionClosedError,
     SignatureInstructionRequest,
+    SingleUseTokenPayload,
     StatusAdjustment,
     WrongEventLoopError,
 )
@@ -264,6 +268,16 @@ def arguments(name: str, payment: Payment) -> tuple[tuple[Any, ...], dict[str, A
         return (), {"date": date(2026, 5, 1)}
     if name.partition(".")[0] in ("batches", "transactions", "authorizations"):
         return (65,), {}
+    if name == "cards.look_up":
+        return (BinLookup(card=CardBinPayload(bin="453985")),), {}
+    if name == "cards.balance":
+        card = SingleUseTokenPayload(token="a" * 128)
+        asked = BalanceInquiry(processing_terminal_id="1234001", currency="USD", card=card)
+        return (asked,), {}
+    if name == "terminals.device_configuration":
+        return ("1234001", "paxA920Pro"), {}
+    if name == "terminals.search":
+        return ("38765",), {}
     if name.startswith("secure_tokens."):
         return ("1234001",) if name.endswith(".search") else ("1234001", ID), {}
     if name.endswith(".search") or name in ("recover", "unfinished", "aclose", "open"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from itertools import pairwise
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from attrs import evolve
@@ -17,6 +19,7 @@ from payroc_async import (
     InstructionCanceledError,
     InstructionStatus,
     OutcomeUnknownError,
+    Payment,
     PayrocSession,
     ResultReceived,
     Retrying,
@@ -399,3 +402,55 @@ async def test_p2_with_a_timeout_a_lost_submission_does_not_shorten_the_watch(
     async with session_with(gateway, times) as session:
         assert (await session.run_sale(SERIAL, sale(), timeout=1000 * UNIT)).approved
     assert late.hits == 1
+
+
+@pytest.mark.parametrize("by_id_first", [True, False])
+@pytest.mark.parametrize("ends", ["pays", "is canceled", "is unreachable"])
+async def test_p2_one_instruction_by_its_id_and_by_its_key(
+    gateway: Simulator, by_id_first: bool, ends: str
+) -> None:
+    """Two calls of one session for one instruction: one of them polls, both learn the outcome."""
+    device = gateway.device(SERIAL).never_finishes()
+    key = str(uuid4())
+    timeouts = evolve(QUICK, unreachable=1.0)
+    options: dict[str, Any] = {"environment": gateway.environment, "retries": EAGER}
+    async with PayrocSession(gateway.api_key, **options) as before:
+        handle = await before.start_sale(SERIAL, sale(), idempotency_key=key, on_cancel="detach")
+        instruction_id = handle.instruction_id
+    assert instruction_id is not None
+    async with PayrocSession(gateway.api_key, timeouts=timeouts, **options) as session:
+
+        def by_id() -> Awaitable[Payment]:
+            return session.resume_sale(instruction_id).result()
+
+        def by_key() -> Awaitable[Payment]:
+            return session.run_sale(SERIAL, sale(), idempotency_key=key)
+
+        calls = (by_id, by_key) if by_id_first else (by_key, by_id)
+        first = asyncio.ensure_future(calls[0]())
+        await until(lambda: bool(gateway.requests_of("status")))
+        second = asyncio.ensure_future(calls[1]())
+        await until(lambda: len(gateway.requests_of("submit")) == 2)
+        polls = len(gateway.requests_of("status"))
+        await until(lambda: len(gateway.requests_of("status")) >= polls + 2)
+        running = gateway.instructions[instruction_id]
+        if ends == "pays":
+            gateway._state.change(running, "completed")
+        elif ends == "is canceled":
+            second.cancel()
+        else:
+            for kind in ("status", "cancel"):
+                gateway.faults.add(kind, drop_before(), times=None)
+        await asyncio.wait((first, second), timeout=30)
+        if ends == "pays":
+            assert first.result().payment_id == second.result().payment_id
+        elif ends == "is canceled":
+            assert second.cancelled()
+            assert isinstance(first.exception(), InstructionCanceledError)
+        else:
+            assert isinstance(first.exception(), OutcomeUnknownError)
+            assert isinstance(second.exception(), OutcomeUnknownError)
+            gateway.faults.clear()
+    assert device is gateway.device(SERIAL)
+    assert not gateway.in_progress
+    assert not gateway.violations

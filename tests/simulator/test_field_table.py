@@ -35,6 +35,10 @@ ANSWERS = {
     models.Authorization: ("authorization",),
     models.BatchClosing: ("closeBatchResponse",),
     models.RetrievedSecureToken: ("secureTokenWithAccountType",),
+    models.CardInfo: ("cardInfo",),
+    models.CardBalance: ("balance",),
+    models.HostConfiguration: ("hostConfiguration",),
+    models.DeviceConfiguration: ("deviceConfiguration",),
 }
 REQUESTS = {
     models.PaymentInstructionRequest: ("paymentInstructionRequest",),
@@ -46,6 +50,8 @@ REQUESTS = {
     models.CaptureRequest: ("paymentCapture",),
     models.AdjustmentRequest: ("paymentAdjustment",),
     models.RefundAdjustmentRequest: ("refundAdjustment",),
+    models.BinLookup: ("binLookup",),
+    models.BalanceInquiry: ("balanceInquiry",),
 }
 BANK = "a field of bank accounts' tokens; a device saves cards"
 LACKING = {
@@ -54,20 +60,18 @@ LACKING = {
     "paymentRequest.threeDSecure": "for a web shop's checkout",
     "secureTokenPayload.accountType": BANK,
     "secureTokenPayload.secCode": BANK,
+    "singleUseTokenPayload.accountType": BANK,
+    "singleUseTokenPayload.secCode": BANK,
+    "singleUseTokenPayload.pinDetails": "a PIN is entered at a device, and its block is no till's",
+    "ebtDetailsWithVoucher.voucher": "for a sale that was authorized by telephone, not a balance",
 }
 """``schema.field``, or ``schema.field=word``, that no model has: each with its reason."""
 RAW = "takes card data or a single-use token, which a till with a device never has"
-SETUP = "for those who set terminals up or run a gateway of their own"
 TOKENS = "/processing-terminals/{processingTerminalId}/secure-tokens"
 NOT_SERVED = {
     "POST /refunds": RAW,
     f"POST {TOKENS}": RAW,
     f"POST {TOKENS}/{{secureTokenId}}/update-account": RAW,
-    "POST /cards/balance": RAW,
-    "POST /cards/bin-lookup": RAW,
-    "GET /processing-terminals/{processingTerminalId}/host-configurations": SETUP,
-    "GET /processing-terminals/{processingTerminalId}/device-configurations/{model}": SETUP,
-    "GET /processing-accounts/{processingAccountId}/processing-terminals": SETUP,
 }
 """Operations that the simulator does not have: each with its reason."""
 
@@ -186,12 +190,12 @@ def test_the_table_says_where_it_is_from() -> None:
     assert "Facts only" in TABLE["about"]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_each_reference_leads_somewhere(schema: str) -> None:
+def test_each_reference_leads_somewhere() -> None:
     """What a field refers to is in the table."""
-    for _, field in fields_of(schema):
-        assert field.get("ref", schema) in SCHEMAS
-        assert field.get("vocabulary", "currency") in VOCABULARIES
+    for schema in SCHEMAS:
+        for name, field in fields_of(schema):
+            assert field.get("ref", schema) in SCHEMAS, (schema, name)
+            assert field.get("vocabulary", "currency") in VOCABULARIES, (schema, name)
 
 
 async def test_the_simulator_describes_itself(gateway: Simulator) -> None:

@@ -1,6 +1,6 @@
 """Drives the simulator by an OpenAPI description: its own, or Payroc's, with schemathesis.
 
-``python -m tests.contract_drive --spec FILE`` prints which answers break the description.
+``python -m tests.tools.contract_drive --spec FILE`` prints which answers break the description.
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ def _known(name: str, path: str, gateway: Simulator) -> list[Any]:
         "secureTokenId": [id_ for _, id_ in gateway._state.office.vault.records],
         "serialNumber": [SERIAL],
         "processingTerminalId": [TERMINAL],
+        "processingAccountId": ["38765"],
+        "model": ["paxA920Pro", "idtechKioskV"],
     }
     if name.endswith("InstructionId"):
         kind = path.split("/")[1]

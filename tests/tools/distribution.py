@@ -1,4 +1,4 @@
-"""Build the sdist and the wheel, and check them: ``python -m tests.distribution FOLDER``.
+"""Build the sdist and the wheel, and check them: ``python -m tests.tools.distribution FOLDER``.
 
 With ``--release`` the changelog has to be ready, too. Nothing is uploaded.
 """

@@ -1,4 +1,4 @@
-"""Freeze a till with PyInstaller, without an option, and run it: ``python -m tests.frozen``.
+"""Freeze a till with PyInstaller, without an option, and run it: ``python -m tests.tools.frozen``.
 
 Needs PyInstaller and the wheel of the project, installed: a hook is found by the wheel's entry
 point. The till is frozen as a folder and as one file, and runs where no Python finds the source.

@@ -1,4 +1,6 @@
-"""A till as PyInstaller freezes it, which does what loads something late: ``tests.frozen`` runs it.
+"""A till as PyInstaller freezes it, which does what loads something late.
+
+``tests.tools.frozen`` runs it.
 
 It imports nothing of the tests, prints a line for each thing that works, and ends with the first
 that does not.

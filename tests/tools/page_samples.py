@@ -1,4 +1,6 @@
-"""The Python of README and docs: ``python -m tests.samples FOLDER`` writes it for a type checker.
+"""Writes the Python of README and docs for a type checker.
+
+``python -m tests.tools.page_samples FOLDER``.
 
 A sample under a comment such as ``<!-- program: simulator -->`` is a whole program. Any other is a
 fragment: it is run where the names below are at hand, unless a comment before it begins with

@@ -1,4 +1,4 @@
-"""``python -m tests.screenshots``: takes the pictures of the pages that docs show."""
+"""``python -m tests.tools.screenshots``: takes the pictures of the pages that docs show."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sales in random order under random faults, each held against what the gateway knows.
 
-``python -m tests.soak --sales 10000`` prints the counts; a short run belongs to the suite.
+``python -m tests.tools.soak --sales 10000`` prints the counts; a short run belongs to the suite.
 """
 
 from __future__ import annotations

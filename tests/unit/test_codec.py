@@ -146,15 +146,15 @@ def test_a_required_field_is_garbled(path: str, change: Callable[[Any, Any], Non
     assert refusal(changed(change, path)).startswith(f"{in_path_form(path)}: not ")
 
 
-@pytest.mark.parametrize("path", OPTIONAL)
 @pytest.mark.parametrize("change", [leave_out, set_null])
 def test_an_optional_field_is_missing(
-    path: str, change: Callable[[Any, Any], None], caplog: pytest.LogCaptureFixture
+    change: Callable[[Any, Any], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """An optional field that is absent or null is None, or empty, and nothing is logged."""
-    payment = structure(changed(change, path), m.Payment)
-    assert at(payment, path) in NOTHING
-    assert caplog.records == []
+    for path in OPTIONAL:
+        payment = structure(changed(change, path), m.Payment)
+        assert at(payment, path) in NOTHING, path
+        assert caplog.records == [], path
 
 
 def test_nulls_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:

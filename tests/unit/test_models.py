@@ -67,6 +67,7 @@ CONTRACT: dict[type[m.OpenEnum], str] = {
     m.ResponseCode: "A D E P R C",
     # Contract sections 10 to 12.
     m.TerminalStatus: "active inactive",
+    m.ServiceFeeBasis: "creditPercentage debitPercentage debitAmount",
     m.BatchCloseType: "automatic manual",
     m.EbtFeatureType: "foodStamp cash both",
     m.TransactionDataLevel: "level2 level3",
@@ -291,10 +292,10 @@ def refusal(cls: type[Any], field: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize(("cls", "field"), FIELDS, ids=lambda it: getattr(it, "__name__", ""))
-@pytest.mark.parametrize("value", [object(), b"bytes", {"a": object()}, 1j])
-def test_every_field_refuses_a_wrong_type(cls: type[Any], field: Any, value: Any) -> None:
+def test_every_field_refuses_a_wrong_type(cls: type[Any], field: Any) -> None:
     """No field of a request takes what is nothing like it, and the error names the field."""
-    refusal(cls, field.name, value)
+    for value in (object(), b"bytes", {"a": object()}, 1j):
+        refusal(cls, field.name, value)
 
 
 @pytest.mark.parametrize(("cls", "field"), FIELDS, ids=lambda it: getattr(it, "__name__", ""))
@@ -313,35 +314,54 @@ def test_required_and_optional(cls: type[Any], field: Any) -> None:
             cls(**least)
 
 
-CHANGES = (m.CaptureRequest, m.ReferencedRefundRequest, m.ReversalRequest)
-"""What takes or gives back money: nothing is no amount there."""
+FROM_0 = {
+    (m.Breakdown, "subtotal"),
+    (m.Breakdown, "cashback_amount"),
+    (m.ItemizedBreakdown, "subtotal"),
+    (m.ItemizedBreakdown, "duty_amount"),
+    (m.ItemizedBreakdown, "freight_amount"),
+    (m.Order, "amount"),
+    (m.RefundOrder, "amount"),
+    (m.Tax, "rate"),
+    (m.TaxAmount, "amount"),
+}
+"""Where 0 is an amount or a number like others; Payroc refuses it elsewhere."""
 
 
 @pytest.mark.parametrize(("cls", "field"), AMOUNTS)
 def test_amounts(cls: type[Any], field: str) -> None:
-    """An amount is a whole number of at least 0, never a float, a bool or a string."""
-    if cls in CHANGES:
-        assert refusal(cls, field, 0) == f"{field}: must be more than 0"
-    else:
+    """An amount is a whole number of at least 0 or 1, never a float, a bool or a string."""
+    below = "must not be negative, is" if (cls, field) in FROM_0 else "must be more than 0, is"
+    if (cls, field) in FROM_0:
         assert getattr(make(cls, **{field: 0}), field) == 0
+    else:
+        assert refusal(cls, field, 0).startswith(f"{field}: {below} 0: ")
     for value in (1, 4999, 2**63 - 1):
         assert getattr(make(cls, **{field: value}), field) == value
     for wrong in (True, False, 49.99, 50.0, float("nan"), "4999"):
         assert "must be an int" in refusal(cls, field, wrong)
-    assert refusal(cls, field, -1) == f"{field}: must not be negative, is -1"
+    assert refusal(cls, field, -1).startswith(f"{field}: {below} -1")
     for beyond in (2**63, 10**5000):
         assert refusal(cls, field, beyond) == f"{field}: must not be more than {2**63 - 1}"
-    assert refusal(cls, field, -(10**5000)).startswith(f"{field}: must not be negative, is an int")
+    assert refusal(cls, field, -(10**5000)).startswith(f"{field}: {below} an int")
 
 
 @pytest.mark.parametrize(("cls", "field"), NUMBERS)
 def test_percentages(cls: type[Any], field: str) -> None:
-    """A percentage is a finite number of at least 0, never a bool or a string."""
-    for value in (0, 5, 6.25):
+    """A percentage is a finite number of at least 0 or more, never a bool or a string."""
+    below = "must be a finite number of at least 0"
+    if (cls, field) in FROM_0:
+        assert getattr(make(cls, **{field: 0}), field) == 0
+    else:
+        below = "must be more than 0, is"
+        assert f"{below} 0: " in refusal(cls, field, 0)
+    for value in (0.01, 5, 6.25):
         assert getattr(make(cls, **{field: value}), field) == value
     for wrong in (True, "5"):
         assert "must be a number" in refusal(cls, field, wrong)
-    for value in (-0.1, -1, float("nan"), float("inf"), float("-inf"), 10**400):
+    for value in (-0.1, -1, float("-inf")):
+        assert below in refusal(cls, field, value)
+    for value in (float("nan"), float("inf"), 10**400):
         assert "finite number of at least 0" in refusal(cls, field, value)
 
 
@@ -359,8 +379,9 @@ def test_enum_fields(cls: type[Any], field: str, member: m.OpenEnum) -> None:
     """An enum's field takes the member, its word, and an unknown word, but no other enum's."""
     for value in (member, member.value):
         assert getattr(make(cls, **{field: value}), field) is member
-    unknown = getattr(make(cls, **{field: "brandNew"}), field)
-    assert unknown == "brandNew"
+    word = "xx" if cls is m.Customer else "brandNew"  # a language's code has two letters
+    unknown = getattr(make(cls, **{field: word}), field)
+    assert unknown == word
     assert type(unknown) is type(member)
     for wrong in (5, "", m.ResponseCode.D):
         refusal(cls, field, wrong)
@@ -370,8 +391,8 @@ def test_enum_fields(cls: type[Any], field: str, member: m.OpenEnum) -> None:
 def test_lists(cls: type[Any], field: str, item: type[Any]) -> None:
     """A list or a tuple of the right models is kept as a tuple, and nothing else is."""
     one = make(item)
-    for value in ([one, one], (one, one)):
-        assert getattr(make(cls, **{field: value}), field) == (one, one)
+    for value in ([one], (one,)):
+        assert getattr(make(cls, **{field: value}), field) == (one,)
     for wrong in ([one, {}], ["secret"], "ab", {one}, iter([one])):
         assert "secret" not in refusal(cls, field, wrong)
 

@@ -127,7 +127,21 @@ def test_p7_reprs_of_requests_answers_and_tokens_show_no_contents() -> None:
 )
 def test_a_good_identifier_is_taken_unchanged(value: str) -> None:
     """What can stand as one segment of a path is returned as it is."""
-    assert check_identifier("serial_number", value) is value
+    assert check_identifier("payment_id", value) is value
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("serial_number", 1, 64), ("processing_terminal_id", 4, 50), ("secure_token_id", 1, 200)],
+)
+def test_an_id_that_a_merchant_knows_has_a_length(name: str, least: int, most: int) -> None:
+    """It is held to it; an id that the gateway makes up is not."""
+    for good in ("a" * least, "a" * most):
+        assert check_identifier(name, good) == good
+    wrong = ["a" * (most + 1)] + ["a" * (least - 1)] * (least > 1)
+    for value in wrong:
+        with pytest.raises(e.ConfigurationError, match=f"must have {least} to {most} characters"):
+            check_identifier(name, value)
 
 
 @pytest.mark.parametrize(

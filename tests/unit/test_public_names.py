@@ -15,15 +15,14 @@ import pytest
 
 import payroc_async
 from payroc_async import PayrocSession
-from payroc_async.api.authorizations import Authorizations
-from payroc_async.api.batches import Batches
+from payroc_async.api.card_lookups import Cards
 from payroc_async.api.charges import Charges
 from payroc_async.api.payments import Payments
 from payroc_async.api.refunds import Refunds
+from payroc_async.api.reports import Authorizations, Batches, Transactions
 from payroc_async.api.resources import ClosedLoopReads, Devices, Instructions, Signatures
 from payroc_async.api.secure_tokens import SecureTokens
 from payroc_async.api.terminals import Terminals
-from payroc_async.api.transactions import Transactions
 from payroc_async.device_instructions import DeviceInstructions
 from payroc_async.testing import PayrocGateway
 
@@ -238,12 +237,29 @@ EXPECTED = [
     "Undone",
     "WrongEventLoopError",
     "__version__",
+    "BalanceInquiry",
+    "BinLookup",
+    "CardBalance",
+    "CardBinPayload",
+    "CardInfo",
+    "ServiceFee",
+    "ServiceFeeBasis",
+    "SingleUseTokenPayload",
+    "DeviceConfiguration",
+    "EmvApplication",
+    "EmvCertificate",
+    "HostConfiguration",
+    "ProcessorConfiguration",
+    "ProcessorMerchant",
+    "ProcessorTerminal",
+    "VisualAsset",
 ]
 
 # What a session hands out without its class being exported.
 REACHABLE: list[type[Any]] = [
     Authorizations,
     Batches,
+    Cards,
     Charges,
     ClosedLoopReads,
     DeviceInstructions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,35 +9,32 @@ from attrs import define, field, frozen
 
 from payroc_async import (
     Amount,
-    APIError,
     ConfigurationError,
     IdempotencyKeyInUseError,
     Outcome,
     Payment,
     PayrocError,
-    PayrocSession,
     TransactionStatus,
     Undone,
 )
 from payroc_async.api.payments import Payments
-from payroc_async.api.undo import total_amount, undone_by_refund, undone_by_reversal
-from payroc_async.cli.demo.records import reason_in_words
-from payroc_async.cli.device_operations import command_line, run_with_amounts, some_amount
+from payroc_async.api.undo import (
+    amount_to_undo,
+    total_amount,
+    undone_by_refund,
+    undone_by_reversal,
+)
+from payroc_async.cli.device_operations import command_line, some_amount
 from payroc_async.cli.formatting import payment_members
-from payroc_async.cli.output import error_members, note, plain, say, say_json
+from payroc_async.cli.output import note, say, say_json
 from payroc_async.cli.results import (
     DONE,
     NOT_APPROVED,
-    NOT_DONE,
     UNKNOWN,
-    USAGE,
-    in_option_names,
     show_details,
 )
-from payroc_async.cli.settings import variables
-from payroc_async.cli.signals import on_signal
+from payroc_async.cli.single_call import SingleCall, run_single_call
 from payroc_async.models.amount import in_words
-from payroc_async.retry import worth_retrying
 
 __all__ = ["ChangeOptions", "run_change"]
 
@@ -76,26 +72,21 @@ class ChangeOptions:
         return command_line(self.command, self.payment_id, options=options)
 
 
-@define(eq=False)
-class Change:
-    """The progress and result of the change.
+@define(eq=False, kw_only=True)
+class Change(SingleCall):
+    """What is being done, and what came of it.
 
     Attributes:
-        before: The payment before the change.
-        sent: Whether the request was sent: the change may then have been made.
-        undone: The result of a reversal or refund.
+        before: The payment as it was.
+        undone: What the answer to a reversal or a refund says.
         captured: The answer to a capture.
-        interrupted: Whether Ctrl-C interrupted the command.
     """
 
     options: ChangeOptions
     before: Payment | None = None
     amount: Amount | None = None
-    sent: bool = False
     undone: Undone | None = None
     captured: Payment | None = None
-    error: PayrocError | None = None
-    interrupted: bool = False
 
     @property
     def after(self) -> Payment | None:
@@ -144,48 +135,15 @@ class Change:
             return NOT_APPROVED if self.lacking else DONE
         if self.outcome is not None:
             return UNKNOWN if self.outcome is Outcome.UNKNOWN else NOT_APPROVED
-        if isinstance(self.error, ConfigurationError):
-            # The payment's state is not an error in the options.
-            return NOT_DONE if self.error.field == "payment" else USAGE
-        # A refusal of the request also covers an earlier attempt under the same key.
-        refused = isinstance(self.error, APIError) and not (
-            self.error.may_have_taken_effect
-            or worth_retrying(self.error)
-            or isinstance(self.error, IdempotencyKeyInUseError)
-        )
-        tried = self.sent or not self.options.key_is_fresh
-        return UNKNOWN if tried and not (self.sent and refused) else NOT_DONE
+        return self.code_without_answer(self.options)
 
 
 def run_change(options: ChangeOptions) -> int:
-    """Make the change, and return the exit code.
-
-    The key goes to stderr before anything is sent, the result to stdout.
-    """
-    change = Change(options)
-    try:
-        # The journal does not record single calls.
-        session = PayrocSession.from_env(variables(), journal=None)
-        run_with_amounts(lambda: _main(change, session))
-    except ConfigurationError as error:
-        change.error = in_option_names(error)
-    except PayrocError as error:
-        change.error = error
+    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    change = Change(options=options)
+    run_single_call(change, options.command, lambda session: _change(change, session.payments))
     (_show_json if options.as_json else _show)(change)
     return change.exit_code
-
-
-async def _main(change: Change, opening: PayrocSession) -> None:
-    async with opening as session:
-        working = asyncio.create_task(
-            _change(change, session.payments), name=f"payroc-async {change.options.command}"
-        )
-        with on_signal(working.cancel):
-            await asyncio.wait((working,))
-    if working.cancelled():
-        change.interrupted = True
-    else:
-        working.result()
 
 
 async def _change(change: Change, payments: Payments) -> None:
@@ -216,9 +174,10 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     description, key = change.options.description or "", change.options.idempotency_key
     amount = _minor_units(change)
     try:
-        return await payments.undo(
+        undone = await payments.undo(
             payment, amount=amount, description=description, idempotency_key=key
         )
+        return _read_as_first(undone, payment, amount) if change.options.key_is_fresh else undone
     except ConfigurationError as error:
         # The part exceeds the remaining amount: refunds do not lower the authorized amount.
         was_reversal = error.field == "amount" and amount is not None
@@ -228,21 +187,36 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     except IdempotencyKeyInUseError as error:
         # The answer to a reversal if the batch has closed since.
         refusal, was_reversal = error, True
-    # The payment may be impossible to undo now because an earlier attempt has undone it. The same
-    # request under its key has no second effect, and gets the original answer.
-    if was_reversal or payment.transaction_result.status == TransactionStatus.REVERSAL:
-        reversed_ = await payments.reverse(payment.payment_id, amount=amount, idempotency_key=key)
-        return undone_by_reversal(payment, reversed_, amount)
+    # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
+    # key, has no second effect and is answered as it was.
+    id_ = payment.payment_id
+    reversed_before = payment.transaction_result.status == TransactionStatus.REVERSAL
     given_back = total_amount(payment) if amount is None else amount
-    if not payment.refunds or given_back is None:
+    # A part that was reversed leaves neither a status nor a refund behind.
+    in_part = amount is not None and not payment.refunds
+    if was_reversal or reversed_before or in_part:
+        try:
+            reversed_ = await payments.reverse(id_, amount=amount, idempotency_key=key)
+            return undone_by_reversal(payment, reversed_, amount, repeated=True)
+        except IdempotencyKeyInUseError:
+            # For a refund, unless that was refused just now; in an open batch it reverses, too.
+            if given_back is None or isinstance(refusal, IdempotencyKeyInUseError):
+                raise
+    elif not payment.refunds or given_back is None:
         raise refusal
     refunded = await payments.refund(
-        payment.payment_id,
-        amount=given_back,
-        description=description,
-        idempotency_key=key,
+        id_, amount=given_back, description=description, idempotency_key=key
     )
-    return undone_by_refund(payment, refunded, given_back)
+    return undone_by_refund(payment, refunded, given_back, repeated=True)
+
+
+def _read_as_first(undone: Undone, payment: Payment, amount: int | None) -> Undone:
+    """The same answer, to a key that was never used: no refund from before is its work."""
+    if undone.asked == "reverse":
+        return undone_by_reversal(payment, undone.payment, amount, repeated=False)
+    return undone_by_refund(
+        payment, undone.payment, amount_to_undo(payment, amount), repeated=False
+    )
 
 
 def _minor_units(change: Change) -> int | None:
@@ -273,10 +247,8 @@ def _show_json(change: Change) -> None:
         **payment_members(change.after),
         "outcome": change.outcome.name.lower() if change.outcome else None,
         "payment_id": change.options.payment_id,
-        "error": error_members(change.error),
+        "error": change.error_members(),
     }
-    if change.interrupted:
-        members["error"] = {"type": "Interrupted", "message": _said(change)}
     say_json(members)
 
 
@@ -288,14 +260,14 @@ def _show(change: Change) -> None:
         show_details(_details(change))
     elif change.exit_code == UNKNOWN:
         say(
-            f"OUTCOME UNKNOWN: it may have been done ({_said(change)}; "
-            f"idempotency key {options.idempotency_key}). To find out, repeat it under its key:"
+            f"OUTCOME UNKNOWN: it may have been done ({change.said()}; "
+            f"idempotency key {options.idempotency_key}). To find out, do it again under its key:"
             f" {options.again()}",
             fg="red",
             bold=True,
         )
     else:
-        note(f"Error: {_said(change)}")
+        note(f"Error: {change.said()}")
 
 
 def _headline(change: Change) -> tuple[str, str]:
@@ -327,11 +299,3 @@ def _details(change: Change) -> Iterator[tuple[str, str | None]]:
     if change.undone is not None and (change.how, change.undone.asked) == ("reversed", "refund"):
         yield "no refund", "its batch was open, so the gateway reversed it instead"
     yield "idempotency key", change.options.idempotency_key
-
-
-def _said(change: Change) -> str:
-    if change.error is None:
-        return "interrupted" + ("" if change.sent else ", nothing was sent")
-    if isinstance(change.error, ConfigurationError | APIError):
-        return plain(change.error)
-    return plain(f"{reason_in_words(change.error)}: {change.error}")

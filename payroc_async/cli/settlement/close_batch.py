@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from attrs import define, field, frozen
 
-from payroc_async import (
-    APIError,
-    BatchClosing,
-    ConfigurationError,
-    IdempotencyKeyInUseError,
-    Payment,
-    PayrocError,
-    PayrocSession,
-)
-from payroc_async.cli.demo.records import reason_in_words
-from payroc_async.cli.device_operations import command_line, run_with_amounts
+from payroc_async import BatchClosing, Payment, PayrocSession
+from payroc_async.cli.device_operations import command_line
 from payroc_async.cli.formatting import payment_members
-from payroc_async.cli.output import error_members, note, plain, say, say_json
-from payroc_async.cli.results import (
-    DONE,
-    NOT_DONE,
-    UNKNOWN,
-    USAGE,
-    in_option_names,
-    show_details,
-)
-from payroc_async.cli.settings import variables
-from payroc_async.cli.signals import on_signal
+from payroc_async.cli.output import note, plain, say, say_json
+from payroc_async.cli.results import DONE, UNKNOWN, show_details
+from payroc_async.cli.single_call import SingleCall, run_single_call
 from payroc_async.models.amount import in_words
-from payroc_async.retry import worth_retrying
 
 from .day import find_uncaptured, size_of
 
@@ -59,67 +39,33 @@ class CloseOptions:
         return command_line("close-batch", options=options)
 
 
-@define(eq=False)
-class Close:
-    """The progress and result of the close.
+@define(eq=False, kw_only=True)
+class Close(SingleCall):
+    """What is being done, and what came of it.
 
     Attributes:
-        uncaptured: The open pre-authorizations before the close.
-        sent: Whether the request was sent: the batch may then be closed.
-        closing: When the gateway closes the batch; None if it did not say.
-        interrupted: Whether Ctrl-C interrupted the command.
+        uncaptured: The open pre-authorizations that there were before.
+        closing: When the gateway closes it; None if it has not said so.
     """
 
     options: CloseOptions
     uncaptured: list[Payment] = field(factory=list)
-    sent: bool = False
     closing: BatchClosing | None = None
-    error: PayrocError | None = None
-    interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
         """0: closed, 2: usage, 4: not done, 5: unknown."""
         if self.closing is not None:
             return DONE
-        if isinstance(self.error, ConfigurationError):
-            return USAGE
-        refused = isinstance(self.error, APIError) and not (
-            self.error.may_have_taken_effect
-            or worth_retrying(self.error)
-            or isinstance(self.error, IdempotencyKeyInUseError)
-        )
-        tried = self.sent or not self.options.key_is_fresh
-        return UNKNOWN if tried and not (self.sent and refused) else NOT_DONE
+        return self.code_without_answer(self.options)
 
 
 def run_close_batch(options: CloseOptions) -> int:
-    """Close the batch, and return the exit code.
-
-    The key goes to stderr before anything is sent, the result to stdout.
-    """
-    close = Close(options)
-    try:
-        # The journal does not record single calls.
-        session = PayrocSession.from_env(variables(), journal=None)
-        run_with_amounts(lambda: _main(close, session))
-    except ConfigurationError as error:
-        close.error = in_option_names(error)
-    except PayrocError as error:
-        close.error = error
+    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    close = Close(options=options)
+    run_single_call(close, "close-batch", lambda session: _close(close, session))
     (_show_json if options.as_json else _show)(close)
     return close.exit_code
-
-
-async def _main(close: Close, opening: PayrocSession) -> None:
-    async with opening as session:
-        working = asyncio.create_task(_close(close, session), name="payroc-async close-batch")
-        with on_signal(working.cancel):
-            await asyncio.wait((working,))
-    if working.cancelled():
-        close.interrupted = True
-    else:
-        working.result()
 
 
 async def _close(close: Close, session: PayrocSession) -> None:
@@ -145,9 +91,6 @@ def _uncaptured_in_words(payment: Payment) -> str:
 
 def _show_json(close: Close) -> None:
     closing = close.closing
-    error = error_members(close.error)
-    if close.interrupted:
-        error = {"type": "Interrupted", "message": _said(close)}
     say_json(
         {
             "processing_terminal_id": close.options.processing_terminal_id,
@@ -155,7 +98,7 @@ def _show_json(close: Close) -> None:
             "cut_off_time": closing.cut_off_time if closing else None,
             "timezone": closing.timezone if closing else None,
             "uncaptured": [payment_members(payment) for payment in close.uncaptured],
-            "error": error,
+            "error": close.error_members(),
         }
     )
 
@@ -176,19 +119,11 @@ def _show(close: Close) -> None:
         note("to see later what it settles: payroc-async settlement")
     elif close.exit_code == UNKNOWN:
         say(
-            f"UNKNOWN: the batch may be closed ({_said(close)}; idempotency key "
-            f"{options.idempotency_key}). To find out, repeat it under its key: "
+            f"UNKNOWN: the batch may be closed ({close.said()}; idempotency key "
+            f"{options.idempotency_key}). To find out, do it again under its key: "
             f"{options.again()}",
             fg="red",
             bold=True,
         )
     else:
-        note(f"Error: {_said(close)}")
-
-
-def _said(close: Close) -> str:
-    if close.error is None:
-        return "interrupted" + ("" if close.sent else ", nothing was sent")
-    if isinstance(close.error, ConfigurationError | APIError):
-        return plain(close.error)
-    return plain(f"{reason_in_words(close.error)}: {close.error}")
+        note(f"Error: {close.said()}")
