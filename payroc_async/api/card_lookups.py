@@ -45,7 +45,7 @@ class Cards(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the card.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped. It changes nothing.
@@ -66,7 +66,7 @@ class Cards(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; BadRequestError of a terminal in no sharing group.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped. It changes nothing.

@@ -51,7 +51,7 @@ class SingleCalls:
     authorizations: Authorizations
     """Authorizations of submitted transactions."""
     secure_tokens: SecureTokens
-    """The saved cards."""
+    """Saved cards."""
     cards: Cards
     """What can be asked about a card without a payment."""
 

@@ -81,24 +81,26 @@ class Terminals(Endpoint):
     ) -> AsyncIterator[models.ProcessingTerminal]:
         """Every terminal of a merchant's account, from all pages: ``async for one in ...``.
 
-        A page is asked for when the one before it has been consumed. Source: contract section 10.
+        The next page is requested only after the previous one has been consumed. Source: contract
+        section 10.
 
         Args:
             processing_account_id: The account's id, as the ``merchant`` of a batch has it.
-            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
+                total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         if isinstance(processing_account_id, bool):
             raise ConfigurationError("processing_account_id", "must be a string or an int")
@@ -126,7 +128,7 @@ class Terminals(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal or model.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -144,9 +146,9 @@ class Terminals(Endpoint):
             processing_terminal_id: The terminal's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.

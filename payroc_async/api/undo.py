@@ -145,7 +145,7 @@ def undone_by_refund(
         repeated: Whether there may have been an earlier try.
     """
     made = _refunds_made(before, after, amount, repeated=repeated)
-    refund = made[0] if len(made) == 1 else None  # the contract does not say in which order
+    refund = made[0] if len(made) == 1 else None  # the contract does not define the order
     outcomes = {one.outcome for one in made} or {after.outcome}
     outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.UNKNOWN
     how: Literal["reversed", "refunded"] | None = None

@@ -76,7 +76,7 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
         if seen.body:
             yield f"{where} has a body."
     elif "x-api-key" in headers:
-        yield f"{where} carries the x-api-key header, which belongs to authorize alone."
+        yield f"{where} carries the x-api-key header, which only authorize takes."
     if seen.kind == "authorize" or seen.method != "POST" or seen.kind in ASKS:
         if key is not None:
             yield f"{where} carries an Idempotency-Key, which belongs to what changes something."

@@ -187,7 +187,7 @@ class RequestHandler:
 
     def _ask(self, route: Route, seen: Observed) -> Answer:
         if not is_json(seen.headers):
-            return problem(415, "unsupported-media-type", "A POST has to be application/json.")
+            return problem(415, "unsupported-media-type", "A POST must be application/json.")
         office = self._state.office
         if route.kind == "bin_lookup":
             return office.lookups.look_up(seen.body)

@@ -139,7 +139,10 @@ class Change(SingleCall):
 
 
 def run_change(options: ChangeOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Make the change, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     change = Change(options=options)
     run_single_call(change, options.command, lambda session: _change(change, session.payments))
     (_show_json if options.as_json else _show)(change)
@@ -187,8 +190,8 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
     except IdempotencyKeyInUseError as error:
         # The answer to a reversal if the batch has closed since.
         refusal, was_reversal = error, True
-    # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
-    # key, has no second effect and is answered as it was.
+    # The payment may be impossible to undo now because an earlier attempt has undone it. The same
+    # request under its key has no second effect, and gets the original answer.
     id_ = payment.payment_id
     reversed_before = payment.transaction_result.status == TransactionStatus.REVERSAL
     given_back = total_amount(payment) if amount is None else amount

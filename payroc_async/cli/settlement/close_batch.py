@@ -61,7 +61,10 @@ class Close(SingleCall):
 
 
 def run_close_batch(options: CloseOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Close the batch, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     close = Close(options=options)
     run_single_call(close, "close-batch", lambda session: _close(close, session))
     (_show_json if options.as_json else _show)(close)
@@ -120,7 +123,7 @@ def _show(close: Close) -> None:
     elif close.exit_code == UNKNOWN:
         say(
             f"UNKNOWN: the batch may be closed ({close.said()}; idempotency key "
-            f"{options.idempotency_key}). To find out, do it again under its key: "
+            f"{options.idempotency_key}). To find out, repeat it under the same key: "
             f"{options.again()}",
             fg="red",
             bold=True,
