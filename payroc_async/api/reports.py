@@ -1,4 +1,4 @@
-"""What the processor was given and what it settled: reports. Source: contract section 11."""
+"""Reports of submitted and settled transactions. Source: contract section 11."""
 
 from __future__ import annotations
 

@@ -79,13 +79,13 @@ class Terminals(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.ProcessingTerminal]:
-        """Every terminal of a merchant's account, from all pages: ``async for one in ...``.
+        """Iterate over the terminals of a merchant's account: ``async for terminal in ...``.
 
         The next page is requested only after the previous one has been consumed. Source: contract
         section 10.
 
         Args:
-            processing_account_id: The account's id, as the ``merchant`` of a batch has it.
+            processing_account_id: The account's id, as in the ``merchant`` of a batch.
             limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
                 total.
             before: Go back from this cursor, nearest entry first. Not together with ``after``.
@@ -119,7 +119,7 @@ class Terminals(Endpoint):
     async def device_configuration(
         self, processing_terminal_id: str, model: str
     ) -> models.DeviceConfiguration:
-        """What a model of device can do on a terminal. Source: contract section 10.
+        """Retrieve the capabilities of a device model on a terminal. Source: contract section 10.
 
         Args:
             processing_terminal_id: The terminal's id.
@@ -138,9 +138,9 @@ class Terminals(Endpoint):
         return await self._part(DEVICE_CONFIGURATION, processing_terminal_id, part)
 
     async def host_configuration(self, processing_terminal_id: str) -> models.HostConfiguration:
-        """How a terminal is set up at its processor. Source: contract section 10.
+        """Retrieve a terminal's configuration at its processor. Source: contract section 10.
 
-        Meant for those who run a gateway of their own; selling needs none of it.
+        It is meant for operators of their own gateway; sales do not need it.
 
         Args:
             processing_terminal_id: The terminal's id.
@@ -156,7 +156,7 @@ class Terminals(Endpoint):
         return await self._part(HOST, processing_terminal_id, "host-configurations")
 
     async def _part(self, resource: Resource[T], processing_terminal_id: str, part: str) -> T:
-        """What stands below a terminal's path."""
+        """Return a resource below a terminal's path."""
         check_identifier("processing_terminal_id", processing_terminal_id)
         path = resource_request(resource, processing_terminal_id).path
         request = Request("GET", f"{path}/{part}")

@@ -121,7 +121,7 @@ def undone_by_reversal(
     outcome = after.outcome
     status = after.transaction_result.status
     if _is_whole(before, amount):
-        # A status that is missing contradicts nothing: the code decides (contract section 15).
+        # A missing status is no contradiction: the code decides (contract section 15).
         done = status in (None, TransactionStatus.REVERSAL)
     else:  # a part may leave any status that holds money (contract section 6)
         lowered = amount is not None and _lowered(before, after, amount, repeated=repeated)
@@ -167,14 +167,14 @@ def _refunds_made(
     """Return the refunds that are new in an answer; several if another caller refunds, too."""
     known = {one.refund_id for one in before.refunds}
     new = [one for one in after.refunds if one.refund_id not in known]
-    # Without a new one, this answer may be that of an earlier try under the same key, if there was
-    # one: else an old refund would be taken for the one that was asked for.
+    # No new refund: this may be the answer to an earlier attempt under the same key, if there was
+    # one. Otherwise an old refund would be mistaken for the requested one.
     shown = new or (after.refunds if repeated else ())
     return [one for one in shown if one.amount in (None, amount)] or new
 
 
 def _lowered(before: models.Payment, after: models.Payment, amount: int, *, repeated: bool) -> bool:
-    """Whether what an answer authorizes is less by the amount than before.
+    """Whether the authorized amount in the answer is lower than before by this amount.
 
     After an earlier try that was done, the payment as it was read is less already; its order still
     has the whole, unless a part alone was authorized from the start.

@@ -79,11 +79,11 @@ def as_json() -> bool:
 
 
 def say_error(error: PayrocError | str, type: str = "") -> None:
-    """Tell why nothing came of it: a line on stderr, or with --json an object on stdout.
+    """Report a failure: a line on stderr, or with --json an object on stdout.
 
     Args:
-        error: The error, or what to say.
-        type: What scripts know it by, where it is none of ours.
+        error: The error, or its text.
+        type: The error's type for scripts, if it is not one of the SDK's.
     """
     if not as_json():
         note(f"Error: {plain(error)}")

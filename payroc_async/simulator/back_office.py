@@ -27,7 +27,7 @@ __all__ = ["BackOffice"]
 Json = dict[str, Any]
 
 ACCOUNT = str(MERCHANT["processingAccountId"])
-"""The merchant's account, which all terminals are of."""
+"""The merchant's account of all terminals."""
 
 
 def _default_terminals() -> dict[str, Json]:
@@ -123,7 +123,7 @@ class BackOffice:
         return page_of(collection, "secureTokenId", items, TOKEN_FILTERS, query, spelling)
 
     def search_terminals(self, account: str, query: str, spelling: ListSpelling) -> Answer:
-        """The page of an account's terminals that this query asks for."""
+        """Return the requested page of an account's terminals."""
         collection = f"processing-accounts/{quote(account, safe='')}/processing-terminals"
         items = list(self.terminals.values()) if account == ACCOUNT else []
         if not items:
@@ -132,7 +132,7 @@ class BackOffice:
         return page_of(collection, "processingTerminalId", items, {}, query, spelling)
 
     def setup_of(self, terminal: str, model: str | None) -> Json | None:
-        """How a terminal is set up at its processor, or for a model of device, if it is known."""
+        """Return a terminal's configuration at its processor or for a device model, or 404."""
         if terminal not in self.terminals:
             return None
         if model is not None:

@@ -54,7 +54,7 @@ class GatewayViews:
 
     @property
     def lookups(self) -> Lookups:
-        """What look-ups of cards find; its attributes may be set."""
+        """The results of card look-ups; the attributes may be set."""
         return self._state.office.lookups
 
     @property
