@@ -1,8 +1,7 @@
 """The pytest plugin of payroc_async: a gateway, devices and sessions as fixtures.
 
-It stands beside the package because pytest loads it into every run wherever payroc_async is
-installed: until a test asks for one of its fixtures, nothing but this file is imported. See
-``docs/testing.md``.
+It is outside the package because pytest loads it into every run if payroc_async is installed: until
+a test uses one of its fixtures, only this file is imported. See ``docs/testing.md``.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ NOT_ASYNCIO = (
 
 @pytest.fixture
 def payroc_timeouts() -> Timeouts:
-    """How long payroc_session waits and payroc_gateway holds: not long. To be overridden."""
+    """The short timeouts of payroc_session and hold of payroc_gateway. Override to change them."""
     from payroc_async.testing import TIMEOUTS
 
     return TIMEOUTS
@@ -45,7 +44,7 @@ def payroc_timeouts() -> Timeouts:
 
 @pytest.fixture
 def payroc_retries() -> RetryPolicy:
-    """How payroc_session repeats requests: soon. To be overridden."""
+    """The fast retries of payroc_session. Override to change them."""
     from payroc_async.testing import RETRIES
 
     return RETRIES
@@ -55,10 +54,10 @@ def payroc_retries() -> RetryPolicy:
 def payroc_gateway(
     payroc_timeouts: Timeouts, request: pytest.FixtureRequest
 ) -> Iterator[PayrocGateway]:
-    """A Payroc gateway on loopback, which after the test checks what it has seen.
+    """A Payroc gateway on loopback, which checks the recorded requests after the test.
 
-    It knows the device of payroc_device and those that ``device()`` has made; what is submitted to
-    another is answered with 404.
+    It knows the device of payroc_device and those made by ``device()``. A submission to another
+    device is answered with 404.
     """
     from payroc_async import Timeouts
     from payroc_async.testing import PayrocGateway
@@ -72,7 +71,7 @@ def payroc_gateway(
         gateway.device(SERIAL_NUMBER)
         request.node.stash[GATEWAY] = gateway
         yield gateway
-        # A test that has failed says already what is wrong.
+        # A failed test already reports its own error.
         wrong = gateway.verdict() if request.node.stash.get(PASSED, False) else None
     del request.node.stash[GATEWAY]  # tests are kept until the run ends
     if wrong is not None:
@@ -81,13 +80,13 @@ def payroc_gateway(
 
 @pytest.fixture
 def payroc_device(payroc_gateway: PayrocGateway) -> Device:
-    """A payment device of that gateway, to be scripted. It approves at once until it is."""
+    """A payment device of that gateway, to be scripted. Without a script it approves at once."""
     return payroc_gateway.device(SERIAL_NUMBER)
 
 
 @pytest.fixture
 def payroc_env(payroc_gateway: PayrocGateway, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment variables that lead PayrocSession.from_env() to that gateway, set."""
+    """Set the environment variables that connect PayrocSession.from_env() to that gateway."""
     variables = {
         "PAYROC_API_KEY": payroc_gateway.api_key,
         "PAYROC_API_URL": payroc_gateway.environment.api_url,
@@ -102,7 +101,7 @@ def payroc_env(payroc_gateway: PayrocGateway, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def payroc_session(payroc_gateway: PayrocGateway, request: pytest.FixtureRequest) -> Any:
-    """A PayrocSession with that gateway, open in the event loop of the test."""
+    """A PayrocSession for that gateway, open in the test's event loop."""
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
         scope = marker.kwargs.get("loop_scope") or request.config.getini(
@@ -118,7 +117,7 @@ def payroc_session(payroc_gateway: PayrocGateway, request: pytest.FixtureRequest
 
 
 def _session_fixture() -> Callable[..., AsyncIterator[PayrocSession]]:
-    """A function of its own each time: pytest-asyncio writes on it in which loop it runs."""
+    """Return a new function each time: pytest-asyncio stores the event loop's scope on it."""
 
     async def open_session(
         payroc_gateway: PayrocGateway, payroc_timeouts: Timeouts, payroc_retries: RetryPolicy
@@ -146,7 +145,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.pluginmanager.has_plugin("asyncio"):
         return
     fixtures = ModuleType("payroc_async sessions for pytest-asyncio")
-    # Whatever it is that is there: no run that does not ask for a session may fail for it.
+    # Catch everything: a run that does not use a session must not fail because of this.
     with suppress(ImportError, TypeError):
         import pytest_asyncio
 
@@ -160,7 +159,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[Any]]:
-    """Keeps how the test went, and adds to the report of a failure what the gateway saw."""
+    """Store the test's result, and add the gateway's requests to the report of a failure."""
     outcome = yield
     gateway = item.stash.get(GATEWAY, None)
     if gateway is None:

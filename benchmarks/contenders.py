@@ -1,8 +1,8 @@
-"""Those who run a sale: the SDK, and what one would write or use without it.
+"""The contenders: the SDK, and the alternatives to it.
 
-Each runs the same three requests: submit, view the status until it changes, read the payment. The
-loops written by hand are what a careful engineer writes in an afternoon: connections are kept, the
-JSON is orjson's, a 503 is repeated. They have no types, no cancellation, no token to renew.
+Each makes the same three requests: submit, poll the status until it changes, retrieve the payment.
+The handwritten loops are what a careful engineer writes in an afternoon: persistent connections,
+orjson, a retry after a 503. They have no types, no cancellation and no token renewal.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["CONTENDERS", "LAYER_NAMES", "Contender", "available", "make"]
 API_KEY = "bench-key"
 TERMINAL = "1234001"
 PAUSE = 0.001
-"""Seconds before a refused submission is repeated, by everybody."""
+"""Seconds before all contenders retry a refused submission."""
 
 
 class Contender(Protocol):
     """One way to run a sale."""
 
     async def open(self, url: str) -> None:
-        """Get ready: connections and token."""
+        """Prepare connections and token."""
         ...
 
     async def sell(self, n: int) -> float:
-        """Run a sale on device ``n``; when the gateway changed its status."""
+        """Run a sale on device ``n``; return when the gateway changed its status."""
         ...
 
     async def close(self) -> None:
@@ -51,21 +51,21 @@ def sale(n: int) -> bytes:
 
 
 def changed_at(payment: Any) -> float:
-    """What the gateway has put into the payment for us; checks that it is approved."""
+    """Return the time stamp that the gateway put into the payment; check that it is approved."""
     assert payment["transactionResult"]["responseCode"] == "A"
     moment: float = payment["changedAt"]
     return moment
 
 
 class Sdk:
-    """``payroc_async``, with all of its promises.
+    """``payroc_async`` with all its guarantees.
 
     Args:
-        place: Where its journal is; empty for none.
+        place: The journal's location; empty for none.
     """
 
     def __init__(self, place: str = "") -> None:
-        import payroc_async  # not above: which version it is, the worker is reported
+        import payroc_async  # import here: the worker chooses the version
 
         self._sdk = payroc_async
         self.place = place
@@ -85,7 +85,7 @@ class Sdk:
         await self.session.open()
 
     def request(self, n: int) -> Any:
-        """What to sell on device ``n``."""
+        """Return the request for device ``n``."""
         return self._sdk.PaymentInstructionRequest(
             processing_terminal_id=TERMINAL,
             order=self._sdk.Order(order_id=f"order{n}", amount=4999, currency="USD"),
@@ -140,7 +140,7 @@ class Bare:
 
 
 class Httpx:
-    """httpx, by hand: what a generated client stands on."""
+    """httpx, by hand: the basis of the generated client."""
 
     async def open(self, url: str) -> None:
         httpx = importlib.import_module("httpx")
@@ -175,7 +175,7 @@ class Httpx:
 
 
 class Wire(asyncio.Protocol):
-    """A connection of the floor's: one request at a time, the answer's body by its length."""
+    """A connection of the baseline: one request at a time, the answer's body by its length."""
 
     transport: asyncio.Transport
 
@@ -201,7 +201,7 @@ class Wire(asyncio.Protocol):
 
 
 class Floor:
-    """An asyncio protocol written for this gateway alone: what Python itself costs."""
+    """An asyncio protocol written only for this gateway: the cost of Python itself."""
 
     async def open(self, url: str) -> None:
         self._host = urlsplit(url).netloc
@@ -304,7 +304,7 @@ def make(name: str) -> Contender:
     """A contender by its name; the SDK with a journal is ``payroc_async+PLACE``."""
     name, _, place = name.partition("+")
     if name in LAYER_NAMES:
-        # Not above: it imports the SDK, and which version of it, the worker is reported.
+        # Import here: it imports the SDK, and the worker chooses the version.
         layer: Contender = importlib.import_module(".layers", __package__).LAYERS[name]()
         return layer
     return Sdk(place) if place else CONTENDERS[name][0]()

@@ -1,7 +1,7 @@
-"""What a long history costs: ``python -m benchmarks.history [--entries N] [--quick]``.
+"""The cost of a long journal history: ``python -m benchmarks.history [--entries N] [--quick]``.
 
 A journal in SQLite and one in PostgreSQL (a server of its own on this machine) get a million ended
-entries, submissions of unknown fate, and sales that a killed process has left. Sales run without
+entries, submissions of unknown outcome, and sales that a killed process has left. Sales run without
 recovery, then beside a recovery that ends all of these and purges a part of the history. Measured:
 the longest stall of the event loop, the sales' durations, and how much memory is taken.
 """

@@ -1,4 +1,4 @@
-"""What a journal costs: ``python -m benchmarks.journal [--quick] [--dsn DSN]``.
+"""The cost of a journal: ``python -m benchmarks.journal [--quick] [--dsn DSN]``.
 
 Side by side, in rounds that take turns: the SDK without a journal, with one in SQLite, and with one
 in PostgreSQL: the server that ``--dsn`` names, or one of its own on this machine, with all that
@@ -20,12 +20,12 @@ from .worker import Gateway, Job, Worker
 
 OUTPUT = Path("build", "benchmarks", "journal.json")
 AT_ONCE = {"after": [0.0, 0.0]}
-"""The cardholder takes no time: what is left is ours, the gateway's and the journal's."""
+"""The cardholder takes no time: only the SDK, the gateway and the journal are measured."""
 
 
 @contextmanager
 def stores(dsn: str | None) -> Iterator[dict[str, str]]:
-    """The contenders by what they are called here."""
+    """The contenders, by name."""
     from tests.harness.postgres import MISSING, server_in
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -42,7 +42,7 @@ def stores(dsn: str | None) -> Iterator[dict[str, str]]:
 def rounds_of(
     gateway: Gateway, names: dict[str, str], job: str, rounds: int, shape: Job, **options: object
 ) -> dict[str, list[Job]]:
-    """What the job gives of each, in rounds that take turns."""
+    """Run the job for each contender, in alternating rounds."""
     with ExitStack() as stack:
         workers = {
             name: stack.enter_context(Worker(contender, gateway))
@@ -88,7 +88,7 @@ def costs(gateway: Gateway, names: dict[str, str], *, quick: bool) -> list[Job]:
 
 
 def recoveries(gateway: Gateway, names: dict[str, str], *, quick: bool) -> list[Job]:
-    """How long a recovery takes, by the sales that were left open."""
+    """Measure the duration of a recovery, by the number of open sales."""
     rows = []
     with_journal = {name: contender for name, contender in names.items() if name != "none"}
     for sales in (10, 100) if quick else (10, 100, 300, 1000, 3000):

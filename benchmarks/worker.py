@@ -1,4 +1,4 @@
-"""One contender in a process of its own, which does one job after the other.
+"""One contender in its own process, which does one job after the other.
 
 ``python -m benchmarks.worker NAME URL LOOP SOURCE`` reads jobs as lines of JSON and answers each
 with one: so contenders take turns without sharing a heap, a loop or an import. ``Worker`` is the
@@ -42,13 +42,13 @@ def memory() -> int:
 
 
 def peak() -> int:
-    """The most bytes of memory in use so far."""
+    """Peak memory in use so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def tell(url: str, path: str, content: object = None) -> None:
-    """Ask something of the gateway, and wait for its answer."""
+    """Send a control request to the gateway, and wait for its answer."""
     request = urllib.request.Request(url + path, orjson.dumps(content), method="POST")
     urllib.request.urlopen(request).close()
 
@@ -63,7 +63,7 @@ async def opened(contender: Contender, url: str) -> AsyncIterator[Contender]:
 
 
 async def tills(contender: Contender, devices: int, sales: int) -> None:
-    """Sales one after the other on every device, on all at once."""
+    """Run sales on all devices concurrently, one after the other on each."""
 
     async def till(n: int) -> None:
         for _ in range(sales):
@@ -83,7 +83,7 @@ async def cost(contender: Contender, url: str, job: Job) -> Job:
     """
     devices, sales = job["devices"], job["sales"]
     if job.get("warm", True):
-        # Python compiles for what it meets often: the first thousand sales cost more.
+        # Python specializes hot code: the first thousand sales cost more.
         await tills(contender, devices, max(1, 1000 // devices))
     gc.collect()
     collector = job.get("collector", "on")
@@ -271,7 +271,7 @@ class Process:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        """Let it go, and wait until it has."""
+        """Stop the process, and wait for its end."""
         self._process.communicate()
 
     def __enter__(self) -> Self:
@@ -287,7 +287,7 @@ class Process:
 
 
 class Gateway(Process):
-    """The gateway, in a process of its own."""
+    """The gateway in its own process."""
 
     def __init__(self) -> None:
         super().__init__("benchmarks.gateway")
@@ -295,7 +295,7 @@ class Gateway(Process):
 
 
 class Worker(Process):
-    """A contender, in a process of its own.
+    """A contender in its own process.
 
     Args:
         name: Which contender.

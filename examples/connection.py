@@ -1,4 +1,4 @@
-"""Where the examples' sales go: to the gateway that the environment names, or to a simulator."""
+"""Connects the examples to the gateway of the environment, or to a simulator."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TERMINAL = os.environ.get("PAYROC_TERMINAL", "1234001")
 async def sessions(
     script: Callable[[Simulator], object],
 ) -> AsyncIterator[Callable[..., PayrocSession]]:
-    """What builds a session: from ``PAYROC_API_KEY`` and its like, or with a simulator.
+    """Yield a function that builds a session, from ``PAYROC_API_KEY`` or with a simulator.
 
-    It takes the other keywords of ``PayrocSession``, such as ``journal``.
+    The function takes the other keywords of ``PayrocSession``, such as ``journal``.
 
     Args:
-        script: Says what the simulator's devices do; not called without it. May be a coroutine
+        script: Scripts the simulator's devices; called only with a simulator. May be a coroutine
             function.
     """
     if os.environ.get("PAYROC_API_KEY"):
@@ -41,7 +41,7 @@ async def sessions(
 
 
 def new_sale(order_id: str, amount: int) -> PaymentInstructionRequest:
-    """A sale of ``amount`` cents at the terminal in ``PAYROC_TERMINAL``."""
+    """Return a sale of ``amount`` cents at the terminal in ``PAYROC_TERMINAL``."""
     return PaymentInstructionRequest(
         processing_terminal_id=TERMINAL,
         order=Order(order_id=order_id, amount=amount, currency="USD"),

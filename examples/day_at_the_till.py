@@ -1,8 +1,7 @@
 """A morning at a till: ``python examples/day_at_the_till.py [SERIAL [ORDER]]``.
 
-Sales, with a tip and with two cards, a void, a refund of yesterday's ``ORDER``, a signature, a tab
-that is captured at last, what was taken, and the close of the batch. Each receipt is printed as a
-till would print it.
+Sales with a tip and with two cards, a void, a refund of yesterday's ``ORDER``, a signature, the
+capture of a tab, the day's total, and the close of the batch. Prints each receipt as a till would.
 
 Exits with 0 when the morning is over, and with 1 if an outcome is not known.
 """
@@ -43,13 +42,13 @@ CUSTOMER_PAPER, MERCHANT_PAPER = 32, 42  # columns
 NOTHING = Amount(0, "USD")
 YESTERDAYS_ORDER = "Yesterday-7"
 MONEY = (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED, Outcome.DEFERRED)
-"""After these, money has moved or still may."""
+"""The outcomes after which money has moved or may still move."""
 
-# The simulator's part: a real gateway has cardholders, and had a yesterday ----------
+# The simulator's part: a real gateway has cardholders, and yesterday's sales ----------
 
 
 async def simulate(gateway: Simulator, serial_number: str) -> None:
-    """Yesterday's sale, in a batch that is closed; and what this morning's cardholders will do."""
+    """Make yesterday's sale in a closed batch, and script this morning's cardholders."""
     device = gateway.device(serial_number)
     device.approves(card="mastercard")
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
@@ -70,12 +69,12 @@ async def simulate(gateway: Simulator, serial_number: str) -> None:
 
 
 def dollars(price: str) -> Amount:
-    """What stands on a price tag."""
+    """Return the price as an amount."""
     return Amount.parse(price, "USD")
 
 
 def order(order_id: str, amount: Amount, *, ask_for_tip: bool = False) -> PaymentInstructionRequest:
-    """A sale, of which a part may be authorized."""
+    """Return a sale that accepts a partial approval."""
     tip = Tip(type=TipType.FIXED_AMOUNT, mode=TipMode.PROMPTED)
     return PaymentInstructionRequest(
         processing_terminal_id=TERMINAL,
@@ -90,7 +89,7 @@ def order(order_id: str, amount: Amount, *, ask_for_tip: bool = False) -> Paymen
 
 
 def taken(payment: Payment) -> Amount:
-    """What a payment brings into the till; nothing if it was declined or voided."""
+    """Return the amount that a payment brings in; 0 if it was declined or voided."""
     if not payment.receipt().approved:
         return NOTHING
     result = payment.transaction_result
@@ -98,7 +97,7 @@ def taken(payment: Payment) -> Amount:
 
 
 def print_receipt(of: Payment | Refund, *, merchants: bool = False) -> None:
-    """The cardholder's copy, or the merchant's; a till would cut the paper after it."""
+    """Print the cardholder's or the merchant's copy of a receipt."""
     if merchants:
         text = of.receipt(merchant=MERCHANT, copy="merchant").text(MERCHANT_PAPER)
     else:
@@ -109,13 +108,13 @@ def print_receipt(of: Payment | Refund, *, merchants: bool = False) -> None:
 async def present_card(
     session: PayrocSession, serial_number: str, request: PaymentInstructionRequest
 ) -> Payment | None:
-    """One card on the device; None if no payment came of it."""
+    """Run one card on the device; return its payment, or None if there is none."""
     try:
-        # The seconds are for the cardholder.
+        # the cardholder's time in seconds
         payment = await session.run_sale(serial_number, request, timeout=120)
     except OutcomeUnknownError:
         raise
-    except PayrocError as error:  # after every other one, no money has moved
+    except PayrocError as error:  # after every other error, no money has moved
         print(f"No payment: {error}")
         return None
     print_receipt(payment)
@@ -125,9 +124,9 @@ async def present_card(
 async def sell(
     session: PayrocSession, serial_number: str, request: PaymentInstructionRequest
 ) -> list[Payment]:
-    """The payments for one order: another card pays what the first one does not cover.
+    """Sell one order, and return its payments: a second card pays what the first did not cover.
 
-    If that comes to nothing, what was taken is given back, and there are no payments.
+    If the order is not fully paid, undo the payments, and return none.
     """
     payments: list[Payment] = []
     while True:
@@ -147,14 +146,14 @@ async def sell(
 
 
 async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> None:
-    """Have the device take the signature that a payment needs, and keep it with the payment.
+    """Capture the signature that a payment needs on the device, and add it to the payment.
 
-    The merchant's copy says that it did, or else has the line for a pen.
+    If that fails, the merchant's copy has a line to sign on.
     """
     request = SignatureInstructionRequest(processing_terminal_id=TERMINAL)
     try:
         signature = await session.capture_signature(serial_number, request, timeout=120)
-    except PayrocError as error:  # the money is not touched by that
+    except PayrocError as error:  # this does not affect the payment
         print(f"Not signed on the device: {error}")
     else:
         print(f"Signed on the device: {signature.content_type}")
@@ -168,7 +167,7 @@ async def sign(session: PayrocSession, serial_number: str, payment: Payment) -> 
 
 
 async def give_back(session: PayrocSession, payment: Payment, why: str) -> None:
-    """Undo a payment, whichever way it can be, and give the cardholder the receipt of that."""
+    """Undo a payment, by a reversal or a refund, and print the cardholder's receipt."""
     undone = await session.payments.undo(payment, description=why, operator=OPERATOR)
     print(f"Order {payment.order.order_id} is {undone.how}: {why}")
     if undone.refund is None:
@@ -178,13 +177,13 @@ async def give_back(session: PayrocSession, payment: Payment, why: str) -> None:
 
 
 async def open_tab(session: PayrocSession, serial_number: str) -> None:
-    """A pre-authorization: its money is held, and taken when somebody captures it."""
+    """Run a pre-authorization: the amount is held until the capture."""
     request = evolve(order("Tab-5", dollars("30.00")), auto_capture=False)
     await present_card(session, serial_number, request)
 
 
 async def close_day(session: PayrocSession) -> None:
-    """Capture every tab that is still open, for the batch's close would not; then close it."""
+    """Capture every open tab, which the close of the batch does not do; then close the batch."""
     tabs = [
         payment
         async for payment in session.payments.search(
@@ -203,7 +202,7 @@ async def close_day(session: PayrocSession) -> None:
 
 
 async def show_totals(payments: AsyncIterator[Payment]) -> None:
-    """List what a search finds, and what it comes to."""
+    """Print the payments of a search, and their total."""
     total, count = NOTHING, 0
     async for payment in payments:
         receipt = payment.receipt()
@@ -215,7 +214,7 @@ async def show_totals(payments: AsyncIterator[Payment]) -> None:
 
 
 async def morning(session: PayrocSession, serial_number: str, yesterdays_order: str) -> None:
-    """What happens between opening the till and lunch."""
+    """Run the morning's business."""
     opened = datetime.now().astimezone().replace(microsecond=0)
 
     for payment in await sell(session, serial_number, order("Morning-1", dollars("49.99"))):
@@ -239,7 +238,7 @@ async def morning(session: PayrocSession, serial_number: str, yesterdays_order: 
 
 
 async def main(serial_number: str = "1850010868", yesterdays_order: str = YESTERDAYS_ORDER) -> int:
-    """Open the till, and say so if an outcome is not known."""
+    """Open the till, and report an unknown outcome."""
     async with (
         sessions(lambda gateway: simulate(gateway, serial_number)) as new_session,
         new_session() as session,
@@ -247,13 +246,14 @@ async def main(serial_number: str = "1850010868", yesterdays_order: str = YESTER
         try:
             await morning(session, serial_number, yesterdays_order)
         except OutcomeUnknownError as error:
-            # The one error after which money may have moved: keep what it carries.
+            # The only error after which money may have moved: store its key and id.
             print(f"Do not charge again, resume this one: {error}")
             return 1
         except PayrocError as error:
             if not error.may_have_taken_effect:
                 raise
-            # A payment may have been undone or signed: only under this key is it not done twice.
+            # A payment may have been undone or signed: repeating it under this key does not do it
+            # twice.
             print(f"No usable answer, repeat it under the key {error.idempotency_key}: {error}")
             return 1
     return 0

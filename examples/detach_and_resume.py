@@ -2,7 +2,7 @@
 
 The first session is asked to shut down (SIGTERM) while the cardholder looks for a card. Its sale is
 not canceled but left running on the device. The second session, in real life another process,
-goes on with it and gets the payment. Needs Unix signals.
+resumes the sale and gets the payment. Needs Unix signals.
 
 Exits with 0 if the second session has the approved payment, and with 1 if not.
 """
@@ -24,10 +24,11 @@ from payroc_async import Event, PayrocSession, Submitted
 async def before_the_restart(
     new_session: Callable[[], PayrocSession], serial_number: str, store: Callable[[str], object]
 ) -> None:
-    """Start a sale, and be asked to stop before it ends."""
+    """Start a sale, and receive SIGTERM before it ends."""
 
     def note(event: Event) -> None:
-        # Reported even when this task is canceled before the gateway has answered the submission.
+        # This event comes even if the task is canceled before the gateway has answered the
+        # submission.
         if isinstance(event, Submitted) and event.instruction_id is not None:
             store(event.instruction_id)
 
@@ -50,11 +51,11 @@ async def before_the_restart(
     if sale.cancelled():
         print("Asked to shut down: the sale is left running on the device")
     else:
-        sale.result()  # it ended before the signal came, well or badly
+        sale.result()  # the sale ended before the signal, successfully or not
 
 
 async def after_the_restart(new_session: Callable[[], PayrocSession], instruction_id: str) -> int:
-    """Go on with the sale that was left, from its instruction's id alone."""
+    """Resume the detached sale by its instruction's id."""
     async with new_session() as session:
         print(f"Started again: resuming instruction {instruction_id}")
         payment = await session.resume_sale(instruction_id, timeout=120).result()
@@ -63,7 +64,7 @@ async def after_the_restart(new_session: Callable[[], PayrocSession], instructio
 
 
 async def main(serial_number: str, store: Callable[[str], object], load: Callable[[], str]) -> int:
-    """Both halves of a till's day."""
+    """Run both sessions, one after the other."""
     async with sessions(
         lambda gateway: gateway.device(serial_number).approves(after=2.0)
     ) as new_session:

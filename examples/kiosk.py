@@ -1,13 +1,13 @@
 """A kiosk that sells by itself: ``python examples/kiosk.py [SERIAL [CHOICE ...]]``.
 
-No one stands beside it who could judge. So it keeps what it is in the middle of; it sells nothing
-more while it does not know whether somebody has paid; and what it took without giving the goods, it
-gives back. When it starts after a power cut it cancels the sale that it was in, for that customer
-has left, and gives back what was paid all the same.
+No clerk is there to decide. So the kiosk stores its current order. It sells nothing while it does
+not know whether a customer has paid. It refunds payments for which it gave no goods. When it starts
+after a power cut, it cancels the interrupted sale, because that customer has left, and refunds what
+was paid.
 
-Where a real one has a screen to touch, the choices are arguments here. On the simulator it serves
-three customers, after one who was struck by a power cut. For real, set ``KIOSK_DATA`` to a folder
-on a local disk. On SIGTERM it ends after the sale that runs. Needs Unix signals.
+The choices are arguments here; a real kiosk has a touch screen. On the simulator it serves three
+customers, after one whose sale was interrupted by a power cut. For real, set ``KIOSK_DATA`` to a
+folder on a local disk. On SIGTERM it ends after the running sale. Needs Unix signals.
 
 Exits with 0 when everybody is served, and with 1 if it is out of order.
 """
@@ -43,18 +43,18 @@ PATIENCE = 60.0
 CARDS = 2
 """How many cards a customer may try."""
 TRIES, PAUSE = 10, 6.0
-"""How often, and after how many seconds, it asks what became of a sale before it gives up."""
+"""How often, and at which interval in seconds, to ask for an outcome before giving up."""
 NOTHING_TAKEN = (Outcome.DECLINED, Outcome.REFERRED, Outcome.PICK_UP)
 
 
 def new_key() -> str:
-    """An idempotency key."""
+    """Return a new idempotency key."""
     return str(uuid4())
 
 
 @frozen
 class Order:
-    """What the kiosk is in the middle of: an order, and the keys of what it does for it."""
+    """The current order, and the keys of its sale and refund."""
 
     order_id: str
     choice: str
@@ -63,13 +63,13 @@ class Order:
 
 
 class Notepad:
-    """Keeps the one order on disk until it is settled. After a power cut it is still there."""
+    """Stores the current order on disk until it is finished, across power cuts."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "order.json"
 
     def write(self, order: Order) -> None:
-        """Keep it: on disk when this returns."""
+        """Store the order; it is on disk when this returns."""
         fresh = self._file.with_suffix(".new")
         with fresh.open("w") as file:
             json.dump(asdict(order), file)
@@ -78,16 +78,16 @@ class Notepad:
         fresh.replace(self._file)
 
     def read(self) -> Order | None:
-        """What is not settled yet."""
+        """Return the unfinished order, if any."""
         return Order(**json.loads(self._file.read_text())) if self._file.exists() else None
 
     def clear(self) -> None:
-        """It is settled."""
+        """Remove the finished order."""
         self._file.unlink()
 
 
 class OutOfOrder(Exception):
-    """A person has to look at the kiosk."""
+    """The kiosk needs a person's attention."""
 
 
 class Kiosk:
@@ -102,10 +102,10 @@ class Kiosk:
         self._serial_number = serial_number
 
     async def serve(self, choice: str) -> None:
-        """One customer, with one card or two.
+        """Serve one customer, with one card or two.
 
         Raises:
-            OutOfOrder: It is not known whether the customer has paid, or can't be given back.
+            OutOfOrder: The outcome is unknown, or the payment can't be refunded.
         """
         for card in range(1, CARDS + 1):
             order = Order(f"Kiosk-{uuid4().hex[:10]}-{card}", choice)
@@ -117,7 +117,7 @@ class Kiosk:
             print(f"{choice}: {payment.outcome.value}. Another card?")
 
     async def _charge(self, order: Order) -> Payment | None:
-        """The payment; None if the customer has none that needs an answer here."""
+        """Run a sale, and return its payment; None if there is none."""
         try:
             payment = await self._session.run_sale(
                 self._serial_number,
@@ -136,18 +136,18 @@ class Kiosk:
         if payment.approved:
             print(payment.receipt().text(32))
             print(f"{order.choice}: here you are")  # the goods come out
-            # Only now: struck by a power cut in between, it gives the money back, and not the goods
-            # for nothing twice.
+            # After the goods are out: after a power cut in between, the customer gets a refund, and
+            # the kiosk does not give out goods twice.
             self._notepad.clear()
         elif payment.outcome not in NOTHING_TAKEN:
             await self.settle()
         return payment
 
     async def settle(self) -> None:
-        """End what the kiosk was in the middle of: nothing stays open, nothing is kept unearned.
+        """Finish the interrupted order: end its sale, and refund a payment without goods.
 
         Raises:
-            OutOfOrder: That can't be done now.
+            OutOfOrder: This is not possible now.
         """
         for last_try in [False] * (TRIES - 1) + [True]:
             try:
@@ -163,7 +163,7 @@ class Kiosk:
         raise OutOfOrder("it is not known whether a customer has paid")
 
     async def _give_back(self, order: Order) -> bool:
-        """Whether the order is settled: it has ended, and what was paid is given back."""
+        """Whether the order is finished: its sale has ended, and a payment was refunded."""
         entry = await self._journal.get(order.sale_key)
         if entry is not None and entry.resource_id is not None:
             payment = await self._session.payments.retrieve(entry.resource_id)
@@ -183,7 +183,7 @@ class Kiosk:
 
 
 async def power_cut(gateway: Simulator, serial_number: str, folder: Path) -> None:
-    """The simulator's part: a customer who has paid as the power went, and three who come after."""
+    """Script the simulator: a customer who paid during the power cut, and three later ones."""
     device = gateway.device(serial_number)
     device.completes_on_cancel()
     order = Order("Kiosk-before", "tea")
@@ -203,12 +203,12 @@ async def power_cut(gateway: Simulator, serial_number: str, folder: Path) -> Non
 
 
 def journal_in(folder: Path) -> Journal:
-    """The kiosk's journal, not yet opened."""
+    """Return the kiosk's journal, not yet opened."""
     return SQLiteJournal(folder / "payroc.journal")
 
 
 async def main(folder: Path, serial_number: str, choices: list[str]) -> int:
-    """Settle what was left, and serve anyone who comes."""
+    """Finish the interrupted order, then serve the customers."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     journal = journal_in(folder)

@@ -1,8 +1,8 @@
 """Sales on many devices at once: ``python examples/many_devices.py [SERIAL ...]``.
 
-A ``TaskGroup`` cancels every task in it as soon as one of them raises. Here that would take the
-sale away from all cardholders because one device has no paper. So each task handles the
-errors of its own sale, and only a mistake in the program reaches the group.
+A ``TaskGroup`` cancels all its tasks as soon as one of them raises. Here, one device without paper
+would cancel the sales of all cardholders. So each task handles the errors of its own sale, and only
+a bug in the program reaches the group.
 
 Exits with 0 if the outcome of every sale is known, and with 1 if one is not.
 """
@@ -35,13 +35,13 @@ SCRIPTS: list[Callable[[Device], Device]] = [
 
 
 def script(gateway: Simulator) -> None:
-    """What the cardholders at the simulator's devices do."""
+    """Script the cardholders at the simulator's devices."""
     for number, serial_number in enumerate(SERIALS):
         SCRIPTS[number % len(SCRIPTS)](gateway.device(serial_number))
 
 
 async def sell(session: PayrocSession, serial_number: str) -> bool:
-    """One sale, with its errors; whether its outcome is known."""
+    """Run one sale and handle its errors; return whether its outcome is known."""
     try:
         payment = await session.run_sale(
             serial_number, new_sale(f"Order-{serial_number}", 4999), timeout=PATIENCE
@@ -50,7 +50,7 @@ async def sell(session: PayrocSession, serial_number: str) -> bool:
         print(f"{serial_number}  OUTCOME UNKNOWN: {error}")
         return False
     except PayrocError as error:
-        # Whatever it is, it is the trouble of this device alone, and no money moved.
+        # The error concerns only this device, and no money moved.
         print(f"{serial_number}  no payment: {error}")
     else:
         print(f"{serial_number}  {payment.outcome.value}, payment {payment.payment_id}")
@@ -58,7 +58,7 @@ async def sell(session: PayrocSession, serial_number: str) -> bool:
 
 
 async def main(serial_numbers: list[str]) -> int:
-    """All sales at once, on one session."""
+    """Run all sales concurrently, in one session."""
     async with sessions(script) as new_session, new_session() as session:
         async with asyncio.TaskGroup() as group:
             sales = [group.create_task(sell(session, serial)) for serial in serial_numbers]

@@ -1,9 +1,9 @@
 """Many stores in one process, each with an API key of its own: ``python examples/many_stores.py``.
 
-Each store has a session, for a key is good for its own merchant alone. All share one journal, in
-which each has its own scope: what one key has begun another may not read. What goes wrong in one
-store, be it a key that is refused, stays there. A key that lies in a vault is asked for by an async
-function in its place.
+Each store has its own session, because a key is valid for one merchant only. All sessions share one
+journal, each with its own scope: a key may not read another key's sales. A failure in one store,
+such as a refused key, does not affect the others. If a key is in a vault, pass an async function in
+its place.
 
 For real, set ``PAYROC_STORES`` to ``name:terminal:device,...``, ``PAYROC_API_KEY_<NAME>`` for each,
 ``PAYROC_ENVIRONMENT``, and ``STORES_DATA``, a folder on a local disk.
@@ -35,7 +35,7 @@ from payroc_async.simulator import Simulator
 
 @frozen
 class Store:
-    """What is known of a store before it opens."""
+    """A store's settings."""
 
     name: str
     terminal: str
@@ -48,7 +48,7 @@ def stores_of(environ: Mapping[str, str]) -> list[Store]:
 
 
 def new_session(store: Store, environ: Mapping[str, str], journal: Journal) -> PayrocSession:
-    """The session of one store, not yet opened."""
+    """Return the session of one store, not yet opened."""
     return PayrocSession.from_env(
         {**environ, "PAYROC_API_KEY": environ[f"PAYROC_API_KEY_{store.name.upper()}"]},
         journal=journal,
@@ -57,14 +57,14 @@ def new_session(store: Store, environ: Mapping[str, str], journal: Journal) -> P
 
 
 async def run_store(store: Store, session: PayrocSession) -> bool:
-    """A store's day, here of one sale: whether the outcome of that is known.
+    """Run a store's day, here one sale; return whether its outcome is known.
 
-    Handles the errors of its own store, for a task that raises would end all the others.
+    Handle the store's errors here, because a task that raises would cancel all the others.
     """
     try:
         async with session:
-            # What was left unfinished here, before anything new. A server that runs on has
-            # recovery=Recovery() do it by itself.
+            # Recover unfinished sales before new ones. A long-running server uses
+            # recovery=Recovery() instead.
             async for found in session.recover(timeout=120):
                 print(f"{store.name:<6}  {found.action} what was left: {found.state}")
             payment = await session.run_sale(
@@ -77,9 +77,9 @@ async def run_store(store: Store, session: PayrocSession) -> bool:
                 on_cancel="detach",
             )
     except OutcomeUnknownError as error:
-        print(f"{store.name:<6}  do not charge again, the next start goes on with it: {error}")
+        print(f"{store.name:<6}  do not charge again, the next start recovers it: {error}")
         return False
-    except PayrocError as error:  # after every other one, no money has moved
+    except PayrocError as error:  # after every other error, no money has moved
         print(f"{store.name:<6}  no payment: {error}")
         return True
     print(f"{store.name:<6}  {payment.outcome.value}, payment {payment.payment_id}")
@@ -87,7 +87,7 @@ async def run_store(store: Store, session: PayrocSession) -> bool:
 
 
 async def run_stores(environ: Mapping[str, str], folder: Path) -> int:
-    """All stores at once."""
+    """Run all stores concurrently."""
     journal = SQLiteJournal(folder / "stores.journal")
     stores = [(store, new_session(store, environ, journal)) for store in stores_of(environ)]
     async with asyncio.TaskGroup() as tasks:
@@ -98,14 +98,14 @@ async def run_stores(environ: Mapping[str, str], folder: Path) -> int:
 
 
 async def main(folder: Path) -> int:
-    """The stores that the environment names, or three on a simulator."""
+    """Run the stores of the environment, or three on a simulator."""
     if os.environ.get("PAYROC_STORES"):
         return await run_stores(os.environ, folder)
     async with Simulator() as gateway:
         print("PAYROC_STORES is not set: these sales run on a simulator, no money moves")
         gateway.device("1850010868").approves(after=0.3)
         gateway.device("1850010869").declines(after=0.5)
-        # The simulator has one merchant, and so one key that is good. The last store's is not.
+        # The simulator has one merchant, and so one valid key. The last store's key is wrong.
         keys = {"NORTH": gateway.api_key, "SOUTH": gateway.api_key, "WEST": "expired"}
         simulated = {
             "PAYROC_STORES": "north:1234001:1850010868,south:1234002:1850010869,west:1234003:1",

@@ -21,13 +21,13 @@ from payroc_async import (
 
 
 def show(event: Event) -> None:
-    """Tell the clerk what happens; called as it happens."""
+    """Print an event for the clerk."""
     if isinstance(event, Submitted):
         print(f"Device {event.serial_number} asks for a card ...")
 
 
 async def main(serial_number: str) -> int:
-    """Run the sale and say how it ended."""
+    """Run the sale and print its outcome."""
     async with (
         sessions(lambda gateway: gateway.device(serial_number).approves(after=1.5)) as new_session,
         new_session() as session,
@@ -43,7 +43,7 @@ async def main(serial_number: str) -> int:
             print(f"No payment: {error}")
             return 1
         except OutcomeUnknownError as error:
-            # The one error after which money may have moved: keep what it carries.
+            # The only error after which money may have moved: store its key and id.
             print(f"Do not charge again, resume this one: {error}")
             return 1
     paid = payment.transaction_result.authorized_amount or 0

@@ -1,12 +1,12 @@
 """A deploy in the middle of a sale: ``python examples/rolling_deploy.py``.
 
-A POS server takes orders from tills over HTTP and runs their sales. It is deployed anew while a
-cardholder still looks for a card. The old server is asked to stop (SIGTERM): it leaves its sale
-running on the device, releases it in the journal, and asks the till to ask again. The new one
-finds the sale in the journal, goes on with it, and has its payment when the till asks.
+A POS server takes orders from tills over HTTP and runs their sales. A new version is deployed while
+a cardholder still looks for a card. The old server receives SIGTERM: it leaves its sale running on
+the device, releases it in the journal, and answers the till to retry. The new server finds the sale
+in the journal, resumes it, and has its payment when the till retries.
 
-Here this program plays the gateway, the deployment and the till; the two servers are processes of
-their own. For real, run ``python rolling_deploy.py serve`` under your supervisor, with
+This program plays the gateway, the deployment and the till; the two servers are separate processes.
+For real, run ``python rolling_deploy.py serve`` under your supervisor, with
 ``PAYROC_API_KEY``, ``PAYROC_ENVIRONMENT``, ``PAYROC_TERMINAL``, ``PAYROC_JOURNAL`` and ``PORT``
 set, behind a proxy that sends tills to the newest one that is ready. On one machine the journal is
 a file on a local disk; for more, a ``postgresql://`` URL. Give a server more time to stop than
@@ -46,29 +46,29 @@ from payroc_async.journal import EntryState, Journal, journal_at
 from payroc_async.simulator import Simulator
 
 RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "15"))
-"""Seconds. Once on start is not enough: the old server may still live then."""
+"""Seconds between recoveries. One at startup is not enough: the old server may still run then."""
 PATIENCE = 30.0
-"""Seconds for the whole play: a server that does not start must not keep it going for ever."""
+"""Seconds for the whole demonstration: it must end even if a server does not start."""
 SERIAL = "1850010868"
 
 # The server ----------
 
 
 def say(text: str) -> None:
-    """Print it at once, also into a pipe."""
+    """Print and flush, also into a pipe."""
     print(text, flush=True)
 
 
 def told(payment: Payment) -> web.Response:
-    """What a till is informed of a payment."""
+    """Return a payment's data for the till."""
     return web.json_response({"outcome": payment.outcome.value, "payment": payment.payment_id})
 
 
 class Server:
-    """What tills ask: ``POST /sales`` runs a sale, ``GET /sales/KEY`` says what became of it.
+    """The tills' API: ``POST /sales`` runs a sale, ``GET /sales/KEY`` returns its outcome.
 
-    The till makes the key, and keeps it with its order: so it can always ask. No outcome is kept
-    here but in the journal.
+    The till creates the key and stores it with its order, so that it can always ask. Outcomes are
+    stored only in the journal.
     """
 
     def __init__(self, session: PayrocSession, journal: Journal) -> None:
@@ -90,15 +90,16 @@ class Server:
             return web.json_response({"outcome": None}, status=202)
         except InstructionError as error:
             return web.json_response({"outcome": "none", "reason": str(error)})
-        except PayrocError as error:  # not by this call: the till may try again under its key
+        except PayrocError as error:
+            # No money moved by this call: the till may retry under its key.
             return web.json_response({"outcome": None, "reason": str(error)}, status=503)
         return told(payment)
 
     async def show(self, request: web.Request) -> web.Response:
-        """What became of a sale, whichever server ran it. 202: it has no end yet."""
+        """Return the outcome of a sale, whichever server ran it. 202: the sale has not ended."""
         try:
             entry = await self._journal.get(request.match_info["key"])
-            if entry is None:  # so far: the till may run it again under its key
+            if entry is None:  # no payment so far: the till may run the sale again under its key
                 return web.json_response({"outcome": None, "reason": "not sent"}, status=404)
             if entry.resource_id is not None:
                 return told(await self._session.payments.retrieve(entry.resource_id))
@@ -112,7 +113,7 @@ class Server:
 
 
 def say_recovered(found: Recovered) -> None:
-    """What the session has gone on with, of servers that are gone."""
+    """Print a recovered sale of a previous server."""
     what = f"{found.entry.kind} on {found.entry.serial_number}"
     say(f"{found.action} a {what}: {found.entry.state} and now {found.state}")
 
@@ -134,9 +135,9 @@ async def serve() -> None:
         await site.start()
         say(f"listening on {runner.addresses[0][1]}")
         await stop.wait()
-        say("asked to stop: what it runs is left running")
+        say("asked to stop: running sales stay on their devices")
         await site.stop()
-        # Detaches the sales, so that their handlers answer, before connections are closed.
+        # Detach the sales before closing connections, so that their handlers can answer.
         await session.aclose()
         await runner.cleanup()
 
@@ -148,7 +149,7 @@ async def serve() -> None:
 async def server_process(
     name: str, variables: dict[str, str]
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Future[str]]]:
-    """A server, and its URL once it listens; what else it says is printed under its name."""
+    """Start a server, and yield its URL once it listens; print its other output under its name."""
     others = {key: value for key, value in os.environ.items() if "PAYROC" not in key}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, __file__, "serve"),
@@ -181,7 +182,7 @@ async def server_process(
 
 
 async def ask_again(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    """The till's part: ask until there is an outcome."""
+    """Play the till: poll until there is an outcome."""
     while True:
         async with http.get(url) as answer:
             if answer.status == 200:
@@ -191,7 +192,7 @@ async def ask_again(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
 
 
 async def deploy(gateway: Simulator, folder: str) -> int:
-    """A sale is begun at the old server, and asked for at the new one."""
+    """Start a sale at the old server, and ask for its outcome at the new one."""
     gateway.device(SERIAL).approves(after=1.0)
     variables = {
         "PAYROC_API_KEY": gateway.api_key,

@@ -63,13 +63,13 @@ CUSTOMER_STAYS = 120.0
 CARDHOLDER_MAY_TAKE = 300.0
 """Seconds after which the instruction is canceled."""
 PATIENCE = 60.0
-"""Seconds for the whole play: a worker that does not start must not keep it going for ever."""
+"""Seconds for the whole demonstration: it must end even if a worker does not start."""
 SERIAL = "1850010868"
 
 
 @dataclass
 class Sale:
-    """What is to be sold, and where. What a workflow is given stands in Temporal's history."""
+    """The order and the device. Temporal's history stores a workflow's arguments."""
 
     serial_number: str
     order_id: str
@@ -79,7 +79,7 @@ class Sale:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The outcome of a sale."""
 
     outcome: str
     payment_id: str
@@ -94,24 +94,24 @@ class DeviceSale:
 
     @workflow.run
     async def run(self, sale: Sale) -> Outcome:
-        """Run the sale, however many workers that takes."""
-        # Made here, once: every attempt of the activity, on whatever worker, submits under it.
+        """Run the sale, on as many workers as necessary."""
+        # Created here, once: all attempts of the activity, on any worker, use this key.
         key = str(workflow.uuid4())
         return await workflow.execute_activity_method(
             Sales.run_sale,
             args=[sale, key],
-            # A worker that says nothing for so long is taken for dead, and another one goes on.
+            # Without a heartbeat for this long, the worker counts as dead, and another one resumes.
             heartbeat_timeout=timedelta(seconds=5),
-            # Shorter than the gateway remembers a key for.
+            # Shorter than the time for which the gateway remembers a key.
             schedule_to_close_timeout=timedelta(hours=1),
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
-            # A cancellation may come too late: wait for what the device says.
+            # A cancellation may come too late: wait for the outcome at the device.
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
 
 def workflow_id(serial_number: str) -> str:
-    """The id that has Temporal refuse a second sale on a device."""
+    """Return the workflow id with which Temporal refuses a second sale on a device."""
     return f"payroc-device-{serial_number}"
 
 
@@ -134,7 +134,7 @@ async def sell(client: Client, sale: Sale) -> WorkflowHandle[DeviceSale, Outcome
 
 
 class Heartbeats:
-    """What the running attempt shows Temporal: that it lives, and the instruction's id."""
+    """The running attempt's heartbeats: they show that it is alive, and the instruction's id."""
 
     def __init__(self) -> None:
         details = list(activity.info().heartbeat_details)
@@ -142,7 +142,7 @@ class Heartbeats:
         self.payment: Payment | None = None
 
     def note(self, event: Event) -> None:
-        """Keep what an event says. The id goes out at once: the worker may be killed now."""
+        """Record an event. Send the id at once: the worker may be killed at any moment."""
         if isinstance(event, Submitted):
             self.instruction_id = event.instruction_id
             activity.heartbeat(self.instruction_id)
@@ -150,7 +150,7 @@ class Heartbeats:
             self.payment = event.resource
 
     async def beat(self) -> None:
-        """Go on until canceled. The answers say whether the workflow is to be canceled."""
+        """Send heartbeats until canceled. Their answers report a cancellation of the workflow."""
         while True:
             await asyncio.sleep(HEARTBEAT)
             activity.heartbeat(self.instruction_id)
@@ -168,7 +168,7 @@ class Sales:
 
     @activity.defn(name="run_sale")
     async def run_sale(self, sale: Sale, key: str) -> Outcome:
-        """Run a sale, or go on with the one that an earlier attempt has started.
+        """Run a sale, or resume the one that an earlier attempt has started.
 
         Raises:
             ApplicationError: There is no payment; it is retried only where that can change.
@@ -208,7 +208,7 @@ class Sales:
                 type="TooLate",
                 non_retryable=True,
             )
-        # The same request under the same key, whichever attempt this is: one instruction.
+        # Every attempt sends the same request under the same key: one instruction.
         return await self._session.start_sale(
             sale.serial_number,
             new_sale(sale.order_id, sale.amount),
@@ -234,16 +234,13 @@ async def _result(handle: InstructionHandle[PaymentInstruction, Payment]) -> Pay
 
 
 def _is_cancellation_wanted() -> bool:
-    """Whether the workflow is canceled, rather than its worker stopped or taken for dead."""
+    """Whether the workflow is canceled, rather than its worker stopped or considered dead."""
     details = activity.cancellation_details()
     return details is not None and details.cancel_requested
 
 
 def _failure(error: InstructionError | ConfigurationError) -> ApplicationError:
-    """What Temporal is to know of an error: an outcome stays as it is, however often it is asked.
-
-    An unknown outcome alone is asked for again, by the id or under the key.
-    """
+    """Convert an error for Temporal, which retries only an unknown outcome."""
     unknown = isinstance(error, OutcomeUnknownError) and error.may_have_taken_effect
     return ApplicationError(str(error), type=type(error).__name__, non_retryable=not unknown)
 
@@ -265,9 +262,9 @@ async def work() -> None:
             workflows=[DeviceSale],
             activities=[Sales(session).run_sale],
             max_concurrent_activities=1000,
-            # Else Temporal's answer that the sale is to be canceled comes seconds later.
+            # Otherwise Temporal reports a cancellation seconds later.
             max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),
-            # For so long the workflow of a dead worker waits for that one, once the sale has ended.
+            # After a sale, the workflow of a dead worker waits this long for that worker.
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         ),
     ):
@@ -279,7 +276,7 @@ async def work() -> None:
 
 
 def free_port() -> int:
-    """A port of loopback's that no program listens on."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -288,7 +285,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def process(*command: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that is stopped at the end."""
+    """Run a process, and stop it at the end."""
     others = {name: value for name, value in os.environ.items() if "PAYROC" not in name}
     started = await asyncio.create_subprocess_exec(
         *command, env=others | variables, stdout=asyncio.subprocess.PIPE
@@ -305,7 +302,7 @@ async def process(*command: str, **variables: str) -> AsyncIterator[asyncio.subp
 
 @asynccontextmanager
 async def temporal_server() -> AsyncIterator[Client]:
-    """Temporal's development server on loopback, which forgets all at its end."""
+    """Run Temporal's development server on loopback, which keeps no data."""
     program = Path(sys.executable).with_name("temporal")
     command = str(program) if program.exists() else shutil.which("temporal")
     if command is None:
@@ -327,7 +324,7 @@ async def temporal_server() -> AsyncIterator[Client]:
 
 
 def worker_variables(gateway: Simulator, client: Client) -> dict[str, str]:
-    """What a worker finds the gateway and the server by."""
+    """Return the variables with the addresses of the gateway and the server."""
     return {
         "PAYROC_API_KEY": gateway.api_key,
         "PAYROC_API_URL": gateway.environment.api_url,
@@ -344,7 +341,7 @@ async def in_progress(gateway: Simulator) -> None:
 
 
 async def play(gateway: Simulator) -> int:
-    """A worker is killed during a sale, and another one has its payment."""
+    """Kill a worker during a sale, and get its payment from another one."""
     gateway.device(SERIAL).approves(after=2.0)
     async with temporal_server() as client, AsyncExitStack() as stack:
         command = (sys.executable, __file__, "worker")
@@ -363,7 +360,7 @@ async def play(gateway: Simulator) -> int:
 
 
 async def main() -> int:
-    """Play it on a simulated gateway."""
+    """Run the demonstration on a simulated gateway."""
     async with Simulator() as gateway:
         async with asyncio.timeout(PATIENCE):
             return await play(gateway)

@@ -1,7 +1,7 @@
 """The trace of one sale, as a tree: ``python examples/traced_sale.py [SERIAL]``.
 
-Needs the extra ``otel`` and ``opentelemetry-sdk``. A service sends its spans to a collector: its
-exporter takes the place of the one here, which keeps them in memory.
+Needs the extra ``otel`` and ``opentelemetry-sdk``. This example keeps its spans in memory; a
+service uses an exporter that sends them to a collector.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ ORDER_ID = "OrderRef6543"
 
 
 def script(gateway: Simulator) -> None:
-    """The gateway is out of order at first; then the cardholder takes a second."""
+    """Script the simulator: the gateway fails at first; then the cardholder takes a second."""
     gateway.faults.add("submit", status(503))
     gateway.device(SERIAL).approves(after=1.0)
 
 
 def seconds(first: ReadableSpan, last: ReadableSpan, *, end: bool) -> float:
-    """From the start of one span to the start, or the end, of another."""
+    """Return the seconds from the start of one span to the start or end of another."""
     until = last.end_time if end else last.start_time
     return ((until or 0) - (first.start_time or 0)) / 1e9
 
 
 def told(span: ReadableSpan) -> str:
-    """What a span was about, and how it ended."""
+    """Return a span's name, attributes and result."""
     attributes = span.attributes or {}
     ends = ("payroc.outcome", "http.response.status_code", "error.type")
     ended = next((attributes[name] for name in ends if name in attributes), "ok")
@@ -47,7 +47,7 @@ def told(span: ReadableSpan) -> str:
 def tree(
     spans: Sequence[ReadableSpan], span: ReadableSpan, root: ReadableSpan, depth: int = 0
 ) -> Iterator[str]:
-    """A line for a span, then those below it, in the order of their start."""
+    """Print a span and its children, in order of their starts."""
     at, took = seconds(root, span, end=False), seconds(span, span, end=True)
     yield f"{at:6.3f} s {took:6.3f} s  {'  ' * depth}{told(span)}"
     context = span.get_span_context()
@@ -57,7 +57,7 @@ def tree(
 
 
 async def main() -> int:
-    """Run the sale within a span of the till's own, and print the trace."""
+    """Run the sale within the till's own span, and print the trace."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

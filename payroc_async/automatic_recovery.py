@@ -1,4 +1,4 @@
-"""Recovery that runs by itself: an option of the session, for as long as the session lives."""
+"""Automatic recovery: a session's background task that recovers orphaned sales."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ def _callback(instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 @frozen(kw_only=True)
 class Recovery:
-    """How a session recovers, by itself, the sales that crashed processes have left behind.
+    """Options of a session's automatic recovery of sales left behind by crashed processes.
 
-    ``PayrocSession(journal=…, recovery=Recovery())``. The session looks into the journal now and
-    again, claims what no living process drives, and drives it beside its own sales. It never waits
-    for a sale that does not end, and stops with the session.
+    ``PayrocSession(journal=…, recovery=Recovery())``. The session polls the journal, claims
+    orphaned instructions, and runs them beside its own. A recovered instruction that does not end
+    does not delay the others. The recovery stops with the session.
 
     Args:
-        interval: Seconds between two looks. A killed process's sales go on within this time.
-        on_found: ``"finish"`` sees what is found to the end, ``"cancel"`` cancels it.
-        resubmit: Start again also what is older than two minutes and of which no payment is found.
-            That may start a prompt before a customer who has left. Without it such a one is
-            submitted again under its key only to be canceled at once, so that its device is free.
-        timeout: Seconds that each instruction which is found may take; then it is canceled. None:
-            as long as the cardholder takes. As ``timeout`` of ``run_sale``.
-        on_recovered: A plain function that is called with each ``Recovered``. An entry that was
-            left unfinished comes again: go by ``found.entry.idempotency_key``. What the function
-            raises is logged.
-        retention: Seconds after which entries that have ended are deleted, once an hour, those of
-            the session's scope alone. None deletes nothing. Not below
-            ``RetryPolicy.idempotency_window``.
+        interval: Seconds between two polls of the journal. A killed process's sales continue within
+            this time.
+        on_found: ``"finish"`` runs orphaned instructions to their ends, ``"cancel"`` cancels them.
+        resubmit: Also resubmit instructions that are older than two minutes and without a payment
+            at the gateway. That may start a prompt when the customer has left. Without it such an
+            instruction is resubmitted only to be canceled at once, so that its device is free.
+        timeout: Seconds that each recovered instruction may take; then it is canceled. None: as
+            long as the cardholder takes. As ``timeout`` of ``run_sale``.
+        on_recovered: A plain function that is called with each ``Recovered``. An entry that stays
+            unfinished is reported again: identify it by ``found.entry.idempotency_key``.
+            Exceptions of the function are logged.
+        retention: Seconds after which ended entries of the session's scope are deleted, once an
+            hour. None deletes nothing. Not below ``RetryPolicy.idempotency_window``.
 
     Raises:
-        ConfigurationError: A value is wrong; it is named.
+        ConfigurationError: A value is wrong; the error names the argument.
     """
 
     interval: float = field(default=15.0, validator=_seconds)
@@ -74,7 +74,7 @@ class Recovery:
         check_recovery(self.on_found, self.resubmit, self.timeout)
 
     def check_retention(self, window: float) -> None:
-        """Refuse to forget a key that may still be submitted again.
+        """Refuse a retention that deletes keys which may still be resubmitted.
 
         Raises:
             ConfigurationError: ``retention`` is shorter than the window.
@@ -88,12 +88,12 @@ class Recovery:
 
 
 class AutomaticRecovery:
-    """The tasks of a session's ``recovery``.
+    """The background tasks of a session's ``recovery``.
 
     Args:
-        options: What the caller wants.
-        run: Finds and drives what was left; it never ends by itself.
-        purge: Deletes what ended more than so many seconds ago, and gives how many.
+        options: The caller's options.
+        run: Finds and runs orphaned instructions; it never ends by itself.
+        purge: Deletes entries that ended more than this many seconds ago, and returns their number.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class AutomaticRecovery:
             self._listener = Listener(options.on_recovered, "on_recovered")
 
     def start(self) -> None:
-        """Start, in the running loop."""
+        """Start the tasks in the running loop."""
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._recover(), name="payroc recovery"))
         if self._options.retention is not None:
@@ -116,7 +116,7 @@ class AutomaticRecovery:
             self._tasks.append(loop.create_task(purging, name="payroc journal purge"))
 
     async def stop(self) -> None:
-        """End the tasks: what has not ended is released, and stays in the journal."""
+        """End the tasks. Unfinished instructions are released, and stay in the journal."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -132,9 +132,9 @@ class AutomaticRecovery:
                 return
             except Exception as error:
                 if not isinstance(error, PayrocError):
-                    logger.exception("the automatic recovery failed, and begins anew")
+                    logger.exception("automatic recovery failed; restarting it")
                 else:
-                    logger.error("nothing is recovered for now: %s", error)
+                    logger.error("automatic recovery failed; will retry: %s", error)
             await asyncio.sleep(self._options.interval)
 
     def _note(self, found: Recovered) -> None:
@@ -162,5 +162,5 @@ class AutomaticRecovery:
                     if gone := await self._purge(retention):
                         logger.info("deleted %d entries that ended over %g s ago", gone, retention)
                 except PayrocError as error:
-                    logger.error("nothing is purged for now: %s", error)
+                    logger.error("purge failed; will retry: %s", error)
             await asyncio.sleep(PURGE_EVERY)

@@ -1,4 +1,4 @@
-"""Functions that the caller gives: which are plain and which are async, and how one is called."""
+"""The caller's callbacks: checks that they are plain or async functions, and safe calls."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _Ignored = (
     None | complex | Collection[Any] | Event
     | asyncio.Handle | asyncio.Future[Any] | concurrent.futures.Future[Any]
 )  # fmt: skip
-# Types can't say "no coroutine". They can list what callbacks return otherwise, by accident or
-# because another library's function does: `set.add`, `loop.call_soon`, `asyncio.create_task` …
+# A type can't exclude coroutines. It can list other return values that callbacks have by accident
+# or through other libraries: `set.add`, `loop.call_soon`, `asyncio.create_task` …
 OnEvent = Callable[[Event], _Ignored]
-"""A plain function, called inline with each event. What it returns is ignored, what it raises is
-logged. It is no coroutine function: nothing would await it."""
+"""A plain function, called inline with each event. Its return value is ignored; its exceptions are
+logged. A coroutine function is refused: nothing would await it."""
 
 
 def check_callback(name: str, value: object) -> None:
-    """Refuse what can't be called, and what does nothing until it is awaited or iterated.
+    """Refuse values that are not callable, and functions that must be awaited or iterated.
 
     Args:
         name: The parameter, for the error.
-        value: What the caller gave; None is no callback.
+        value: The caller's value; None for no callback.
 
     Raises:
-        ConfigurationError: It is not callable, or a coroutine or generator function in any form
-            that shows before the call.
+        ConfigurationError: The value is not callable, or is recognizable as a coroutine or
+            generator function.
     """
     if value is None:
         return
@@ -53,18 +53,18 @@ def check_callback(name: str, value: object) -> None:
     if found is not None:
         raise ConfigurationError(
             name,
-            f"must be a plain function, not {found}; start a task in it if you need to await",
+            f"must be a plain function, not {found}; to await something, start a task in it",
         )
 
 
 def check_async_callback(name: str, value: object) -> None:
-    """Refuse a callable that is seen to be no coroutine function.
+    """Refuse a callable that is recognizably not a coroutine function.
 
     Raises:
-        ConfigurationError: It is a plain function, in any form, a class or a generator function.
+        ConfigurationError: The value is a plain function, a class or a generator function.
     """
     innermost = value
-    with suppress(Exception):  # as below: it may fail when it is looked at
+    with suppress(Exception):  # reading an attribute may fail, as below
         innermost = inspect.unwrap(cast(Callable[..., Any], value))
     found = _deferred(innermost) if callable(value) else None
     if found not in (_COROUTINE_FUNCTION, _AWAITABLE_CLASS):
@@ -75,11 +75,11 @@ def check_async_callback(name: str, value: object) -> None:
 
 
 class Listener:
-    """A caller's function. Nothing that it does ends the sale that it hears of.
+    """A caller's callback. Its exceptions never end the sale that it observes.
 
     Args:
-        callback: The function, checked before.
-        name: What the caller calls it.
+        callback: The function, already checked.
+        name: The parameter's name.
     """
 
     __slots__ = ("_callback", "_name", "_warned")
@@ -90,26 +90,26 @@ class Listener:
         self._warned = False
 
     def deliver(self, event: object, extra: Callable[[], Mapping[str, object]]) -> None:
-        """Call the function. What it raises is logged, ``SystemExit`` and its like included.
+        """Call the function, and log its exceptions, ``SystemExit`` and its like included.
 
         Args:
-            event: What happened.
-            extra: Gives the fields that a log record carries.
+            event: The event.
+            extra: Returns the fields for a log record.
         """
         try:
             returned: object = self._callback(event)
             if returned is not None:
-                # Several calls in a lambda come back as a tuple or a list.
+                # A lambda with several calls returns a tuple or a list.
                 for one in returned if isinstance(returned, tuple | list) else (returned,):
                     self._discard(one, extra)
         except BaseException:
             logger.exception("%s failed", self._name, extra=extra())
 
     def _discard(self, returned: object, extra: Callable[[], Mapping[str, object]]) -> None:
-        """Close what would need to be awaited or iterated, and log that once."""
+        """Close a returned awaitable or iterator, and log that once."""
         if asyncio.isfuture(returned):
             return  # a task runs by itself
-        # The abstract types: an HTTP client's request or a compiled coroutine is one as well.
+        # Check the abstract types: an HTTP client's request or a compiled coroutine matches, too.
         if isinstance(returned, Coroutine | Generator):
             returned.close()
         elif not (inspect.isawaitable(returned) or inspect.isasyncgen(returned)):
@@ -117,7 +117,7 @@ class Listener:
         if not self._warned:
             self._warned = True
             logger.error(
-                "%s returned %s, which nothing awaits: what it would do is lost; give a plain "
+                "%s returned %s, which is never awaited, so it has no effect; pass a plain "
                 "function that starts a task",
                 self._name,
                 a_type(returned),
@@ -135,11 +135,11 @@ _PLAIN = (
     types.MethodDescriptorType,
 )
 _DEEPEST = 50
-"""How many wrappers of a callable are looked into: one may lead to itself."""
+"""How many wrappers of a callable are unwrapped: one may wrap itself."""
 
 
 def _deferred(value: Any) -> str | None:
-    """What a callable is whose call only makes something to await or to iterate; None if plain."""
+    """Return the kind of a callable whose result must be awaited or iterated; None if plain."""
     for _ in range(_DEEPEST):
         found = _kind_of(value)
         if found is not None:
@@ -151,9 +151,9 @@ def _deferred(value: Any) -> str | None:
 
 
 def _kind_of(value: Any) -> str | None:
-    """The same, without a look at what it calls.
+    """Return the same without unwrapping.
 
-    An object that fails when it is looked at, such as a proxy of what is not there yet, shows none.
+    Return None if reading the object's attributes fails, as for a proxy without its object.
     """
     with suppress(Exception):
         if inspect.iscoroutinefunction(value) or _is_generator_coroutine(value):
@@ -169,21 +169,21 @@ def _kind_of(value: Any) -> str | None:
 
 
 def _dispatched(value: Any) -> Iterable[Any]:
-    """The functions of which `functools.singledispatch` chooses one by the event's type."""
-    owner = getattr(getattr(value, "register", None), "__self__", None)  # of a method, its maker
+    """Return the functions that `functools.singledispatch` dispatches to."""
+    owner = getattr(getattr(value, "register", None), "__self__", None)  # a method's own dispatcher
     registry = getattr(getattr(owner, "dispatcher", value), "registry", None)
     return registry.values() if isinstance(registry, types.MappingProxyType) else ()
 
 
 def _is_generator_coroutine(value: Any) -> bool:
-    """Whether ``types.coroutine`` has made it awaitable."""
+    """Whether ``types.coroutine`` made the function awaitable."""
     code = getattr(value, "__code__", None)
     flags = code.co_flags if isinstance(code, types.CodeType) else 0
     return bool(flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _inner(value: Any) -> Any:
-    """The callable that a call of this one calls."""
+    """Return the callable that this one wraps."""
     if isinstance(value, functools.partial):
         return value.func
     if isinstance(value, types.MethodType | staticmethod):

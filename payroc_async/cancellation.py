@@ -1,4 +1,4 @@
-"""Waits that survive a cancellation, and interruptions of a task that are no cancellation."""
+"""Waits that survive a cancellation, and interruptions of a task other than cancellation."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ async def wait_through_cancellation(
     on_cancel: Callable[[], object],
     on_left: Callable[[], object] | None = None,
 ) -> None:
-    """Wait until ``awaited`` is done; a cancellation of the waiter does not reach it.
+    """Wait until ``awaited`` is done, and shield it from a cancellation of the waiter.
 
     The result is not read: read it from the future.
 
     Args:
-        awaited: What to wait for.
-        until: What to wait for instead, as long as the waiter is not canceled.
-        grace: Seconds to go on waiting after the waiter was canceled.
-        on_cancel: Called once, when the waiter is canceled for the first time.
+        awaited: The future to wait for.
+        until: The future to wait for instead while the waiter is not canceled.
+        grace: Seconds to keep waiting after the waiter was canceled.
+        on_cancel: Called once, at the waiter's first cancellation.
         on_left: Called once, when a canceled waiter stops waiting.
 
     Raises:
-        asyncio.CancelledError: The waiter was canceled, and ``awaited`` is done or the grace over.
+        asyncio.CancelledError: The waiter was canceled, and ``awaited`` is done or the grace is
+            over.
 
     Cancellation:
-        Any number of times, from any side: the wait ends with ``awaited`` or with the grace.
+        Any number of cancellations from any source: the wait ends with ``awaited`` or the grace.
     """
     first = until or awaited
-    # As asyncio.wait does for any number of futures, at half its price.
+    # Does the same as asyncio.wait for one future, at half the cost.
     waiter = first.get_loop().create_future()
     wake = partial(_wake, waiter)
     first.add_done_callback(wake)
@@ -66,7 +67,7 @@ def _wake(waiter: asyncio.Future[None], _: asyncio.Future[Any]) -> None:
 
 
 async def wait_all(futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
-    """Wait until all are done or the seconds are over. A cancellation is re-raised after the wait.
+    """Wait until all are done or the time is over. Re-raise a cancellation after the wait.
 
     Raises:
         asyncio.CancelledError: The waiter was canceled meanwhile.
@@ -75,8 +76,8 @@ async def wait_all(futures: Collection[asyncio.Future[Any]], seconds: float) -> 
     deadline = loop.time() + seconds
     cancelled: asyncio.CancelledError | None = None
     # The shield stops anyio's scopes, which cancel again at every step, but not a native
-    # task.cancel(): that is what the loop is for. The last one caught goes on: inside the shield
-    # only native ones arrive, and an anyio scope must not take a native one for its own.
+    # task.cancel(), which the loop catches. The last error caught is re-raised: inside the shield
+    # only native cancellations arrive, and an anyio scope must not mistake one for its own.
     with anyio.CancelScope(shield=True):
         while (left := deadline - loop.time()) > 0:
             pending = [future for future in futures if not future.done()]
@@ -95,12 +96,12 @@ def _ignore() -> None:
 
 
 class CancellationGuard:
-    """Interrupts one task, and distinguishes those interruptions from cancellations by others.
+    """Interrupts one task, and distinguishes its interruptions from external cancellations.
 
     Args:
         task: The task. It calls ``settle`` after every await that may be interrupted.
-        on_external: Called when somebody else cancels the task, as ``asyncio.run`` does to all
-            tasks that are left. The task should then end soon, and as canceled.
+        on_external: Called on an external cancellation, such as that by ``asyncio.run`` of all
+            remaining tasks. The task should then end soon, as canceled.
     """
 
     def __init__(self, task: asyncio.Task[None], on_external: Callable[[], object]) -> None:
@@ -112,36 +113,36 @@ class CancellationGuard:
 
     @property
     def canceled_externally(self) -> bool:
-        """Whether somebody else has canceled the task."""
+        """Whether the task was canceled externally."""
         return self._external > 0
 
     def interrupt(self) -> None:
-        """Break off what the task awaits now."""
+        """Interrupt the task's present await."""
         if not self._interrupting:
             self._interrupting = True
             self._task.cancel()
 
     def kill(self) -> None:
-        """End the task now, whatever it leaves undone."""
+        """End the task at once, without finishing its work."""
         self._killed = True
         self._task.cancel()
 
     def release(self) -> None:
-        """The task has ended: refer to nothing that refers to this guard."""
+        """Drop references after the task has ended, to avoid reference cycles."""
         self._on_external = _ignore
 
     def settle(self) -> bool:
-        """Take note of a cancellation, or of an interruption that never arrived.
+        """Process a cancellation, or an interruption that was not delivered.
 
         Returns:
-            Whether the task goes on; False if it was killed.
+            Whether the task continues; False if it was killed.
         """
         if self._killed:
             return False
         if self._interrupting:
             self._interrupting = False
             self._task.uncancel()
-        # Two cancellations at once arrive as one CancelledError: only the count distinguishes them.
+        # Two simultaneous cancellations arrive as one CancelledError: only the count shows both.
         if self._task.cancelling() > self._external:
             self._external = self._task.cancelling()
             self._on_external()

@@ -1,4 +1,4 @@
-"""Models to JSON and back, for tools that keep or replay what crossed the wire."""
+"""Convert models to JSON and back, for tools that store or replay requests and answers."""
 
 from payroc_async.wire.converter import decode, encode, structure, unstructure
 

@@ -1,4 +1,4 @@
-"""What a session is configured with: where the gateway is, how long to wait, how often to retry."""
+"""A session's configuration: the gateway's addresses, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .wording import a_type, show
 __all__ = ["Environment", "EnvironmentName", "RetryPolicy", "Timeouts"]
 
 EnvironmentName = Literal["uat", "production"]
-"""``Environment.UAT`` and ``Environment.PRODUCTION`` as words."""
+"""The names of ``Environment.UAT`` and ``Environment.PRODUCTION``."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is this machine, and no one else can listen in."""
+    """Whether the host is this machine's loopback, where plain HTTP is safe."""
     if host == "localhost":
         return True
     try:
@@ -31,7 +31,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_host(name: str) -> bool:
-    """Whether a resolver may take this name: an address, or labels as RFC 1035 bounds them."""
+    """Whether the name is resolvable: an address, or labels within the limits of RFC 1035."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -41,25 +41,26 @@ def is_host(name: str) -> bool:
 
 
 def _is_label(label: str) -> bool:
-    # Underscores are in the names of containers.
+    # Container names may hold underscores.
     if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", label):
         return False
     try:
-        label.encode("ascii").decode("idna")  # what begins with "xn--" must mean something
+        label.encode("ascii").decode("idna")  # a label that begins with "xn--" must be valid IDNA
     except UnicodeError:
         return False
     return True
 
 
 def is_http_url(value: str) -> bool:
-    """Whether it is an absolute http or https URL as it would stand in a request."""
-    # urlsplit passes over what no request line may hold: spaces, line breaks, letters not in ASCII.
+    """Whether the URL is an absolute http or https URL that is valid in a request."""
+    # urlsplit ignores characters that are invalid in a request line: spaces, line breaks,
+    # non-ASCII.
     if not re.fullmatch(r"[!-~]+", value) or re.search(r'[\\<>"{}|^`]', value):
         return False
     try:
         parts = urlsplit(value)
         return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets that do not match, a port that is no number
+    except ValueError:  # unbalanced brackets, or a port that is not a number
         return False
 
 
@@ -67,7 +68,7 @@ _EXAMPLE = "https://api.payroc.com/v1"
 
 
 def _shown(url: str) -> str:
-    """What the URL is, unless it may hold a password or a key."""
+    """Return the URL for the error text, unless it may hold a password or a key."""
     return "" if re.search("[@?#]", url) else f", not {show(url)}"
 
 
@@ -80,18 +81,19 @@ def _valid_url(instance: Any, attribute: Attribute[str], value: Any) -> None:
         )
     if re.search("[@?#]", value):
         raise ConfigurationError(
-            attribute.name, "must hold no user name, password, query or fragment: leave them out"
+            attribute.name, "must not hold a user name, password, query or fragment: remove them"
         )
     parts = urlsplit(value)
     if not is_host(parts.hostname or ""):
         raise ConfigurationError(
             attribute.name,
-            f"must name a host that can exist, not {parts.hostname!r}: between its dots stand 1 to "
-            "63 letters, digits and hyphens, in all at most 253 characters",
+            f"must have a valid host name, not {parts.hostname!r}: each label has 1 to "
+            "63 letters, digits and hyphens, and the name at most 253 characters",
         )
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
-            attribute.name, f"must be https{_shown(value)}: plain http is for loopback hosts alone"
+            attribute.name,
+            f"must be https{_shown(value)}: plain http is allowed only for loopback hosts",
         )
 
 
@@ -102,16 +104,16 @@ def _ends_in_v1(instance: Any, attribute: Attribute[str], value: str) -> None:
 
 @frozen(kw_only=True)
 class Environment:
-    """Where the gateway and its identity service are.
+    """The addresses of the gateway and its identity service.
 
     Source: contract section 1.
 
     Args:
-        api_url: The API's base, ending in ``/v1``.
-        identity_url: The whole authorize URL.
+        api_url: The API's base URL, ending in ``/v1``.
+        identity_url: The full authorize URL.
 
     Raises:
-        ConfigurationError: A URL is malformed, or plain http to a host that is not loopback.
+        ConfigurationError: A URL is malformed, or uses plain http to a host other than loopback.
     """
 
     api_url: str = field(validator=[_valid_url, _ends_in_v1])
@@ -123,7 +125,7 @@ class Environment:
     """Payroc's production environment: real cards, real money."""
 
 
-# An address may have a key or a password in it, by mistake.
+# The address may contain a key or a password by mistake.
 Environment.__init__ = refusing_unseen(ConfigurationError)(  # type: ignore[method-assign]
     Environment.__init__
 )
@@ -138,10 +140,10 @@ Environment.PRODUCTION = Environment(
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Refuse what is no positive, finite number of seconds.
+    """Refuse values that are not a positive, finite number of seconds.
 
     Raises:
-        ConfigurationError: It is another number, or no number.
+        ConfigurationError: The value is not such a number.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and 0 < value < math.inf):  # type: ignore[operator]
@@ -154,24 +156,24 @@ def _seconds(instance: Any, attribute: Attribute[float], value: Any) -> None:
 
 @frozen(kw_only=True)
 class Timeouts:
-    """How long to wait, in seconds.
+    """Timeouts, in seconds.
 
-    None of them bounds how long the cardholder may take: that is ``timeout=`` of ``run_sale``.
+    None of them limits the cardholder's time: that is ``timeout=`` of ``run_sale``.
 
     Args:
         connect: For a connection to the gateway.
-        request: For the answer to any request but a status request.
+        request: For the answer to any request except a status request.
         hold: How long the gateway holds a status request (contract section 2).
-        hold_margin: How much longer than ``hold`` a status request waits for its answer.
-        poll_interval: The least time between two status requests for one instruction, when the
+        hold_margin: How much longer than ``hold`` to wait for the answer to a status request.
+        poll_interval: The minimum time between two status requests for one instruction, if the
             gateway answers without holding them.
-        token: How long a call waits for a token when there is no valid one.
-        unreachable: How long a sale goes on without one good answer before it ends in
+        token: How long a call waits for a valid token.
+        unreachable: How long a sale continues without any valid answer before it ends in
             ``OutcomeUnknownError``.
         cancel_grace: How long a canceled task, or ``aclose()``, waits for the gateway to confirm
             the cancellation of an instruction.
-        journal: For the journal to commit a write. One that fails or takes longer stops a sale
-            that is about to be submitted, and no other.
+        journal: For the journal to commit a write. A failed or late write stops a sale that is
+            about to be submitted, but no running sale.
 
     Raises:
         ConfigurationError: A value is not a positive number.
@@ -197,21 +199,21 @@ def _attempts(instance: Any, attribute: Attribute[int], value: Any) -> None:
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How a failed request is repeated: exponential backoff with full jitter.
+    """Retries of failed requests: exponential backoff with full jitter.
 
-    Where money may be moving, ``attempts`` does not count but ``Timeouts.unreachable`` does: a
-    submission that may have arrived, a status request, a cancellation and the reading of a
-    completed payment are repeated for that long.
+    While money may be moving, ``Timeouts.unreachable`` limits the retries instead of ``attempts``.
+    That concerns a submission that may have arrived, a status request, a cancellation, and the
+    retrieval of a completed payment.
 
     Args:
-        attempts: How often a request is sent at most, the first time included.
-        initial: The longest delay before the first retry, in seconds; it doubles from there.
-        maximum: The longest delay before any retry, in seconds.
-        retry_after_maximum: The longest ``Retry-After`` that is honoured, in seconds.
-        idempotency_window: For how many seconds the gateway is trusted to know a key. Payroc keeps
-            each for 7 days, and compares key, URI and body; the default is a day less, for two
-            clocks and a late retry. What the journal says was begun longer ago is never submitted
-            again.
+        attempts: The maximum number of attempts, the first included.
+        initial: The maximum delay before the first retry, in seconds; it doubles from there.
+        maximum: The maximum delay before any retry, in seconds.
+        retry_after_maximum: The maximum ``Retry-After`` that is honored, in seconds.
+        idempotency_window: For how many seconds to rely on the gateway to remember a key. Payroc
+            keeps each key for 7 days, and compares key, URI and body. The default is one day less,
+            to allow for clock differences and late retries. A journal entry begun longer ago is
+            never resubmitted.
 
     Raises:
         ConfigurationError: A value is out of range.

@@ -1,4 +1,4 @@
-"""What a session runs on devices: sales, refunds and signatures, each with the same guarantees."""
+"""Sales, refunds and signatures on devices, all with the same guarantees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DeviceInstructions"]
 
 
 class DeviceInstructions:
-    """The calls that run an instruction on a device. ``PayrocSession`` has them."""
+    """The methods of ``PayrocSession`` that run an instruction on a device."""
 
     def _open_supervisor(self) -> Supervisor:
         raise NotImplementedError
@@ -33,19 +33,20 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> models.Payment:
-        """The payment that came of a sale on a device, approved or not: ask its ``outcome``.
+        """Run a sale on a device, and return its payment, approved or not: check its ``outcome``.
 
         Args:
             serial_number: The device's serial number.
             request: The sale, or a pre-authorization (``auto_capture=False``).
-            idempotency_key: A UUID v4; a fresh one by default. Run the same request again under the
-                same key to learn a lost outcome: it makes no second instruction, and joins one
-                that this session still runs. Under your own key, a sale that is refused, or is
-                canceled before it is sent, is unknown: an earlier call may have sent it.
-            timeout: Seconds that the cardholder may take. After them the instruction is canceled;
-                if that comes too late, the payment is returned all the same.
+            idempotency_key: A UUID v4; a fresh one by default. To learn a lost outcome, run the
+                same request again under the same key: this makes no second instruction, and joins
+                one that this session still runs. If a sale under your own key is refused, or
+                canceled before it is sent, its outcome is unknown: an earlier call may have sent
+                it.
+            timeout: Seconds that the cardholder may take. Then the instruction is canceled; if the
+                cancellation comes too late, the payment is returned.
             on_cancel: What happens to the instruction if this task is canceled: ``"cancel"`` it,
-                or ``"detach"``: leave it running for ``resume_sale``.
+                or ``"detach"`` and leave it running for ``resume_sale``.
             on_event: Called with each event as it happens.
 
         Returns:
@@ -55,20 +56,21 @@ class DeviceInstructions:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open; nothing was sent.
             DeviceBusyError: This session already runs an instruction there; nothing was sent.
-            APIError: The gateway refused the submission; this call has made no instruction. Under
-                your own key it is the cause of an OutcomeUnknownError.
-            TransportError: The gateway was never reached; this call has made no instruction.
+            APIError: The gateway refused the submission; this call made no instruction. Under your
+                own key, this error is the cause of an OutcomeUnknownError.
+            TransportError: The gateway was never reached; this call made no instruction.
             InstructionFailedError: The device or the gateway failed; no payment exists.
-            InstructionCanceledError: It was canceled elsewhere; no payment exists.
+            InstructionCanceledError: The instruction was canceled elsewhere; no payment exists.
             InstructionTimeoutError: ``timeout`` passed; no payment exists.
-            OutcomeUnknownError: Money may have moved; carries what is needed to find out. The
-                session goes on in the background, to cancel the instruction or read its payment:
-                call again with the same key to join.
+            OutcomeUnknownError: Money may have moved; the error has the ids to find out. The
+                session continues in the background to cancel the instruction or to retrieve its
+                payment: call again with the same key to join.
 
         Cancellation:
-            The instruction is canceled at the gateway before the CancelledError goes on, within
-            ``Timeouts.cancel_grace`` seconds; after them the session goes on with that in the
-            background. If the payment came first, ``ResultReceived`` carries it.
+            The instruction is canceled at the gateway before the CancelledError is re-raised. After
+            ``Timeouts.cancel_grace`` seconds the error is re-raised anyway, and the session
+            continues the cancellation in the background. If the payment came first,
+            ``ResultReceived`` carries it.
         """
         options = Options(timeout, on_cancel, on_event)
         handle = self._open_supervisor().begin(
@@ -86,14 +88,16 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.PaymentInstruction, models.Payment]:
-        """A handle on a sale that the gateway has accepted; the sale goes on in the background.
+        """Start a sale, and return its handle once the gateway has accepted it.
+
+        The sale continues in the background.
 
         Args:
             serial_number: As for ``run_sale``, like all the others.
             request: The sale.
             idempotency_key: A UUID v4; a fresh one by default.
             timeout: Seconds that the cardholder may take.
-            on_cancel: Also what happens to it when the session closes.
+            on_cancel: As above; also applied when the session closes.
             on_event: Called with each event as it happens.
 
         Raises:
@@ -117,12 +121,12 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.PaymentInstruction, models.Payment]:
-        """A handle on a sale that was started before, perhaps by another process.
+        """Return a handle on a sale that was started before, perhaps by another process.
 
-        A sale that this session already runs is joined, with the options it was started with.
+        If this session already runs the sale, the handle joins it and keeps its options.
 
         Args:
-            instruction_id: As an event, an error or a handle has given it.
+            instruction_id: The id from an event, an error or a handle.
             timeout: Seconds that the cardholder may take from now on.
             on_cancel: As for ``run_sale``.
             on_event: Called with each event from now on.
@@ -146,26 +150,26 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> models.Refund:
-        """The refund that came of a card on a device, approved or not: ask its ``outcome``.
+        """Refund a card on a device, and return the refund, approved or not: check its ``outcome``.
 
-        It refers to no payment. To give back a payment made through Payroc, ``payments.undo`` needs
-        no card.
+        The refund is not linked to a payment. To refund a payment made through Payroc, use
+        ``payments.undo``, which needs no card.
 
         Args:
             serial_number: The device's serial number.
-            request: What the device is to do.
+            request: The instruction for the device.
             idempotency_key: A UUID v4; a fresh one by default. As for ``run_sale``.
-            timeout: Seconds that the cardholder may take. When they have passed the instruction is
-                canceled; if that comes too late, the refund is returned all the same.
-            on_cancel: What happens to the instruction if this task is canceled: ``"cancel"`` it,
-                or ``"detach"``: leave it running for ``resume_refund``.
+            timeout: Seconds that the cardholder may take. Then the instruction is canceled; if the
+                cancellation comes too late, the refund is returned.
+            on_cancel: What happens to the instruction if this task is canceled: ``"cancel"`` it, or
+                ``"detach"`` and leave it running for ``resume_refund``.
             on_event: Called with each event as it happens.
 
         Returns:
             The refund. Amounts are in the currency's smallest unit.
 
         Raises:
-            PayrocError: As for ``run_sale``, of a refund.
+            PayrocError: As for ``run_sale``.
 
         Cancellation:
             As for ``run_sale``.
@@ -186,14 +190,16 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.RefundInstruction, models.Refund]:
-        """A handle on a refund that the gateway has accepted; it goes on in the background.
+        """Start a refund, and return its handle once the gateway has accepted it.
+
+        The refund continues in the background.
 
         Args:
             serial_number: As for ``run_refund``, like all the others.
-            request: What the device is to do.
+            request: The instruction for the device.
             idempotency_key: A UUID v4; a fresh one by default.
             timeout: Seconds that the cardholder may take.
-            on_cancel: Also what happens to it when the session closes.
+            on_cancel: As above; also applied when the session closes.
             on_event: Called with each event as it happens.
 
         Raises:
@@ -217,12 +223,12 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.RefundInstruction, models.Refund]:
-        """A handle on a refund that was started before, perhaps by another process.
+        """Return a handle on a refund that was started before, perhaps by another process.
 
-        One that this session already runs is joined, with the options it was started with.
+        If this session already runs the refund, the handle joins it and keeps its options.
 
         Args:
-            instruction_id: As an event, an error or a handle has given it.
+            instruction_id: The id from an event, an error or a handle.
             timeout: Seconds that the cardholder may take from now on.
             on_cancel: As for ``run_refund``.
             on_event: Called with each event from now on.
@@ -246,23 +252,23 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> models.Signature:
-        """The signature that a cardholder drew on a device.
+        """Capture a cardholder's signature on a device.
 
         Args:
             serial_number: The device's serial number.
-            request: What the device is to do.
+            request: The instruction for the device.
             idempotency_key: A UUID v4; a fresh one by default. As for ``run_sale``.
-            timeout: Seconds that the cardholder may take. When they have passed the instruction is
-                canceled; if that comes too late, the signature is returned all the same.
-            on_cancel: What happens to the instruction if this task is canceled: ``"cancel"`` it,
-                or ``"detach"``: leave it running for ``resume_signature``.
+            timeout: Seconds that the cardholder may take. Then the instruction is canceled; if the
+                cancellation comes too late, the signature is returned.
+            on_cancel: What happens to the instruction if this task is canceled: ``"cancel"`` it, or
+                ``"detach"`` and leave it running for ``resume_signature``.
             on_event: Called with each event as it happens.
 
         Returns:
-            The signature; its ``image`` is the picture.
+            The signature, with its ``image``.
 
         Raises:
-            PayrocError: As for ``run_sale``, of a signature.
+            PayrocError: As for ``run_sale``.
 
         Cancellation:
             As for ``run_sale``.
@@ -283,14 +289,16 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.SignatureInstruction, models.Signature]:
-        """A handle on a signature that the gateway has accepted; it goes on in the background.
+        """Start to capture a signature, and return a handle once the gateway has accepted it.
+
+        The signature instruction continues in the background.
 
         Args:
             serial_number: As for ``capture_signature``, like all the others.
-            request: What the device is to do.
+            request: The instruction for the device.
             idempotency_key: A UUID v4; a fresh one by default.
             timeout: Seconds that the cardholder may take.
-            on_cancel: Also what happens to it when the session closes.
+            on_cancel: As above; also applied when the session closes.
             on_event: Called with each event as it happens.
 
         Raises:
@@ -314,12 +322,12 @@ class DeviceInstructions:
         on_cancel: OnCancel = "cancel",
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[models.SignatureInstruction, models.Signature]:
-        """A handle on a signature that was started before, perhaps by another process.
+        """Return a handle on a signature that was started before, perhaps by another process.
 
-        One that this session already runs is joined, with the options it was started with.
+        If this session already runs the signature, the handle joins it and keeps its options.
 
         Args:
-            instruction_id: As an event, an error or a handle has given it.
+            instruction_id: The id from an event, an error or a handle.
             timeout: Seconds that the cardholder may take from now on.
             on_cancel: As for ``capture_signature``.
             on_event: Called with each event from now on.

@@ -1,4 +1,4 @@
-"""What ``on_event`` is reported while an instruction runs: small frozen objects."""
+"""The events passed to ``on_event`` while an instruction runs: small frozen objects."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = [
 CancelReason = Literal["caller", "timeout", "close", "gave up"]
 """Why an instruction is being canceled.
 
-``caller``: the awaiting task was canceled, or ``handle.cancel()`` called; ``timeout``: its
-``timeout`` passed; ``close``: the session closes; ``gave up``: the gateway no longer gives its
+``caller``: the awaiting task was canceled, or ``handle.cancel()`` was called; ``timeout``: its
+``timeout`` passed; ``close``: the session closes; ``gave up``: the gateway no longer returns its
 status.
 """
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Event(Model):
-    """What every event says: which instruction it is about.
+    """The base of all events, which identifies the instruction.
 
     ``serial_number`` and ``idempotency_key`` are None for an instruction that was resumed by its
-    id; ``instruction_id`` is None as long as the gateway has not answered the submission.
+    id; ``instruction_id`` is None until the gateway has answered the submission.
     """
 
     serial_number: str | None
@@ -53,14 +53,14 @@ class Submitted(Event):
 
 
 class StillInProgress(Event):
-    """A status request was answered, or timed out, without a change."""
+    """A status request was answered or timed out without a change of status."""
 
     __slots__ = ()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Retrying(Event):
-    """A request failed and is about to be repeated.
+    """A request failed and is about to be retried.
 
     ``attempt`` counts the failures of this request so far, ``delay`` is in seconds.
     """
@@ -78,9 +78,9 @@ class CancelRequested(Event):
 
 
 class Canceled(Event):
-    """The instruction is canceled: no payment will come of it.
+    """The instruction is canceled: it will not make a payment.
 
-    ``instruction_id`` is None where it was canceled before it was ever submitted.
+    ``instruction_id`` is None if the instruction was canceled before it was submitted.
     """
 
     __slots__ = ()
@@ -88,20 +88,20 @@ class Canceled(Event):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Failed(Event):
-    """The instruction failed: no payment will come of it."""
+    """The instruction failed: it will not make a payment."""
 
     error_message: str | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Completed(Event):
-    """The instruction has completed; the link leads to what came of it."""
+    """The instruction has completed; the link points to its payment, refund or signature."""
 
     link: Link
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ResultReceived(Event):
-    """The payment, refund or signature was read: the outcome is known."""
+    """The payment, refund or signature was retrieved: the outcome is known."""
 
     resource: models.Payment | models.Refund | models.Signature = field()

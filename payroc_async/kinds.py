@@ -1,6 +1,6 @@
-"""What the API serves, as data: its resources, and the kinds of instruction that lead to them.
+"""The API's resources and the kinds of instruction that make them, as data.
 
-The life of an instruction is written once; what distinguishes a sale from a refund stands here.
+All instructions share one lifecycle; this module has the differences between their kinds.
 
 Source: contract section 2.
 """
@@ -31,19 +31,19 @@ ResourceT = TypeVar("ResourceT")
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Resource(Generic[ResourceT]):
-    """Something that the API has a collection of."""
+    """A resource with a collection in the API."""
 
     noun: str
     resources: str
     """The collection's path segment."""
     resource_type: type[ResourceT]
     resource_id: Callable[[ResourceT], str | None]
-    """Its id; None where an answer may leave it out."""
+    """Its id; None if an answer may omit it."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Kind(Resource[ResourceT], Generic[InstructionT, ResourceT]):
-    """A kind of instruction, and the resource that a completed one links to."""
+    """A kind of instruction, and the resource that a completed instruction links to."""
 
     collection: str
     """The instructions' path segment."""

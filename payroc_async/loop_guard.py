@@ -1,4 +1,4 @@
-"""A session lives in one event loop of one process: whether a call comes from there (P12)."""
+"""Checks that a session is used only in its own event loop and process (P12)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["GuardedGenerator", "LoopGuard"]
 T = TypeVar("T")
 
 _pid = os.getpid()
-"""The process's id, cached: asking for it is a system call, and each call would pay for one."""
+"""The process's id, cached: each look-up would cost a system call."""
 
 
 def _forget_parent() -> None:
@@ -42,14 +42,14 @@ class LoopGuard:
         """Remember the running loop and this process."""
         self._loop = get_running_loop()
         self._home_pid = _pid
-        self._name = _name_of(self._loop)  # now: its thread is this one
+        self._name = _name_of(self._loop)  # now, in the loop's own thread
 
     def check(self) -> None:
-        """Refuse a call from elsewhere. Before ``open`` nothing is refused.
+        """Refuse a call from another loop or process. Before ``open``, all calls are allowed.
 
         Raises:
-            WrongEventLoopError: Another loop runs, or none, the session's own is closed, or this
-                process was forked after ``open``.
+            WrongEventLoopError: Another loop or none is running, the session's loop is closed, or
+                this process was forked after ``open``.
         """
         try:
             here = get_running_loop() is self._loop and _pid == self._home_pid
@@ -71,10 +71,10 @@ class LoopGuard:
 
 
 class GuardedGenerator(AsyncGenerator[T, None]):
-    """An async generator of the running loop, which no other loop can end.
+    """An async generator bound to the running loop: a call from another loop does not end it.
 
-    An error within a generator is the end of it: its own loop would take what was refused elsewhere
-    for an end of what there is.
+    An exception inside a generator ends it. If a refused call from another loop raised inside, the
+    generator's own loop would mistake that for the end of the data.
     """
 
     __slots__ = ("_check", "_generator")
@@ -96,7 +96,7 @@ class GuardedGenerator(AsyncGenerator[T, None]):
         return self._generator.asend(value)
 
     def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
-        """Raise an error where the generator waits."""
+        """Throw an exception into the generator."""
         self._check()
         return self._generator.athrow(*error)
 
@@ -107,5 +107,5 @@ class GuardedGenerator(AsyncGenerator[T, None]):
 
 
 def _name_of(loop: AbstractEventLoop) -> str:
-    """What distinguishes the running loop from others: their ``repr`` is the same."""
+    """Describe the running loop. Its ``repr`` alone does not distinguish it from others."""
     return f"{type(loop).__name__} at {id(loop):#x}, thread {threading.current_thread().name}"

@@ -1,6 +1,6 @@
-"""Which payment or refund came of a submission without a known instruction: the order shows it.
+"""Finds the payment or refund of a submission whose instruction id is unknown, by its order.
 
-The journal is asked for what matters alone, in portions, however long its history is.
+Only the relevant part of the journal is read, in portions, however long its history is.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from .kinds import PAYMENT, REFUND, Kind
 __all__ = ["SEARCHED", "OrderSearch", "id_of", "is_unclear"]
 
 Found: TypeAlias = "models.Payment | models.Refund"
-"""What a search finds."""
+"""The result of a search."""
 SEARCHED: dict[str, tuple[Kind[Any, Any], Callable[[], type[Any]]]] = {
     "payment": (PAYMENT, lambda: models.PaymentFilters),
     "refund": (REFUND, lambda: models.RefundFilters),
 }
-"""What can be searched for by its order id, and its filters' class. A signature has no order."""
+"""The resources that can be searched by order id, with their filters. Signatures have no order."""
 
 CLOCKS_APART = timedelta(minutes=10)
-"""How far the journal's clock and the gateway's may be apart, where something is searched."""
+"""The tolerated difference between the journal's and the gateway's clocks in a search."""
 RIVALS_KEPT = 600.0
-"""Seconds for which an entry's order is remembered, though the journal has dropped it."""
+"""Seconds to remember an entry's order after the journal has dropped it."""
 
 
 class OrderSearch:
-    """Looks for the payments and refunds of entries that are old and have no id.
+    """Searches for the payments and refunds of old entries without an instruction id.
 
     Args:
-        writer: The session's use of its journal.
-        payments: Where to search.
+        writer: The session's journal writer.
+        payments: The gateway's payments to search.
     """
 
     def __init__(self, writer: JournalWriter, payments: Payments) -> None:
         self._writer = writer
         self._payments = payments
         self._rivals: dict[str, tuple[float, Entry]] = {}
-        """Entries whose order is known, by key, and when it was read."""
+        """Entries with a known order, by key, and the time of the read."""
         self._reading = asyncio.Lock()
-        self._read_at = 0.0  # when the last reading began
+        self._read_at = 0.0  # when the last read began
 
     async def read_rivals(self) -> None:
-        """Read which sales may have made a payment or refund: those whose order the journal knows.
+        """Load the entries that may have made a payment or refund, with their orders.
 
-        Those whose order was known remain, for the order is dropped with the body.
+        Orders that were read before are kept, because the journal drops an order with its body.
 
         Raises:
             JournalError: The journal can't be read.
@@ -72,12 +72,12 @@ class OrderSearch:
         self._rivals = kept
 
     async def find(self, entry: Entry) -> list[Found]:
-        """The payments or refunds that may have come of it: of its order, and no other entry's.
+        """Return the payments or refunds of the entry's order that belong to no other entry.
 
         Raises:
-            ResponseFormatError: One is there that can't be read: it may be the one.
-            PayrocError: The gateway or the journal can't be read, or a sale that is under way on
-                the device may have made it.
+            ResponseFormatError: One of the matches is malformed: it may be the entry's.
+            PayrocError: The gateway or the journal can't be read, or a running sale on the device
+                may have made the payment.
         """
         wanted = _Order.of(entry)
         kind, filters_of = SEARCHED[entry.kind]
@@ -93,10 +93,10 @@ class OrderSearch:
             found += [one for one in page.data if wanted.fits(one)]
         if not found:
             return []
-        # Only now: the order may have been sold anew while the search was answered. And the owners
-        # of payments last: what was under way before may have got its payment since.
+        # Read the journal after the search: the order may have been sold again meanwhile. Read the
+        # owners of payments last: a sale that was running may have received its payment since.
         answered = time.monotonic()
-        async with self._reading:  # one reading serves all whose search was answered before it
+        async with self._reading:  # one read serves all entries whose search was answered before it
             if self._read_at <= answered:
                 await self.read_rivals()
         under_way = [
@@ -109,11 +109,13 @@ class OrderSearch:
         others = await self._writer.owned(entry.kind, [id_of(one) for one in found])
         found = [one for one in found if id_of(one) not in others]
         if found and under_way:
-            raise PayrocError(f"another, under way on its device, may have made the {entry.kind}")
+            raise PayrocError(
+                f"another instruction, running on its device, may have made the {entry.kind}"
+            )
         return found
 
     def may_be_anothers(self, entry: Entry, found: list[Found]) -> bool:
-        """Whether another entry whose outcome is not known either may have made one of these."""
+        """Whether another entry of unknown outcome may have made one of these."""
         if not found:
             return False
         wanted = _Order.of(entry)
@@ -126,18 +128,18 @@ class OrderSearch:
 
 
 def is_unclear(found: Found) -> bool:
-    """Whether an answer does not say what it is known by, or its outcome."""
+    """Whether an answer lacks its identifying fields or its outcome."""
     code = found.transaction_result.response_code
     return None in (found.order.amount, found.order.currency) or not code.strip(PADDING)
 
 
 def id_of(found: Found) -> str:
-    """The id of a payment or a refund."""
+    """Return the id of a payment or refund."""
     return found.payment_id if isinstance(found, models.Payment) else found.refund_id
 
 
 def _bare(order: models.RetrievedOrder) -> int | None:
-    """An order's amount without what the cardholder or the gateway may add to it."""
+    """Return an order's amount without additions by the cardholder or the gateway."""
     parts = order.breakdown
     if parts is None or order.amount is None:
         return order.amount
@@ -148,7 +150,7 @@ def _bare(order: models.RetrievedOrder) -> int | None:
 
 @frozen(eq=False, repr=False)
 class _Order(Model):
-    """What a payment or a refund is known by where its id is not."""
+    """The fields that identify a payment or refund without its id."""
 
     processing_terminal_id: str
     order_id: str
@@ -158,20 +160,20 @@ class _Order(Model):
 
     @property
     def name(self) -> tuple[str, str]:
-        """What it is searched by."""
+        """The fields to search by."""
         return self.processing_terminal_id, self.order_id
 
     def fits(self, found: Found) -> bool:
-        """Whether what goes by its name may be its own. One that does not say may be."""
+        """Whether the match may belong to the entry. A match without the fields may."""
         order = found.order
         if isinstance(found, models.Refund) and found.payment is not None:
-            return False  # it refunds a payment, which no instruction of a device does
+            return False  # a refund of a payment, which device instructions never make
         same = order.amount in (None, self.amount) or self.bare == _bare(order)
         return same and order.currency in (None, self.currency)
 
     @classmethod
     def of(cls, entry: Entry) -> _Order:
-        # Read as an answer is: what was sent once is not checked again.
+        # Parse it like an answer: a request that was sent once is not validated again.
         request: Any = decode(entry.body or b"")
         order = structure(request["order"], models.RetrievedOrder)
         return cls(

@@ -1,9 +1,9 @@
-"""OpenTelemetry spans and metrics of what a session runs. Comes with the extra ``otel``.
+"""OpenTelemetry spans and metrics of a session. Requires the extra ``otel``.
 
-``PayrocSession(..., telemetry=OpenTelemetry())`` switches it on. The spans, their attributes and
-the metrics are in ``docs/observability.md``.
+Enable it with ``PayrocSession(..., telemetry=OpenTelemetry())``. ``docs/observability.md`` lists
+the spans, their attributes and the metrics.
 
-Source: OpenTelemetry's semantic conventions for HTTP clients, and for the names of metrics.
+Source: OpenTelemetry's semantic conventions for HTTP clients and metric names.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ logger = get_logger(__name__)
 
 SALE_SECONDS = (0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 ADDED_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-# As the conventions advise, and up to where a status request is held.
+# The conventions' buckets, extended to the hold time of a status request.
 HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
 
 SPAN_NAMES = {"payment": "payroc sale", "refund": "payroc refund", "signature": "payroc signature"}
@@ -70,15 +70,15 @@ SPAN_EVENTS: dict[type[Event], str] = {
     ResultReceived: "payroc.result_received",
 }
 TROUBLE = frozenset(("failed", "not accepted", "outcome unknown"))
-"""The outcomes after which a span is an error."""
+"""The outcomes that mark a span as an error."""
 
 
 class OpenTelemetry(Telemetry):
     """Spans and metrics of a session, or of several, for ``PayrocSession(..., telemetry=...)``.
 
     Args:
-        tracer_provider: Where the spans go; the global provider by default.
-        meter_provider: Where the metrics go; the global provider by default.
+        tracer_provider: The provider for spans; the global one by default.
+        meter_provider: The provider for metrics; the global one by default.
     """
 
     def __init__(
@@ -127,13 +127,13 @@ class OpenTelemetry(Telemetry):
         )
 
     def transport(self, environment: Environment, **options: Any) -> Transport:
-        """The transport of a session, which makes a span of each HTTP exchange."""
+        """Return a session's transport that makes a span of each HTTP exchange."""
         return _TracedTransport(self, environment, **options)
 
     def start(self, run: InstructionRunner[Any, Any]) -> None:
-        """Start an instruction's task, with a span of its own, until it is done."""
-        # The task runs in a copy of the caller's context: so the span is the parent of its
-        # requests, and the caller's current span stays what it was.
+        """Start an instruction's task in its own span, which ends with the task."""
+        # The task runs in a copy of the caller's context: the span becomes the parent of the task's
+        # requests, and the caller's current span stays unchanged.
         context = copy_context()
         sale = context.run(self._begin, run)
         context.run(run.start)
@@ -144,8 +144,8 @@ class OpenTelemetry(Telemetry):
     def _begin(self, run: InstructionRunner[Any, Any]) -> _Sale | None:
         sale = None
         with _harmless:
-            # What another process has left belongs to a trace of its own, not to the one that finds
-            # it together with all the others.
+            # A recovered instruction gets its own trace, not that of the recovery, which finds
+            # many.
             caller = trace.get_current_span().get_span_context()
             span = self.tracer.start_span(
                 SPAN_NAMES[run.live.kind.noun],
@@ -191,7 +191,7 @@ class OpenTelemetry(Telemetry):
 
 
 class _Sale:
-    """One instruction's run, as far as it is measured."""
+    """The measurements of one instruction."""
 
     def __init__(self, noun: str, span: Span, retries: metrics.Counter) -> None:
         self.span = span
@@ -199,11 +199,11 @@ class _Sale:
         self.attributes: dict[str, Any] = {"payroc.kind": noun}
         self.started = perf_counter()
         self.answered: float | None = None
-        """When the last answer to one of its requests was read."""
+        """When the last answer was read."""
         self.changed: float | None = None
-        """When the answer was read that says how it ended."""
+        """When the answer with the final status was read."""
         self.request: dict[str, Any] = {}
-        """Which request was the last."""
+        """The kind of the last request."""
         self._retries = retries
 
     def hear(self, event: Event) -> None:
@@ -228,7 +228,7 @@ class _MeasuredExchange:
         self, telemetry: OpenTelemetry, exchange: Exchange, template: str, *, own_trace: bool
     ) -> None:
         self.status: int | None = None
-        """The answer's, once there is one."""
+        """The answer's status, once there is one."""
         self._telemetry = telemetry
         self._url = exchange.url
         self._resend = exchange.resend
@@ -274,7 +274,7 @@ class _MeasuredExchange:
             result: dict[str, Any] = {}
             if self.status is not None:
                 result["http.response.status_code"] = self.status
-            # One that was broken off, because its sale is canceled, is no failure.
+            # A request that was interrupted because its sale is canceled is not a failure.
             failed = error if isinstance(error, Exception) else None
             if failed is not None or (self.status or 0) >= 400:
                 result["error.type"] = str(self.status) if failed is None else _error_type(failed)
@@ -303,11 +303,11 @@ class _TracedTransport(Transport):
 
 
 _SALE: ContextVar[_Sale | None] = ContextVar("payroc sale", default=None)
-"""Whose task this is."""
+"""Return the run that the current task belongs to."""
 
 
 class _Harmless:
-    """An application's span processor may fail. That is never to be a sale's failure."""
+    """Log failures of an application's span processor: they must not fail a sale."""
 
     def __enter__(self) -> None:
         pass
@@ -323,7 +323,8 @@ _harmless = _Harmless()
 
 
 def _template(url: URL, base: str) -> str:
-    """The path below the API's, without what differs: a collection, an id, a collection or action.
+    """Return the path below the API's base as a template: a collection, an id, a collection or
+    action.
 
     Source: contract section 2.
     """
@@ -332,7 +333,7 @@ def _template(url: URL, base: str) -> str:
 
 
 def _names(run: InstructionRunner[Any, Any]) -> dict[str, str]:
-    """What names the instruction, as in its log records."""
+    """Return the attributes that identify the instruction, as in its log records."""
     return {
         f"payroc.{name}": value for name, value in run.live.identity.log_fields().items() if value
     }

@@ -1,7 +1,7 @@
-"""Ending what processes have left unfinished that died: each by its state, and by its age.
+"""Recovery of instructions left unfinished by crashed processes, by their state and age.
 
-Source: design of the journal: the same bytes under the same key tell what became of a submission;
-after a while a repeated one would start a prompt before a customer who has left.
+Source: design of the journal. Resubmitting the same bytes under the same key shows the outcome of a
+submission. After some time, it could start a prompt when the customer has left.
 """
 
 from __future__ import annotations
@@ -43,35 +43,35 @@ __all__ = ["OnFound", "Recovered", "RecoveryAction", "RecoveryRun", "TakeUp", "c
 logger = get_logger(__name__)
 
 OnFound = Literal["finish", "cancel"]
-"""What is done with an unfinished instruction: see it to the end, or cancel it."""
+"""What to do with an unfinished instruction: finish it or cancel it."""
 RecoveryAction = Literal["resumed", "canceled", "resubmitted", "searched", "left"]
-"""What was done with one.
+"""What was done with a recovered instruction.
 
-``resumed``: it was polled again; ``canceled``: its cancellation was asked for; ``resubmitted``:
-the same bytes were sent under the same key, which shows it; ``searched``: a payment or a refund was
-looked for by its order id; ``left``: nothing, for too long a time has passed.
+``resumed``: it was polled again; ``canceled``: its cancellation was requested; ``resubmitted``:
+the same bytes were sent under the same key, which shows its outcome; ``searched``: its payment or
+refund was searched for by order id; ``left``: nothing, because too much time has passed.
 """
 
 TakeUp = Callable[..., InstructionHandle[Any, Any]]
-"""Runs the instruction of an ``EntryWriter``; as keyword ``cancel`` if it is to be canceled."""
+"""Runs the instruction of an ``EntryWriter``; the keyword ``cancel`` says whether to cancel it."""
 
 RESUBMIT_WITHIN = 120.0
-"""Seconds for which the customer is taken to be still there."""
+"""Seconds for which the customer is assumed to be still there."""
 LOOK_AGAIN = 2.0
-"""Seconds after which a recovery looks into the journal again while it drives something."""
+"""Seconds between two polls of the journal while a recovery runs instructions."""
 STARTED_AT_ONCE = 10
-"""Instructions that are taken up in one turn of the event loop."""
+"""How many instructions to start in one turn of the event loop."""
 OTHERS_END = 10.0
-"""Seconds within which what was claimed together ends, unless a cardholder takes long."""
+"""Seconds within which instructions claimed together end, unless a cardholder takes long."""
 LEFT_FOR = 60.0
-"""Seconds for which what was left as it is, is not looked at again."""
+"""Seconds before an entry that was left unchanged is tried again."""
 
 
 def check_recovery(on_found: object, resubmit: object, timeout: object) -> None:
-    """Refuse what a recovery can't be asked for.
+    """Refuse invalid options of a recovery.
 
     Raises:
-        ConfigurationError: An argument is wrong; it is named.
+        ConfigurationError: An argument is wrong; the error names it.
     """
     if on_found not in ("finish", "cancel"):
         raise ConfigurationError("on_found", f'must be "finish" or "cancel", not {show(on_found)}')
@@ -83,15 +83,15 @@ def check_recovery(on_found: object, resubmit: object, timeout: object) -> None:
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Recovered(Model):
-    """What was found unfinished, what was done, and what is known now.
+    """A recovered instruction: the entry, the action, and the result.
 
     Attributes:
-        entry: What was found, as it was: ``entry.state``, ``.serial_number``, ``.age``.
+        entry: The entry as it was found: ``entry.state``, ``.serial_number``, ``.age``.
         action: What was done.
-        state: How it stands in the journal now, unless that could not be written. An unfinished
-            state means that a later recovery will find it again.
-        resource: The payment, refund or signature that came of it.
-        error: Why there is none: an ``InstructionError``, or another ``PayrocError``.
+        state: The entry's state in the journal now, unless it could not be written. If unfinished,
+            a later recovery will find the entry again.
+        resource: The payment, refund or signature.
+        error: Why there is no resource: an ``InstructionError``, or another ``PayrocError``.
     """
 
     entry: Entry
@@ -102,19 +102,19 @@ class Recovered(Model):
 
 
 class RecoveryRun:
-    """Ends unfinished instructions, each in a task of its own.
+    """Recovers unfinished instructions, each in its own task.
 
     Args:
-        writer: The session's use of its journal.
-        take_up: Runs the instruction of a record.
-        payments: Where to search.
+        writer: The session's journal writer.
+        take_up: Runs the instruction of a journal entry.
+        payments: The gateway's payments to search.
         check_open: Raises SessionClosedError when the session is closed.
-        on_found: What to do with each.
-        resubmit: Whether to submit also what is older than two minutes.
-        grace: Seconds to wait for what is under way when the caller has had enough.
-        running: Where it is found while it runs, to be stopped when the session closes.
-        every: Seconds between two looks into the journal, without an end; None ends with what is
-            driven.
+        on_found: What to do with each instruction.
+        resubmit: Whether to resubmit instructions older than two minutes, too.
+        grace: Seconds to wait for running instructions when the caller stops the iteration.
+        running: The set of running recoveries, which the session stops when it closes.
+        every: Seconds between two polls of the journal, forever; None ends with the last
+            instruction.
     """
 
     def __init__(
@@ -141,19 +141,19 @@ class RecoveryRun:
         self._every = every
         self._tasks: set[asyncio.Task[Recovered]] = set()
         self._waiting: dict[str, tuple[float, Entry]] = {}
-        """What is not started yet, by key, and when it was claimed."""
+        """Claimed entries that are not started yet, by key, with the time of the claim."""
         self._left: dict[str, float] = {}
-        """When it is looked at again what was left as it is, by key."""
+        """When to try entries again that were left unchanged, by key."""
         self._driven: set[str] = set()
         self._next_look = 0.0
 
     async def run(self) -> AsyncGenerator[Recovered, None]:
-        """Everything that was found, as each comes to the end.
+        """Yield each recovered instruction when it ends.
 
-        What is left behind later is claimed beside what is driven: nothing waits for a sale that
-        does not end.
+        Entries that are orphaned later are claimed meanwhile: a sale that does not end does not
+        delay them.
         """
-        self._check_open()  # it may have been made earlier, or in another loop
+        self._check_open()  # create it here: __init__ may run earlier or in another loop
         loop = asyncio.get_running_loop()
         self._running.add(self)
         try:
@@ -178,10 +178,10 @@ class RecoveryRun:
         self._check_open()
 
     async def _claim(self, now: float) -> None:
-        """Take what no living process drives, but for what was left as it is just now."""
+        """Claim orphaned entries, except those that were left unchanged just now."""
         self._check_open()
         every = LOOK_AGAIN if self._every is None else self._every
-        # Sessions that were opened together must not ask together for ever.
+        # Jitter: sessions that were opened together must not keep polling together.
         self._next_look = now + every * random.uniform(0.9, 1.1)
         self._left = {key: until for key, until in self._left.items() if until > now}
         try:
@@ -189,10 +189,10 @@ class RecoveryRun:
         except JournalError as error:
             if not (self._tasks or self._waiting):
                 raise
-            logger.error("the journal can't be read, what is driven goes on: %s", error)
+            logger.error("the journal can't be read; running recoveries continue: %s", error)
             return
         try:
-            self._check_open()  # it may be closing since
+            self._check_open()  # the session may have begun to close
         except SessionClosedError:
             for entry in found:
                 self._writer.defer_release(entry)
@@ -200,14 +200,14 @@ class RecoveryRun:
         self._waiting |= {entry.idempotency_key: (now, entry) for entry in found}
         for number, entry in enumerate(entry for entry in found if not _is_stale(entry)):
             if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
-                await asyncio.sleep(0)  # a crowd of them must not stall the event loop
+                await asyncio.sleep(0)  # many entries must not block the event loop
             if self._waiting.pop(entry.idempotency_key, None) is not None:
                 self._start_driving(entry)
 
     async def _start_looking(self, now: float) -> None:
-        """Look for the payments of what is old, once the others' outcomes are known.
+        """Search for the payments of old entries, once the others' outcomes are known.
 
-        A payment is of one sale alone. What has not ended in a while has none.
+        A payment belongs to one sale. A sale that does not end for a while is taken to have none.
         """
         old = [entry for since, entry in self._waiting.values() if now - since >= OTHERS_END]
         ready = old if self._tasks else [entry for _, entry in self._waiting.values()]
@@ -221,7 +221,7 @@ class RecoveryRun:
         except JournalError as error:
             if not self._tasks:
                 raise
-            logger.error("the journal can't be read, what is driven goes on: %s", error)
+            logger.error("the journal can't be read; running recoveries continue: %s", error)
             return
         for number, entry in enumerate(ready):
             if number % STARTED_AT_ONCE == STARTED_AT_ONCE - 1:
@@ -231,7 +231,7 @@ class RecoveryRun:
                 self._start(partial(self._look, entry, record), entry, record)
 
     def _start_driving(self, entry: Entry) -> None:
-        """Take an instruction up at once: a caller that runs its key again is to find it."""
+        """Start an instruction at once, so that a caller who runs its key again joins it."""
         record = EntryWriter(self._writer, entry)
         self._start(self._drive(entry, record), entry, record)
 
@@ -243,12 +243,12 @@ class RecoveryRun:
         self._tasks.add(task)
 
     async def stop(self) -> None:
-        """Release what has not ended: it stays in the journal for the next recovery."""
+        """Release the unfinished entries, which stay in the journal for the next recovery."""
         for _, entry in self._waiting.values():
             self._writer.defer_release(entry)
         self._waiting = {}
         try:
-            await asyncio.sleep(0)  # a task that has not begun would release nothing
+            await asyncio.sleep(0)  # a task that has not started would release nothing
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -261,11 +261,12 @@ class RecoveryRun:
     async def _end(
         self, end: Callable[[], Awaitable[Recovered]], entry: Entry, record: EntryWriter
     ) -> Recovered:
-        self._left[entry.idempotency_key] = self._again()  # before it may be released, and claimed
+        # before the entry may be released and claimed
+        self._left[entry.idempotency_key] = self._again()
         try:
             found = await end()
         except PayrocError as error:
-            # Such as a search that the gateway did not answer.
+            # For example, the gateway did not answer a search.
             with suppress(LeaseLost):
                 await record.release()
             found = Recovered(entry=entry, action="left", state=record.state, error=error)
@@ -273,7 +274,7 @@ class RecoveryRun:
             record.defer_release()
             raise
         finally:
-            if entry.idempotency_key not in self._driven:  # what is driven ends by itself
+            if entry.idempotency_key not in self._driven:  # a running instruction ends by itself
                 self._writer.ended(entry.idempotency_key, claimed=True)
             self._driven.discard(entry.idempotency_key)
         taken_over = found.error is not None and isinstance(found.error.__cause__, LeaseLost)
@@ -282,12 +283,12 @@ class RecoveryRun:
         return found
 
     def _again(self) -> float:
-        """When to look again at what was left as it is: it costs a search, and helps seldom."""
+        """Return when to try an unchanged entry again: a try costs a search and rarely helps."""
         never = self._every is None
         return math.inf if never else asyncio.get_running_loop().time() + LEFT_FOR
 
     async def _look(self, entry: Entry, record: EntryWriter) -> Recovered:
-        """End an intent that is old: what came of it is searched before anything is sent again."""
+        """Recover an old intent: search for its payment before any resubmission."""
         found = await self._search.find(entry) if entry.kind in SEARCHED else []
         shared = self._search.may_be_anothers(entry, found)
         unclear = any(map(is_unclear, found))
@@ -296,7 +297,7 @@ class RecoveryRun:
             return Recovered(entry=entry, action="searched", state=record.state, resource=found[0])
         reason = _why_not_known(entry, found, shared=shared, unclear=unclear)
         if entry.age > self._writer.window:
-            told = "begun longer ago than the gateway is trusted to know its key"
+            told = "begun before the idempotency window, so the gateway may have forgotten its key"
             return await self._give_up(entry, record, f"{told}; {reason}")
         # With a clock that was set back no one knows whether it is within the window. And where a
         # payment may be its own, sending it again may have the customer pay twice.
@@ -350,7 +351,7 @@ class RecoveryRun:
 
 
 def _is_stale(entry: Entry) -> bool:
-    """Whether its customer may have left. A clock that was set back says nothing of that."""
+    """Whether the customer may have left. A clock that was set back does not show that."""
     return entry.instruction_id is None and not 0 <= entry.age <= RESUBMIT_WITHIN
 
 

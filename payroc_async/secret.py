@@ -1,7 +1,7 @@
-"""Values that must not show: API keys, tokens, passwords, bodies. Pure.
+"""Types for secrets: API keys, tokens, passwords, bodies. Pure.
 
-Error trackers and loggers keep the ``repr`` of every local variable of a traceback's frames. A
-value of these types is used as any other string, and shows ``***`` there.
+Error trackers and loggers store the ``repr`` of all local variables in a traceback. A value of
+these types works like any other string, but its ``repr`` is ``***``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 class Secret(str):
-    """A string whose ``repr`` is blind. ``str()`` and formatting give its text."""
+    """A string with a masked ``repr``. ``str()`` and formatting return the text."""
 
     __slots__ = ()
 
@@ -26,12 +26,12 @@ class Secret(str):
         return "'***'"
 
     def __getitem__(self, key: SupportsIndex | slice) -> Secret:
-        # Those who shorten long strings for display take the repr of a slice.
+        # Tools that shorten long strings take the repr of a slice.
         return Secret(super().__getitem__(key))
 
 
 class SecretBytes(bytes):
-    """Bytes whose ``repr`` is blind."""
+    """Bytes with a masked ``repr``."""
 
     __slots__ = ()
 
@@ -40,12 +40,12 @@ class SecretBytes(bytes):
 
 
 def concealed(value: T) -> T | Secret:
-    """A string as a ``Secret``; anything else as it is."""
+    """Convert a string to a ``Secret``; return other values unchanged."""
     return Secret(value) if isinstance(value, str) else value
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that is chained to it: causes, contexts, members of groups."""
+    """Yield the error and all chained errors: causes, contexts, members of groups."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -60,11 +60,11 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def forget_frames(error: ErrorT) -> ErrorT:
-    """The error, and all that is chained to it, without the frames that they passed through.
+    """Remove the tracebacks of the error and of all chained errors, and return it.
 
-    For an error that comes from code which holds secrets in plain local variables: an HTTP
-    library, a decoder, a database driver. The error keeps its text and its cause; ``raise`` adds
-    the frames from there on. A context that ``from None`` has hidden is dropped.
+    Use it for errors from code that holds secrets in plain local variables: an HTTP library, a
+    decoder, a database driver. The error keeps its text and cause; ``raise`` adds new frames. A
+    context hidden by ``from None`` is dropped.
     """
     for link in chain_of(error):
         link.__traceback__ = None
@@ -74,10 +74,10 @@ def forget_frames(error: ErrorT) -> ErrorT:
 
 
 def refusing_unseen(refusal: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A decorator for what refuses its arguments: no frame of the refusal shows one of them.
+    """A decorator for functions that refuse arguments: no frame of the refusal shows one.
 
     Args:
-        refusal: The error that it refuses them with.
+        refusal: The error's class.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -86,7 +86,7 @@ def refusing_unseen(refusal: type[Exception]) -> Callable[[Callable[P, T]], Call
             try:
                 return function(*args, **kwargs)
             except refusal as error:
-                del args, kwargs  # a key may stand in the place of any of them
+                del args, kwargs  # any argument may be a key by mistake
                 raise forget_frames(error)  # noqa: B904 - the same error
 
         return call

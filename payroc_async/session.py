@@ -1,4 +1,4 @@
-"""The session: owns the connections, the token's task and every instruction that it runs."""
+"""The session: owns the connections, the token task and all running instructions."""
 
 from __future__ import annotations
 
@@ -48,41 +48,41 @@ __all__ = ["PayrocSession"]
 
 _NOT_OPEN = {
     "new": 'the session is not open: use "async with PayrocSession(...)", or await its open()',
-    "closing": "the session is closing, and starts nothing new: build another one to go on",
-    "closed": "the session is closed: build another one to go on",
+    "closing": "the session is closing and accepts no new calls: create another one",
+    "closed": "the session is closed: create another one",
 }
 
 
 class PayrocSession(DeviceInstructions, SingleCalls):
-    """A session with Payroc Cloud: one for the whole process, whatever the number of devices.
+    """A session with Payroc Cloud: one per process, for any number of devices.
 
-    Building it needs no running loop. Open it with ``async with``, or with ``open()`` and
+    Creating it needs no running loop. Open it with ``async with``, or with ``open()`` and
     ``aclose()``, which may be called in different tasks of one loop.
 
     Args:
-        api_key: The API key, or an async callable that returns it and is asked at each token fetch.
-        environment: Where the gateway is: an ``Environment``, ``"uat"`` or ``"production"``. There
-            is no default, so production is never reached by leaving something out.
-        timeouts: How long to wait for what.
-        retries: How failed requests are repeated.
-        journal: Where to keep what is started and how it ends, so that ``recover`` can go on with
-            it after the process has died. Any number of sessions of one event loop may be given the
-            same one: the first opens it, the last closes it.
-        scope: The merchant that the session's entries in the journal belong to: a name of the
-            caller's, never the key. The session sees, recovers and purges those of its scope alone.
-        recovery: ``Recovery()`` to have the session recover what crashed processes have left
-            behind, by itself, for as long as it is open. Needs a journal.
-        max_connections: The most connections at once; 0 is no limit. Every sale that waits for its
-            cardholder holds one.
-        http_session: An aiohttp session of the caller's to send through. It is not closed here, and
-            its connector's limit (aiohttp's default is 100) holds in place of ``max_connections``.
+        api_key: The API key, or an async callable that returns it, called at each token fetch.
+        environment: The gateway: an ``Environment``, ``"uat"`` or ``"production"``. There is no
+            default, so that production is never used by omission.
+        timeouts: How long to wait for connections, answers, tokens and the journal.
+        retries: How failed requests are retried.
+        journal: Records instructions and their outcomes, so that ``recover`` can continue them
+            after a crash. Several sessions of one event loop may share a journal: the first opens
+            it, the last closes it.
+        scope: The merchant of the session's journal entries: a name of your choice, never the key.
+            The session lists, recovers and purges only the entries of its scope.
+        recovery: ``Recovery()`` to recover, while the session is open, sales left behind by crashed
+            processes. Needs a journal.
+        max_connections: The maximum number of connections; 0 for no limit. Every sale that waits
+            for its cardholder holds one.
+        http_session: Your own aiohttp session. It is not closed with this session, and its
+            connector's limit (aiohttp's default is 100) replaces ``max_connections``.
         ssl: A TLS context in place of the default one.
         proxy: The URL of an HTTP proxy.
-        telemetry: ``OpenTelemetry()`` of ``payroc_async.otel`` for spans and metrics. Without it
-            nothing is measured, and nothing of OpenTelemetry imported.
+        telemetry: ``OpenTelemetry()`` of ``payroc_async.otel`` for spans and metrics. Without it,
+            nothing is measured and OpenTelemetry is not imported.
 
     Raises:
-        ConfigurationError: An argument is wrong; it is named, and a secret is never shown.
+        ConfigurationError: An argument is wrong; the error names it, and never shows a secret.
     """
 
     @refusing_unseen(ConfigurationError)
@@ -103,7 +103,7 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         telemetry: Telemetry | None = None,
     ) -> None:
         self._state: Literal["new", "open", "closing", "closed"] = "new"
-        # This frame is in the traceback of errors of other kinds, and of warnings.
+        # Tracebacks of other errors, and warnings, show this frame's variables.
         api_key, proxy = concealed(api_key), concealed(proxy)
         if callable(api_key):
             check_async_callback("api_key", api_key)
@@ -165,28 +165,29 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         proxy: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> Self:
-        """A session configured by environment variables.
+        """Create a session from environment variables.
 
-        ``PAYROC_API_KEY``, and either ``PAYROC_ENVIRONMENT`` (``uat`` or ``production``) or
+        Reads ``PAYROC_API_KEY``, and either ``PAYROC_ENVIRONMENT`` (``uat`` or ``production``) or
         ``PAYROC_API_URL`` with ``PAYROC_IDENTITY_URL``. ``PAYROC_JOURNAL``, if set, is the journal:
         the path of an SQLite file, or a ``postgresql://`` URL. ``PAYROC_SCOPE``, if set, is the
-        scope of the session's entries in it.
+        scope of the session's journal entries.
 
         Args:
             environ: The variables; the process's own by default.
             timeouts: As for ``PayrocSession``, like all the others.
             retries: How failed requests are repeated.
-            journal: In place of the one that ``PAYROC_JOURNAL`` names; None for no journal.
-            scope: In place of the one that ``PAYROC_SCOPE`` names, if any.
-            recovery: ``Recovery()`` to recover by itself.
-            max_connections: The most connections at once; 0 is no limit.
-            http_session: An aiohttp session of the caller's to send through.
+            journal: Replaces ``PAYROC_JOURNAL``; None for no journal.
+            scope: Replaces ``PAYROC_SCOPE``.
+            recovery: ``Recovery()`` for automatic recovery.
+            max_connections: The maximum number of connections; 0 for no limit.
+            http_session: Your own aiohttp session.
             ssl: A TLS context in place of the default one.
             proxy: The URL of an HTTP proxy.
             telemetry: ``OpenTelemetry()`` of ``payroc_async.otel``.
 
         Raises:
-            ConfigurationError: A variable is missing, wrong or contradicts another; it is named.
+            ConfigurationError: A variable is missing, wrong or contradicts another; the error names
+                it.
         """
         variables = settings(os.environ if environ is None else environ)
         if "PAYROC_API_KEY" not in variables:
@@ -212,7 +213,8 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         )
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_supervisor"):  # it was refused, and a tracker shows its frames
+        # An option was refused, and an error tracker may show this frame.
+        if not hasattr(self, "_supervisor"):
             return f"<{type(self).__name__} unfinished>"
         count = len(self._supervisor)
         running = f"{count} instruction{'' if count == 1 else 's'}"
@@ -227,8 +229,8 @@ class PayrocSession(DeviceInstructions, SingleCalls):
             The session itself.
 
         Raises:
-            SessionClosedError: It was opened before; a session is opened once.
-            JournalError: Its journal can't be opened.
+            SessionClosedError: The session was already opened; it can be opened only once.
+            JournalError: The journal can't be opened.
 
         Cancellation:
             The session is not opened.
@@ -237,9 +239,9 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         for kind in (PAYMENT, REFUND, SIGNATURE):
             for loaded in (kind.request_type, kind.instruction_type, kind.resource_type):
                 prepare(loaded)
-                await asyncio.sleep(0)  # each takes a while, once in a process
-        # anyio loads its backend at first use. That must not be the first cancellation, which it
-        # would delay, and break where the process can open no more files.
+                await asyncio.sleep(0)  # each takes a while, once per process
+        # anyio loads its backend at first use. Load it now: at the first cancellation it would
+        # cause a delay, and fail if the process can open no more files.
         with anyio.CancelScope():
             await asyncio.sleep(0)
         self._check_new()
@@ -261,27 +263,27 @@ class PayrocSession(DeviceInstructions, SingleCalls):
             self._loop_guard.check()
         if self._state != "new":
             raise SessionClosedError(
-                f"the session is {self._state}: a session is opened once, build another one"
+                f"the session is {self._state}: a session opens only once; create another one"
             )
 
     async def aclose(self) -> tuple[OutcomeUnknownError, ...]:
-        """Close the session: safe to call twice, and from any task of its loop.
+        """Close the session. It is safe to call this twice, and from any task of its loop.
 
-        New work is refused from here on. Each live instruction is canceled, or with
-        ``on_cancel="detach"`` left running, and waited for, for ``Timeouts.cancel_grace`` seconds;
-        then the token's task and the connections end.
+        From now on, new calls are refused. Each running instruction is canceled, or with
+        ``on_cancel="detach"`` left running. The call waits up to ``Timeouts.cancel_grace`` seconds
+        for them; then the token task and the connections are closed.
 
         Returns:
-            The instructions whose outcome is unknown and that no caller was given, those of the
-            whole session. Each carries what ``resume_sale`` or ``run_sale`` needs to go on.
+            The instructions of the whole session whose outcome is unknown and was not reported to a
+            caller. Each has what ``resume_sale`` or ``run_sale`` needs to continue.
 
         Raises:
-            WrongEventLoopError: It is called outside of the session's loop or process; the session
-                stays open.
+            WrongEventLoopError: Called outside of the session's loop or process; the session stays
+                open.
 
         Cancellation:
-            The closing is finished all the same, within its bounds, before the CancelledError goes
-            on.
+            The session is still closed, within the same time limits, before the CancelledError is
+            re-raised.
         """
         if self._state == "new":
             self._state = "closed"
@@ -291,7 +293,7 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         while not self._is_closed():
             self._state = "closing"
             if self._closing is None or self._closing.done():
-                # Once, unless somebody canceled that task before its first step.
+                # Run it once, unless the task was canceled before its first step.
                 self._closing = asyncio.create_task(self._close(), name="payroc session close")
             try:
                 await wait_through_cancellation(
@@ -347,29 +349,30 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         timeout: float | None = None,
         on_event: OnEvent | None = None,
     ) -> AsyncGenerator[Recovered, None]:
-        """Every unfinished sale, refund and signature that no process drives, each as it ends.
+        """Recover orphaned sales, refunds and signatures, and yield each when it ends.
 
-        For scripts; a server has ``recovery=Recovery()`` do it. What the journal has unfinished in
-        the session's scope, and whose process has died or released it, is claimed by exactly one
-        caller, however many race, and driven to the end, all at once. Every two seconds it looks
-        again, so that a sale which does not end holds up nothing that is left later.
+        This is for scripts; on a server, use ``recovery=Recovery()``. Claims the unfinished journal
+        entries of the session's scope that no live process runs, because their process died or
+        released them. Each entry is claimed by exactly one caller, however many race. All run
+        concurrently. The journal is polled every two seconds, so that a sale that does not end does
+        not delay entries that are orphaned later.
 
-        An instruction whose id is known is polled, or canceled if it was being canceled. One that
-        may or may not have been submitted is submitted again within two minutes, with the same
-        bytes under the same key, which shows the outcome. Later on its payment is searched for by
-        the order's id first; and past ``RetryPolicy.idempotency_window`` it is never submitted
-        again.
+        An instruction with a known id is polled, or canceled if a cancellation had begun. An
+        instruction that may or may not have been submitted is resubmitted within two minutes, with
+        the same bytes under the same key, which shows its outcome. After two minutes, its payment
+        is first searched for by order id. After ``RetryPolicy.idempotency_window`` it is never
+        resubmitted.
 
         Args:
-            on_found: ``"cancel"`` cancels what is found, in place of seeing it to the end.
-            resubmit: Submit again also what is older than two minutes and of which no payment is
-                found. That may start a prompt before a customer who has left.
+            on_found: ``"finish"`` runs the instructions to their ends, ``"cancel"`` cancels them.
+            resubmit: Also resubmit instructions that are older than two minutes and without a
+                payment at the gateway. That may start a prompt when the customer has left.
             timeout: Seconds that each instruction may take; then it is canceled. None: as long as
                 the cardholder takes.
-            on_event: Called with each event, of all of them.
+            on_event: Called with each event of all instructions.
 
         Yields:
-            What was found, what was done, and what is known now.
+            Each recovered instruction: the entry, the action, and the result.
 
         Raises:
             ConfigurationError: An argument is wrong, or the session has no journal.
@@ -377,8 +380,9 @@ class PayrocSession(DeviceInstructions, SingleCalls):
             JournalError: The journal can't be read.
 
         Cancellation:
-            What has not ended is released, and stays in the journal for another recovery; so it is
-            where the caller leaves the loop. With ``"cancel"`` it is canceled all the same.
+            Unfinished entries are released, and stay in the journal for another recovery. The same
+            happens if the caller leaves the loop. With ``"cancel"``, the gateway is still asked to
+            cancel them.
         """
         check_recovery(on_found, resubmit, timeout)
         check_callback("on_event", on_event)
@@ -386,9 +390,9 @@ class PayrocSession(DeviceInstructions, SingleCalls):
         return GuardedGenerator(self._recovery_run(take_up, on_found, resubmit).run())
 
     async def unfinished(self) -> list[Entry]:
-        """What the journal has unfinished at this gateway, the oldest first.
+        """Return the journal's unfinished entries for this gateway, oldest first.
 
-        An entry's ``running`` says whether a process that lives drives it, be it this one.
+        An entry's ``running`` says whether a live process, perhaps this one, runs it.
 
         Raises:
             ConfigurationError: The session has no journal.
@@ -396,7 +400,7 @@ class PayrocSession(DeviceInstructions, SingleCalls):
             JournalError: The journal can't be read.
 
         Cancellation:
-            Nothing is changed in any case.
+            The call changes nothing.
         """
         return await self._journaled().unfinished()
 

@@ -1,4 +1,4 @@
-"""Checks of what a session is built with."""
+"""Checks of a session's options."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def check_options(
     max_connections: object,
     proxy: object,
 ) -> None:
-    """Refuse options of a session that are of a wrong type or value.
+    """Refuse a session's options of a wrong type or value.
 
     Raises:
-        ConfigurationError: An option is wrong; it is named.
+        ConfigurationError: An option is wrong; the error names it.
     """
     _check_type("timeouts", timeouts, Timeouts)
     _check_type("retries", retries, RetryPolicy)
@@ -45,15 +45,15 @@ def check_options(
 def check_journaling(
     journal: Journal | None, scope: object, recovery: object, retries: RetryPolicy
 ) -> None:
-    """Refuse a scope or a recovery that can't be.
+    """Refuse an invalid scope or recovery.
 
     Raises:
-        ConfigurationError: One is wrong, or is given without a journal; it is named.
+        ConfigurationError: One of them is wrong, or is given without a journal; the error names it.
     """
     if not isinstance(scope, str):
         raise ConfigurationError("scope", f"must be a string, not {a_type(scope)}")
     if len(scope) > LONGEST_SCOPE or not scope.isprintable() or scope != scope.strip():
-        # It may be an API key by mistake: it is not shown.
+        # The scope may be an API key by mistake: do not show it.
         raise ConfigurationError(
             "scope",
             f"must be a printable name of at most {LONGEST_SCOPE} characters, without blanks "
@@ -93,27 +93,27 @@ def _check_max_connections(value: object) -> None:
 def _check_proxy(value: object) -> None:
     if value is None:
         return
-    # Its text may hold a password: it is never shown.
+    # The URL may hold a password: never show it.
     if not isinstance(value, str) or not is_http_url(value):
         raise ConfigurationError("proxy", "must be an http or https URL, as http://proxy:3128")
     if not is_host(urlsplit(value).hostname or ""):
-        raise ConfigurationError("proxy", "must name a host that can exist: check its labels")
+        raise ConfigurationError("proxy", "must have a valid host name: check its labels")
 
 
 _ENVIRONMENTS = {"uat": Environment.UAT, "production": Environment.PRODUCTION}
 
 
 def as_environment(value: object) -> Environment:
-    """The environment that an option names.
+    """Return the environment that an option selects.
 
     Raises:
-        ConfigurationError: It is neither an Environment nor the word for one.
+        ConfigurationError: The option is neither an Environment nor the name of one.
     """
     if isinstance(value, Environment):
         return value
     found = _ENVIRONMENTS.get(value) if isinstance(value, str) else None
     if found is None:
-        # Which string it is, is not shown: a key may have been put in the wrong place.
+        # Do not show the string: it may be a key in the wrong place.
         given = "another string" if isinstance(value, str) else a_type(value)
         raise ConfigurationError(
             "environment",
@@ -124,7 +124,7 @@ def as_environment(value: object) -> Environment:
 
 
 def settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a session reads, as far as they are set, with what may be secret blind."""
+    """Return the set variables that a session reads, with secrets masked in ``repr``."""
     plain = ("PAYROC_ENVIRONMENT", "PAYROC_API_URL", "PAYROC_IDENTITY_URL", "PAYROC_SCOPE")
     found = {name: variables[name] for name in plain if variables.get(name)}
     for name in ("PAYROC_API_KEY", "PAYROC_JOURNAL"):
@@ -134,7 +134,7 @@ def settings(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def environment_of(variables: Mapping[str, str]) -> Environment:
-    """The environment that the variables name.
+    """Return the environment that the variables select.
 
     Raises:
         ConfigurationError: A variable is missing, wrong or contradicts another.

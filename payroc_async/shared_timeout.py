@@ -1,4 +1,4 @@
-"""Timeouts and alarms for any number of waits, with one timer for all of them."""
+"""Timeouts and alarms for many waits, with one shared timer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["SharedAlarm", "SharedTimeout"]
 
 
 class SharedTimeout:
-    """One limit for any number of waits, with one timer for all: ``with limit: await …``.
+    """A timeout shared by many waits, with one timer for all: ``with limit: await …``.
 
-    As ``asyncio.timeout``, which makes a timer for each wait; here a crowd of them begins and ends
-    at any time. A task waits with it for one thing at a time. All of them belong to one loop.
+    Like ``asyncio.timeout``, which needs one timer per wait, but cheaper for many concurrent waits.
+    A task may have only one such wait at a time. All waits belong to one loop.
 
     Args:
-        seconds: How long a wait may take.
+        seconds: The timeout of each wait.
 
     Raises:
-        TimeoutError: It took longer.
+        TimeoutError: The wait took longer.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        # The oldest first: they all have the same time.
+        # Oldest first: all waits have the same timeout.
         self._waits: dict[asyncio.Task[Any], tuple[float, int]] = {}
         self._expired: dict[asyncio.Task[Any], int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -49,7 +49,7 @@ class SharedTimeout:
         assert task is not None
         if self._waits.pop(task, None) is not None:
             return
-        # More cancellations than there were and than this one: somebody else wants it canceled.
+        # There are more cancellations than this timeout's: the task was canceled externally, too.
         alone = task.uncancel() <= self._expired.pop(task)
         if alone and kind is asyncio.CancelledError:
             raise TimeoutError from error
@@ -68,37 +68,39 @@ class SharedTimeout:
 
 
 class SharedAlarm:
-    """One delay for any number of alarms, with one timer for all of them.
+    """A delay shared by many alarms, with one timer for all.
 
-    Time in which the process stood still (stopped, suspended, its loop blocked) does not count: the
-    answers that came meanwhile wait to be read. Once in each delay, for a loop that always lags.
+    Time during which the process stood still (stopped, suspended, loop blocked) does not count:
+    answers that arrived meanwhile are still unread. This is granted once per delay, so that a loop
+    that always lags still gets its alarms.
 
     Args:
-        seconds: How long after it was set an alarm rings.
+        seconds: The delay of each alarm.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        # The oldest first: they all have the same delay.
+        # Oldest first: all alarms have the same delay.
         self._alarms: dict[Callable[[], object], float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due = self._forgives_from = 0.0
 
     def set(self, ring: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
-        """Call ``ring`` once, after the seconds. Set again, it waits for them anew."""
+        """Call ``ring`` once, after the delay. Setting it again restarts the delay."""
         self._alarms.pop(ring, None)
         deadline = self._alarms[ring] = loop.time() + self.seconds
-        if self._timer is None or self._loop is not loop:  # an earlier loop's would never ring
+        # a timer of an earlier loop would never fire
+        if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._wait(deadline, loop)
 
     def stop(self, ring: Callable[[], object]) -> None:
-        """Do not call it."""
+        """Cancel the alarm."""
         self._alarms.pop(ring, None)
 
     def _wait(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = min(deadline, loop.time() + self.seconds / 4)  # to notice a standstill
+        self._due = min(deadline, loop.time() + self.seconds / 4)  # to detect a standstill
         self._timer = loop.call_at(self._due, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:

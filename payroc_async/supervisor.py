@@ -1,4 +1,4 @@
-"""Which instructions a session runs: one a device, each until the gateway shows an end."""
+"""Supervises a session's instructions: one per device, each until its end at the gateway."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Supervisor:
     """Owns the runners of a session.
 
     Args:
-        services: What all instructions share.
-        telemetry: What measures them, if anything does.
+        services: The services that all instructions share.
+        telemetry: The telemetry, if enabled.
     """
 
     def __init__(self, services: Services, telemetry: Telemetry | None) -> None:
@@ -46,9 +46,9 @@ class Supervisor:
         self._telemetry = telemetry
         self._runners: set[InstructionRunner[Any, Any]] = set()
         self._by_device: dict[str, set[InstructionRunner[Any, Any]]] = {}
-        self._on_end = self._ended  # one method object for all
+        self._on_end = self._ended  # one bound method for all runners
         self.unresolved: list[OutcomeUnknownError] = []
-        """C7: what ended as unknown while no caller waited."""
+        """C7: instructions of unknown outcome without a waiting caller."""
 
     def __len__(self) -> int:
         return len(self._runners)
@@ -61,9 +61,9 @@ class Supervisor:
         idempotency_key: str | UUID | None,
         options: Options,
     ) -> InstructionHandle[InstructionT, ResourceT]:
-        """A handle on an instruction that is about to be submitted.
+        """Return a handle on an instruction that is about to be submitted.
 
-        One that already runs under the same key is joined.
+        If an instruction already runs under the same key, the handle joins it.
 
         Raises:
             ConfigurationError: An argument is wrong.
@@ -91,11 +91,11 @@ class Supervisor:
     def resume(
         self, kind: Kind[InstructionT, ResourceT], instruction_id: str, options: Options
     ) -> InstructionHandle[InstructionT, ResourceT]:
-        """A handle on an instruction whose id is known. One that already runs is joined."""
+        """Return a handle on an instruction with a known id. The handle joins a running one."""
         check_identifier("instruction_id", instruction_id)
         _check_options(options)
         for runner in self._runners:
-            # A second runner would send status requests beside the first one's (P2).
+            # A second runner would send concurrent status requests (P2).
             if runner.live.kind is kind and runner.live.identity.instruction_id == instruction_id:
                 return self._join(runner, b"", options)
         state = resume(
@@ -112,11 +112,11 @@ class Supervisor:
         timeout: float | None = None,
         on_event: OnEvent | None = None,
     ) -> InstructionHandle[Any, Any]:
-        """A handle on an instruction that a dead process has left, to finish or to cancel it."""
+        """Return a handle on an orphaned instruction, to finish or cancel it."""
         found = entry.entry
         kind = KINDS[found.kind]
         known = found.instruction_id is not None
-        # Whether it may be submitted again was decided by the recovery that found it (J5).
+        # The recovery that found the instruction decided whether it may be resubmitted (J5).
         state = take_over(known=known, cancel=cancel, stale=False, expired=False)
         assert state is not None
         identity = Identity(
@@ -163,7 +163,7 @@ class Supervisor:
         return InstructionHandle(runner)
 
     def _ended(self, runner: InstructionRunner[Any, Any]) -> None:
-        """Free the device, and keep an unknown outcome that no caller waits for."""
+        """Free the device, and keep an unknown outcome without a waiting caller."""
         live = runner.live
         self._runners.discard(runner)
         serial_number = live.identity.serial_number
@@ -179,15 +179,16 @@ class Supervisor:
             self.unresolved.append(live.error)
 
     async def close(self, grace: float) -> None:
-        """Cancel or detach every instruction, and wait for their ends within the grace.
+        """Cancel or detach every instruction, and wait for their ends within the grace period.
 
-        What has not ended then ends as unknown, is logged and kept in ``unresolved``.
+        An instruction that has not ended then ends as unknown, is logged, and is kept in
+        ``unresolved``.
         """
         runners = list(self._runners)
         for runner in runners:
             runner.cancel_or_detach("close")
         try:
-            # Also where somebody cancels all tasks of the loop, this one among them.
+            # Even if all tasks of the loop are canceled, including this one.
             await wait_all([runner.task for runner in runners], grace)
         finally:
             await self._abort([runner for runner in runners if not runner.task.done()], grace)

@@ -1,4 +1,4 @@
-"""What a session reports what it runs, where that is wanted: the seam that ``otel.py`` fills."""
+"""The interface through which a session reports to telemetry; ``otel.py`` implements it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Telemetry"]
 
 
 class Telemetry(ABC):
-    """Sees each request and each instruction's life. If it fails, no sale is harmed."""
+    """Observes requests and instructions. Its failures never affect a sale."""
 
     @abstractmethod
     def transport(self, environment: Environment, **options: Any) -> Transport:
-        """The transport of a session, which reports each HTTP exchange."""
+        """Return a session's transport that reports each HTTP exchange."""
 
     @abstractmethod
     def start(self, run: InstructionRunner[Any, Any]) -> None:
-        """Start an instruction's task, and hear of it until it is done."""
+        """Start an instruction's task, and observe it until it is done."""

@@ -1,7 +1,7 @@
-"""A gateway for the tests of one's own point of sale, and what it has seen of them.
+"""A simulated gateway for the tests of your point of sale, with checks of their requests.
 
-The fixtures that hand it out are in the pytest plugin, ``pytest_payroc_async``, which pytest loads
-by itself. Nothing here needs pytest. See ``docs/testing.md``.
+The pytest plugin ``pytest_payroc_async`` provides fixtures, and pytest loads it automatically. This
+module does not need pytest. See ``docs/testing.md``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ TIMEOUTS: Final = Timeouts(
     unreachable=3.0,
     cancel_grace=3.0,
 )
-"""Short times, so that a test of what goes wrong ends soon; no other ever waits for them."""
+"""Short timeouts, so that tests of failures end soon; other tests never reach them."""
 RETRIES: Final = RetryPolicy(initial=0.01, maximum=0.05, retry_after_maximum=0.1)
-"""Short delays between two tries, for the same reason."""
+"""Short delays between retries, for the same reason."""
 
 LOOK_AGAIN = 0.002
 
@@ -41,10 +41,10 @@ T = TypeVar("T")
 
 
 class PayrocGateway(Simulator):
-    """A `Simulator` in a thread and event loop of its own, for tests of any kind.
+    """A `Simulator` in its own thread and event loop, for tests of any kind.
 
-    It serves synchronous tests and those of any event loop alike, and goes on when the test blocks
-    or stands at a breakpoint. All names of `Simulator` are here and may be used from any thread::
+    It serves synchronous and asynchronous tests, and keeps running while the test blocks or stops
+    at a breakpoint. It has all attributes of `Simulator`, usable from any thread::
 
         with PayrocGateway() as gateway:
             gateway.device("1850010868").approves()
@@ -53,10 +53,10 @@ class PayrocGateway(Simulator):
 
     Args:
         hold: How long a status request is held while nothing changes, in seconds.
-        strict_devices: Whether only devices are known that `device` has made, as for `Simulator`.
+        strict_devices: Whether to accept only devices made by `device`, as for `Simulator`.
 
     Raises:
-        ConfigurationError: An argument is wrong. So does every method for what makes no sense.
+        ConfigurationError: An argument is wrong. All methods raise it for wrong arguments.
     """
 
     __slots__ = ("_end", "_left", "_loop", "_may_go_unused", "_may_stay", "_thread")
@@ -107,7 +107,7 @@ class PayrocGateway(Simulator):
         self._loop = None
 
     def _there(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises, called in the gateway's thread."""
+        """Call `call` in the gateway's thread; return its result or raise its exception."""
         if self._loop is None or threading.current_thread() is self._thread:
             return call()
         called: Future[T] = Future()
@@ -118,8 +118,8 @@ class PayrocGateway(Simulator):
             except Exception as error:
                 called.set_exception(error)
 
-        # A moment, in which the test's loop stands still. Of all ways to wait, what a suite may use
-        # to find blocking calls in its code (blockbuster) lets this one pass.
+        # Blocks the test's loop for a moment. Detectors of blocking calls (blockbuster) allow this
+        # way of waiting.
         done: SimpleQueue[Future[T]] = SimpleQueue()
         called.add_done_callback(done.put)
         self._loop.call_soon_threadsafe(act)
@@ -132,35 +132,35 @@ class PayrocGateway(Simulator):
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def start(self) -> None:
-        """Listens again, on the same port, after `stop`.
+        """Starts listening again, on the same port, after `stop`.
 
         Cancellation:
-            It may or may not listen.
+            The gateway may or may not be listening.
         """
         await self._awaited(super().start())
 
     async def stop(self) -> None:
-        """Goes away: stops listening and resets every connection. `start` brings it back.
+        """Stops listening and resets every connection. `start` brings the gateway back.
 
         Cancellation:
-            It may or may not listen.
+            The gateway may or may not be listening.
         """
         await self._awaited(super().stop())
 
     # What a Simulator does, from any thread ----------
 
     def device(self, serial_number: str) -> Device:
-        """The device with this serial number, to be scripted, as `Simulator.device`."""
+        """Return the device with this serial number, to be scripted, as `Simulator.device`."""
         return self._there(lambda: super(PayrocGateway, self).device(serial_number))
 
     def close_batch(self, settlement_date: date | None = None) -> None:
-        """Settles every payment and refund that is ``ready``, as `Simulator.close_batch`."""
+        """Settles every ``ready`` payment and refund, as `Simulator.close_batch`."""
         self._there(lambda: super(PayrocGateway, self).close_batch(settlement_date))
 
     def decline_next(
         self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
     ) -> None:
-        """Has the processor decline the next such change, as `Simulator.decline_next`."""
+        """Scripts a decline of the next such change, as `Simulator.decline_next`."""
         self._there(
             lambda: super(PayrocGateway, self).decline_next(
                 operation, response_code=response_code, response_message=response_message
@@ -169,17 +169,17 @@ class PayrocGateway(Simulator):
 
     @property
     def unused_declines(self) -> list[str]:
-        """The operations that `decline_next` was called for and that nothing has asked for."""
+        """The operations of `decline_next` calls that no request has used."""
         return self._there(lambda: super(PayrocGateway, self).unused_declines)
 
     def expire_pre_authorizations(self) -> None:
-        """Lets every payment that is ``pending`` expire: it can no longer be captured."""
+        """Expires every ``pending`` payment: it can no longer be captured."""
         self._there(super().expire_pre_authorizations)
 
     def add_closed_loop_read(
         self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
     ) -> str:
-        """Puts there what a device read from a closed-loop card; returns its id."""
+        """Stores a device's read of a closed-loop card, and returns its id."""
         return self._there(
             lambda: super(PayrocGateway, self).add_closed_loop_read(
                 data, processing_terminal_id=processing_terminal_id
@@ -191,7 +191,7 @@ class PayrocGateway(Simulator):
         self._there(super().revoke_tokens)
 
     def clear(self) -> None:
-        """Forgets what was seen and what has ended, as `Simulator.clear`."""
+        """Forgets recorded requests and ended instructions, as `Simulator.clear`."""
         self._there(super().clear)
 
     @property
@@ -202,7 +202,7 @@ class PayrocGateway(Simulator):
     # What the gateway has seen ----------
 
     def instructions_on(self, serial_number: str) -> list[SimInstruction]:
-        """What was submitted to this device and accepted, in order: each is one prompt there.
+        """Return the accepted submissions to this device, in order: each is one prompt.
 
         Raises:
             ConfigurationError: With ``strict_devices``, there is no such device.
@@ -212,7 +212,7 @@ class PayrocGateway(Simulator):
         return [one for one in known if one.serial_number == serial_number]
 
     def amounts_on(self, serial_number: str) -> list[int]:
-        """The amount of each sale and refund on this device, in order, in the smallest unit.
+        """Return the amounts of sales and refunds on this device, in order, in the smallest unit.
 
         Raises:
             ConfigurationError: With ``strict_devices``, there is no such device.
@@ -221,9 +221,9 @@ class PayrocGateway(Simulator):
         return [order["amount"] for order in orders if order is not None]
 
     def keys_on(self, serial_number: str) -> list[str]:
-        """The idempotency key of each request that submitted to this device, in order.
+        """Return the idempotency key of each submission to this device, in order.
 
-        A submission that was repeated is there twice, under one key.
+        A retried submission appears twice, under one key.
 
         Raises:
             ConfigurationError: With ``strict_devices``, there is no such device.
@@ -236,18 +236,18 @@ class PayrocGateway(Simulator):
     async def wait_for_instruction(
         self, serial_number: str, *, timeout: float = 5.0
     ) -> SimInstruction:
-        """The instruction in progress on this device, as soon as there is one.
+        """Wait for an instruction in progress on this device, and return it.
 
         Args:
             serial_number: The device.
             timeout: How long to wait, in seconds.
 
         Raises:
-            AssertionError: There was none in that time.
+            AssertionError: No instruction was in progress within that time.
             ConfigurationError: With ``strict_devices``, there is no such device.
 
         Cancellation:
-            Nothing is changed.
+            The call changes nothing.
         """
         timeout = arguments.seconds("timeout", timeout)
         self._check_device(serial_number)
@@ -263,37 +263,37 @@ class PayrocGateway(Simulator):
         return found
 
     def may_stay_in_progress(self, serial_number: str) -> None:
-        """Has `check` accept that this device is left with an instruction in progress."""
+        """Lets `check` accept that this device is left with an instruction in progress."""
         self._may_stay.add(self._check_device(serial_number))
 
     def may_go_unused(self, serial_number: str) -> None:
-        """Has `check` accept that scripts of this device are used by no instruction."""
+        """Lets `check` accept unused scripts of this device."""
         self._may_go_unused.add(self._check_device(serial_number))
 
     def note_left(self) -> None:
-        """Keeps for `check` what is in progress now, before closing a session cancels it."""
+        """Records for `check` what is in progress now, before closing a session cancels it."""
         self._left.update({one.id: one for one in self.in_progress})
 
     def verdict(self) -> str | None:
-        """What `check` has against what was seen, and every request; None if it is content."""
+        """Return the problems that `check` found, with all requests; None if there are none."""
         self.note_left()
         wrong = [
             *self.violations,
-            *(f"The test asked for what can't be: {one}" for one in self.misuses),
+            *(f"The test requested something impossible: {one}" for one in self.misuses),
             *(
                 f"Instruction {one.id} was left in progress on device {one.serial_number}. If that"
-                f" is on purpose: may_stay_in_progress({one.serial_number!r})."
+                f" is intended, call may_stay_in_progress({one.serial_number!r})."
                 for one in self._left.values()
                 if one.serial_number not in self._may_stay
             ),
             *(
-                f"The fault {fault.action.kind} on {fault.on} struck no request. If it need not:"
-                " remove() it."
+                f"The fault {fault.action.kind} on {fault.on} matched no request. If intended, call"
+                " remove() on it."
                 for fault in list(self.faults.waiting)
                 if not fault.hits
             ),
             *(
-                f"No {one} was declined, which decline_next() asked for."
+                f"decline_next() was called for {one}, but no such change was requested."
                 for one in self.unused_declines
             ),
             *self._unused(),
@@ -318,7 +318,7 @@ class PayrocGateway(Simulator):
     def _excused_strangers(self) -> list[str]:
         known = {one.serial_number for one in self._there(self._devices)}
         return [
-            f"{name}({one!r}) is about a device that there is not."
+            f"{name}({one!r}) names a device that does not exist."
             for name, excused in (
                 ("may_stay_in_progress", self._may_stay),
                 ("may_go_unused", self._may_go_unused),
@@ -340,21 +340,20 @@ class PayrocGateway(Simulator):
         return serial_number
 
     def check(self) -> None:
-        """Checks that nothing forbidden was sent, nothing is left in progress, and all was used.
+        """Checks that the contract was kept, nothing is in progress, and all scripts were used.
 
         Raises:
-            AssertionError: The contract was violated; or an instruction is in progress on a device
-                that `may_stay_in_progress` does not name; or the test does not show what it is
-                meant to: a fault has struck no request, no instruction has used a script or its
-                tip and `may_go_unused` does not name the device, or a script or fault asked for
-                what can't be.
+            AssertionError: The contract was violated. Or an instruction is in progress on a device
+                that `may_stay_in_progress` does not name. Or the test does not test what it is
+                meant to: a fault matched no request, a script or its tip was not used and
+                `may_go_unused` does not name the device, or a script or fault was impossible.
         """
         wrong = self.verdict()
         if wrong is not None:
             raise AssertionError(wrong)
 
     def report(self) -> str:
-        """Every request that came with its answer's status, a line each, without secrets."""
+        """Return all requests with their answers' statuses, one per line, without secrets."""
         lines = ["The gateway saw:"]
         for one in list(self.requests):
             answer = "no answer" if one.status is None else str(one.status)

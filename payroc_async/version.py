@@ -1,4 +1,4 @@
-"""The package's version, written here alone."""
+"""The package's version, defined only here."""
 
 __version__ = "0.1.0"
 """The version that runs."""

@@ -14,18 +14,18 @@ _LONGEST = 60
 
 
 def a_type(value: object) -> str:
-    """What a value is, with its article: ``an int``, ``a str``, ``None``. Never its text."""
+    """Return a value's type with its article: ``an int``, ``a str``, ``None``. Never its text."""
     return "None" if value is None else with_article(type(value).__name__)
 
 
 def with_article(name: str) -> str:
-    """A class's name with its article: ``an Order``, ``a Tip``, ``a UUID``."""
+    """Return a class's name with its article: ``an Order``, ``a Tip``, ``a UUID``."""
     vowel = name[:1] in tuple("AEIOUaeiou") and not _SOUNDS_LIKE_YOU.match(name)
     return f"an {name}" if vowel or _SPELLED_OUT.match(name) else f"a {name}"
 
 
 def show(value: object) -> str:
-    """A value that is no secret, as a text shows it: ``-1``, ``'abc'``; of others, the type."""
+    """Return a non-secret value for an error text: ``-1``, ``'abc'``; for other types, the type."""
     if isinstance(value, int) and abs(value) >= 10**_LONGEST:
         return "an int of more digits than any number here"
     if value is None or isinstance(value, int | float | Decimal | str):
@@ -35,10 +35,10 @@ def show(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line: line breaks, escapes and other control characters are spelled out.
+    """Return the text on one line, with control characters spelled out.
 
-    What a gateway or a proxy says goes into logs and onto terminals, where such characters would
-    forge lines, or be obeyed.
+    Text from a gateway or a proxy goes to logs and terminals, where such characters could forge
+    lines or control the terminal.
     """
     if text.isprintable():
         return text

@@ -1,8 +1,8 @@
 """One backend of a fleet, with FastAPI: ``PORT=8001 python examples/fleet/backend.py``.
 
-Any number of them share one PostgreSQL, and any of them drives any device. A till keeps its sale's
-key with its order before it sends it, and sends the same sale under the same key until it knows the
-outcome, to whichever backend is there. Settings: ``PAYROC_API_KEY``, ``PAYROC_ENVIRONMENT`` and
+Any number of backends share one PostgreSQL database, and each can run sales on any device. A till
+stores a sale's key with its order before it sends the sale. It repeats the sale under the same key,
+to any backend, until it knows the outcome. Settings: ``PAYROC_API_KEY``, ``PAYROC_ENVIRONMENT`` and
 ``PAYROC_JOURNAL`` (a ``postgresql://`` URL), ``PAYROC_TERMINAL``, ``PORT``, ``RECOVER_EVERY``.
 """
 
@@ -39,7 +39,7 @@ from payroc_async.journal import EntryState, Journal, journal_at
 
 TERMINAL = os.environ.get("PAYROC_TERMINAL", "1234001")
 RECOVER_EVERY = float(os.environ.get("RECOVER_EVERY", "5"))
-"""Seconds within which a dead backend's sales go on here."""
+"""Seconds within which a dead backend's sales are recovered here."""
 CARDHOLDER_MAY_TAKE = 120.0
 """Seconds. nginx.conf waits for longer."""
 
@@ -47,7 +47,7 @@ logger = logging.getLogger("fleet")
 
 
 class NewSale(BaseModel):
-    """What a till sends, again and again under its key until it knows the outcome."""
+    """A till's request, repeated under its key until the outcome is known."""
 
     key: UUID
     serial_number: str
@@ -57,11 +57,11 @@ class NewSale(BaseModel):
 
 
 class Backend:
-    """What the handlers share.
+    """The state that the handlers share.
 
     Args:
-        session: One for the process.
-        journal: The session's journal, for what other backends have done.
+        session: The session of the process.
+        journal: The session's journal, which also has the other backends' sales.
     """
 
     def __init__(self, session: PayrocSession, journal: Journal) -> None:
@@ -70,7 +70,7 @@ class Backend:
         self.selling = 0
 
     async def sell(self, sale: NewSale) -> JSONResponse:
-        """Run a sale, join it, or go on with it where a dead backend has left it."""
+        """Run a sale, join a running one, or resume one that a dead backend left."""
         self.selling += 1
         try:
             payment = await self.session.run_sale(
@@ -88,12 +88,12 @@ class Backend:
         return known(payment)
 
     async def show(self, key: UUID) -> JSONResponse:
-        """What became of a sale, whichever backend ran it."""
+        """Return the outcome of a sale, whichever backend ran it."""
         entry = await self.journal.get(str(key))
         canceled = entry is not None and entry.state is EntryState.CANCELED
         if entry is None or (canceled and entry.instruction_id is None):
-            # Not so far: the till sends it again under its key. A request of that sale may still
-            # wait in a process that is stopped.
+            # No payment so far: the till repeats the sale under its key. A request for the sale may
+            # still be waiting in a stopped process.
             return JSONResponse({"outcome": None, "reason": "not sent"}, 404)
         if entry.resource_id is not None:
             return known(await self.session.payments.retrieve(entry.resource_id))
@@ -105,19 +105,19 @@ class Backend:
 
 
 def known(payment: Payment) -> JSONResponse:
-    """What a till is given of a payment."""
+    """Return a payment's data for the till."""
     return JSONResponse({"outcome": payment.outcome.value, "payment": payment.payment_id})
 
 
 def log_recovered(found: Recovered) -> None:
-    """Say what became of a sale that a dead backend has left."""
+    """Log the outcome of a recovered sale."""
     what = f"{found.entry.kind} on {found.entry.serial_number}"
     logger.info("%s a %s: it is %s", found.action, what, found.state)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The session lives as long as the server."""
+    """Keep the session open while the server runs."""
     journal = journal_at(os.environ["PAYROC_JOURNAL"])
     recovery = Recovery(interval=RECOVER_EVERY, on_recovered=log_recovered)
     async with PayrocSession.from_env(journal=journal, recovery=recovery) as session:
@@ -126,7 +126,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def the_backend(request: Request) -> Backend:
-    """The one of this process."""
+    """Return the backend of this process."""
     backend: Backend = request.app.state.backend
     return backend
 
@@ -160,7 +160,7 @@ async def explain(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"outcome": None, "reason": str(error)}, 202)
     if isinstance(error, InstructionError):
         return JSONResponse({"outcome": "none", "reason": str(error)})
-    status = 503  # not by this call; and another backend may be luckier
+    status = 503  # no money moved by this call; another backend may succeed
     if isinstance(error, ConfigurationError):
         status = 400
     elif isinstance(error, DeviceBusyError):
@@ -172,7 +172,7 @@ class Server(uvicorn.Server):
     """On SIGTERM, detaches the sales, so that their handlers answer and uvicorn can end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the session, and shut down as ever."""
+        """Close the session, then shut down as usual."""
         closing = asyncio.create_task(app.state.backend.session.aclose())
         await super().shutdown(sockets)
         await closing
@@ -181,5 +181,5 @@ class Server(uvicorn.Server):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     port = int(os.environ.get("PORT", "8001"))
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+    with suppress(KeyboardInterrupt):  # uvicorn re-raises it after its shutdown
         Server(uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False)).run()

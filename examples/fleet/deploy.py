@@ -1,11 +1,10 @@
 """Starts, replaces and stops the backends of a fleet: ``python examples/fleet/deploy.py replace``.
 
-A rolling deploy in its plainest form, with the standard library alone. ``replace`` goes from one
-backend to the next: it asks the old process to end, waits until it has, starts the new one on the
-same port, and waits until that one takes sales. So one backend is there all the time. A sale that
-the old process runs stays on its device, and another backend goes on with it. Under systemd,
-Kubernetes or Nomad these steps are theirs: SIGTERM, time to stop, a readiness probe on ``/health``,
-one at a time.
+A minimal rolling deploy with only the standard library. ``replace`` handles one backend after the
+other: it asks the old process to stop, waits for its end, starts the new one on the same port, and
+waits until it accepts sales. So at least one backend is always available. A running sale of the old
+process stays on its device, and another backend recovers it. systemd, Kubernetes or Nomad do the
+same: SIGTERM, time to stop, a readiness probe on ``/health``, one backend at a time.
 
 Settings: ``PORTS`` (8001,8002), ``FOLDER`` for process ids and logs, and those of ``backend.py``.
 """
@@ -30,10 +29,10 @@ TIME_TO_START = 60.0
 
 
 def start(port: str) -> None:
-    """Start a backend, and return when it takes sales.
+    """Start a backend, and return when it accepts sales.
 
     Raises:
-        RuntimeError: It does not, and why is in its log.
+        RuntimeError: The backend did not start; its log has the reason.
     """
     with (FOLDER / f"{port}.log").open("ab") as log:
         process = subprocess.Popen(
@@ -63,10 +62,10 @@ def is_healthy(port: str) -> bool:
 
 
 def stop(port: str) -> None:
-    """Ask a backend to end, and return when it has. Does nothing where there is none.
+    """Stop a backend, and return when it has ended. Does nothing if it is not running.
 
     Raises:
-        RuntimeError: It does not end in time.
+        RuntimeError: The backend did not end in time.
     """
     file = FOLDER / f"{port}.pid"
     if not file.exists():
@@ -80,11 +79,11 @@ def stop(port: str) -> None:
                 raise RuntimeError(f"process {process} has not ended in {TIME_TO_STOP:g} s")
             time.sleep(0.1)
     file.unlink()
-    print(f"{port}: process {process} has ended, and what it sold goes on elsewhere", flush=True)
+    print(f"{port}: process {process} has ended, and its sales continue elsewhere", flush=True)
 
 
 def is_running(process: int) -> bool:
-    """Whether a process is there; one that has ended and was a child of this one is not."""
+    """Whether a process is running. A child of this process that has ended is not."""
     with suppress(ChildProcessError):
         os.waitpid(process, os.WNOHANG)
     try:

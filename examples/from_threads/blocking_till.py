@@ -1,4 +1,4 @@
-"""A till for synchronous code: its session lives in one event loop, in a thread of its own."""
+"""A till for synchronous code: its session runs in an event loop in a separate thread."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Opened = tuple[BlockingPortal, PayrocSession]
 
 
 class BlockingTill:
-    """Sells from any thread of the process that opened it.
+    """Runs sales from any thread of the process that opened it.
 
-    It has the thread that ``anyio.from_thread.start_blocking_portal`` would start, but survives a
-    fork: that function's context manager, inherited by a child, hangs when the child ends.
+    It is like ``anyio.from_thread.start_blocking_portal``, but survives a fork: that function's
+    context manager, inherited by a child, hangs when the child ends.
 
     Args:
         make_session: Builds the session; called when the till is opened.
@@ -41,7 +41,7 @@ class BlockingTill:
     def open(self) -> Self:
         """Start the thread with the event loop, and open the session there."""
         opened: Future[Opened] = Future()
-        # A daemon: what is registered with atexit runs before such a thread is stopped.
+        # A daemon thread, so that atexit functions run before it is stopped.
         self._thread = Thread(target=self._run, args=(opened,), name="payroc", daemon=True)
         self._thread.start()
         self._portal, self._session = opened.result()
@@ -63,9 +63,9 @@ class BlockingTill:
             await portal.sleep_until_stopped()
 
     def close(self) -> None:
-        """Close the session, which cancels what still runs, and end the thread.
+        """Close the session, which cancels running sales, and end the thread.
 
-        Does nothing where the till is not open, as in a forked child.
+        Does nothing if the till is not open, as in a forked child.
         """
         if self._pid == os.getpid():
             self._pid = None
@@ -98,11 +98,11 @@ class BlockingTill:
             RuntimeError: The till is not open in this process.
 
         Cancellation:
-            What interrupts this thread (Ctrl-C, ``SystemExit``, Celery's soft time limit) cancels
-            the sale at the gateway, in the background.
+            An interruption of this thread (Ctrl-C, ``SystemExit``, Celery's soft time limit)
+            cancels the sale at the gateway, in the background.
         """
         if self._pid != os.getpid():
-            # In a child, the loop has no thread: the call would wait for ever.
+            # In a forked child, the loop has no thread: the call would block forever.
             where = "not open" if self._pid is None else f"open in process {self._pid}"
             raise RuntimeError(f"the till is {where}: open one in this process, after the fork")
         sale = self._portal.start_task_soon(
@@ -111,12 +111,12 @@ class BlockingTill:
         try:
             return sale.result()
         except BaseException:
-            sale.cancel()  # of no effect where the sale itself has raised
+            sale.cancel()  # has no effect if the sale itself raised
             raise
 
 
 def request_of(order_id: str, amount: int, currency: str = "USD") -> PaymentInstructionRequest:
-    """The request for a sale. ``amount`` is in the currency's smallest unit."""
+    """Return the request for a sale. ``amount`` is in the currency's smallest unit."""
     return PaymentInstructionRequest(
         processing_terminal_id=os.environ.get("PAYROC_TERMINAL", "1234001"),
         order=Order(order_id=order_id, amount=amount, currency=currency),

@@ -1,4 +1,4 @@
-"""A Flask application that sells: ``flask --app examples/from_threads/flask_till.py run``.
+"""A Flask application that runs sales: ``flask --app examples/from_threads/flask_till.py run``.
 
 ``gunicorn_till.py`` runs it with gunicorn.
 """
@@ -25,23 +25,23 @@ logger = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], int]
 TIMEOUT = 120.0
-"""Seconds that a cardholder may take. The server must wait longer for its worker."""
+"""Seconds that a cardholder may take. The server's worker timeout must be longer."""
 
 
 def create_app(till: BlockingTill | None = None) -> Flask:
-    """The application, with a till that lives as long as its process.
+    """Create the application, with a till that is open as long as the process runs.
 
     Args:
-        till: One that is opened and closed elsewhere, before the first request and after the
-            last; by default one is opened now, and closed when the process ends.
+        till: A till that is opened and closed elsewhere, before the first request and after the
+            last. By default a new one is opened now, and closed when the process ends.
     """
     if till is None:
         till = BlockingTill().open()
         atexit.register(till.close)
     app = Flask(__name__)
 
-    # PUT, with a key that the client has made: a second click and a repeated request join the
-    # sale that runs, or read its outcome. Without it each would be a sale of its own.
+    # PUT, with a key created by the client: a second click or a repeated request joins the running
+    # sale, or reads its outcome. Without the key, each would be a separate sale.
     @app.put("/sales/<idempotency_key>")
     def sell(idempotency_key: str) -> Answer:
         body = request.get_json()
@@ -58,7 +58,7 @@ def create_app(till: BlockingTill | None = None) -> Flask:
 
 
 def refuse(error: PayrocError) -> Answer:
-    """Say why there is no payment, and never "not paid" while that is not known."""
+    """Return why there is no payment, and never "not paid" while the outcome is unknown."""
     if isinstance(error, OutcomeUnknownError):
         logger.error("%s", error)
         return {"paid": None, "detail": "unknown: repeat this request, do not charge anew"}, 502

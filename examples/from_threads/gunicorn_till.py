@@ -1,6 +1,6 @@
 """The Flask application under gunicorn, from this folder: ``gunicorn -c python:gunicorn_till``.
 
-Application, settings and hooks in one module. It holds with ``--preload`` and without.
+Application, settings and hooks are in one module. It works with and without ``--preload``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ till = BlockingTill()  # opened by each worker: a thread does not survive the fo
 app = create_app(till)
 
 wsgi_app = "gunicorn_till:app"
-threads = 20  # each request that waits for a cardholder holds one
+threads = 20  # each request that waits for a cardholder holds one thread
 timeout = int(TIMEOUT) + 60
-graceful_timeout = int(TIMEOUT) + 30  # a worker that stops lets its cardholders finish
-"""Seconds; shorter, and gunicorn kills the worker while a sale runs on a device."""
+graceful_timeout = int(TIMEOUT) + 30  # a worker that shuts down lets its cardholders finish
+"""Seconds. With less time, gunicorn kills the worker while a sale runs on a device."""
 
 
 def post_worker_init(worker: Any) -> None:
@@ -31,8 +31,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Close it, which cancels what still runs.
+    """Close the till, which cancels running sales.
 
-    ``atexit`` would not do: Python waits for the threads of requests before it calls that.
+    ``atexit`` is too late: Python waits for the request threads before it runs ``atexit``.
     """
     till.close()

@@ -1,4 +1,4 @@
-"""Sales from a queue of jobs, by worker processes that are forked, as those of Celery are.
+"""Sales from a job queue, by forked worker processes as in Celery.
 
 ``python examples/from_threads/worker.py``, with the variables of ``PayrocSession.from_env``.
 """
@@ -22,7 +22,7 @@ __all__ = ["Job", "Outcome", "run_jobs", "work"]
 class Job:
     """One sale.
 
-    The key is made with the job and not by the worker: a job that is run twice is one sale.
+    The key is created with the job, not by the worker: a job that runs twice makes one sale.
     """
 
     serial_number: str
@@ -33,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job. ``paid`` is None as long as no one knows."""
+    """The outcome of a job. ``paid`` is None while it is unknown."""
 
     order_id: str
     paid: bool | None
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def perform(till: BlockingTill, job: Job) -> Outcome:
-    """One job: the body of a Celery task."""
+    """Run one job: the body of a Celery task."""
     try:
         payment = till.sell(
             job.serial_number,
@@ -57,14 +57,14 @@ def perform(till: BlockingTill, job: Job) -> Outcome:
 
 
 def work(jobs: Any, outcomes: Any) -> None:
-    """A worker process: it opens its till here, after the fork, and closes it at the end."""
+    """Run a worker process: open its till here, after the fork, and close it at the end."""
     with BlockingTill() as till:
         for job in iter(jobs.get, None):
             outcomes.put(perform(till, job))
 
 
 def run_jobs(jobs: list[Job], workers: int = 2) -> list[Outcome]:
-    """Run all jobs in forked workers; their outcomes in the order in which they came."""
+    """Run all jobs in forked workers; return their outcomes in the order of completion."""
     context = multiprocessing.get_context("fork")
     waiting, outcomes = context.Queue(), context.Queue()
     processes = [context.Process(target=work, args=(waiting, outcomes)) for _ in range(workers)]
@@ -78,7 +78,7 @@ def run_jobs(jobs: list[Job], workers: int = 2) -> list[Outcome]:
             found.append(outcomes.get(timeout=1))
         except Empty:
             if not any(process.is_alive() for process in processes):
-                break  # they were killed: a journal would have kept what they ran
+                break  # they were killed: with a journal, their sales could be recovered
     for process in processes:
         process.join()
     return found

@@ -23,7 +23,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/")
 async def page(request: web.Request) -> web.StreamResponse:
-    """The page of an order. It is in the address, so that a reload shows the same one."""
+    """Return the page of an order. The order is in the URL, so that a reload shows it again."""
     if not request.query.get("order"):
         raise web.HTTPSeeOther(f"/?order={new_order_id()}")
     return web.FileResponse(PAGE)
@@ -31,13 +31,13 @@ async def page(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/orders/{order_id}")
 async def show(request: web.Request) -> web.Response:
-    """All that is known of an order."""
+    """Return the state of an order."""
     return web.json_response(await request.app[TILL].show(request.match_info["order_id"]))
 
 
 @routes.get("/orders/{order_id}/events")
 async def events(request: web.Request) -> web.StreamResponse:
-    """The same at once, and whenever it has changed. To go away and come back does no harm."""
+    """Stream the state of an order: now, and after each change. Clients may reconnect."""
     async with (
         sse_response(request) as stream,
         aclosing(request.app[TILL].watch(request.match_info["order_id"])) as watching,
@@ -50,7 +50,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 @routes.put(r"/orders/{order_id}/sales/{attempt:\d+}")
 async def sell(request: web.Request) -> web.Response:
-    """Start an attempt to sell the order, or find it started. PUT: twice is once."""
+    """Start an attempt to sell the order, or return the started one. PUT is idempotent."""
     till, order_id = request.app[TILL], request.match_info["order_id"]
     sale = await request.json()
     try:
@@ -63,7 +63,7 @@ async def sell(request: web.Request) -> web.Response:
 
 @routes.delete(r"/orders/{order_id}/sales/{attempt:\d+}")
 async def cancel(request: web.Request) -> web.Response:
-    """Have it canceled. Its outcome says whether that came in time."""
+    """Cancel a sale. Its outcome shows whether the cancellation came in time."""
     till, order_id = request.app[TILL], request.match_info["order_id"]
     await till.cancel(order_id, int(request.match_info["attempt"]))
     return web.json_response(await till.show(order_id), status=202)
@@ -71,7 +71,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 @web.middleware
 async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nothing was started, and why."""
+    """Answer that nothing was started, with the reason."""
     try:
         return await handler(request)
     except (ConfigurationError, json.JSONDecodeError) as error:
@@ -83,14 +83,14 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def with_till(app: web.Application) -> AsyncIterator[None]:
-    """The till lives as long as the server."""
+    """Keep the till open while the server runs."""
     async with open_till() as till:
         app[TILL] = till
         yield
 
 
 async def hang_up(app: web.Application) -> None:
-    """On SIGTERM, ends the pages' streams; aiohttp would wait for them, and they have no end."""
+    """On SIGTERM, ends the pages' streams; aiohttp would wait for them forever."""
     app[TILL].hang_up()
 
 

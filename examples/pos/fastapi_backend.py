@@ -23,7 +23,7 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class NewSale(BaseModel):
-    """What a page sends: the device, and the price as it was typed."""
+    """A page's request: the device, and the price as typed."""
 
     serial_number: str
     price: str
@@ -31,14 +31,14 @@ class NewSale(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The till lives as long as the server."""
+    """Keep the till open while the server runs."""
     async with open_till() as till:
         app.state.till = till
         yield
 
 
 def the_till(request: Request) -> Till:
-    """The till of this server."""
+    """Return the till of this server."""
     till: Till = request.app.state.till
     return till
 
@@ -49,7 +49,7 @@ app = FastAPI(title="Till", lifespan=lifespan)
 
 @app.get("/")
 async def page(order: str | None = None) -> Response:
-    """The page of an order. It is in the address, so that a reload shows the same one."""
+    """Return the page of an order. The order is in the URL, so that a reload shows it again."""
     if not order:
         return RedirectResponse(f"/?order={new_order_id()}", status_code=303)
     return FileResponse(PAGE)
@@ -57,27 +57,27 @@ async def page(order: str | None = None) -> Response:
 
 @app.get("/orders/{order_id}")
 async def show(order_id: str, till: TheTill) -> dict[str, Any]:
-    """All that is known of an order."""
+    """Return the state of an order."""
     return await till.show(order_id)
 
 
 @app.get("/orders/{order_id}/events", response_class=EventSourceResponse)
 async def events(order_id: str, till: TheTill) -> AsyncIterator[dict[str, Any]]:
-    """The same at once, and whenever it has changed. To go away and come back does no harm."""
+    """Stream the state of an order: now, and after each change. Clients may reconnect."""
     async for shown in till.watch(order_id):
         yield shown
 
 
 @app.put("/orders/{order_id}/sales/{attempt}", status_code=202)
 async def sell(order_id: str, attempt: int, sale: NewSale, till: TheTill) -> dict[str, Any]:
-    """Start an attempt to sell the order, or find it started. PUT: twice is once."""
+    """Start an attempt to sell the order, or return the started one. PUT is idempotent."""
     await till.sell(order_id, attempt, sale.serial_number, sale.price)
     return await till.show(order_id)
 
 
 @app.delete("/orders/{order_id}/sales/{attempt}", status_code=202)
 async def cancel(order_id: str, attempt: int, till: TheTill) -> dict[str, Any]:
-    """Have it canceled. Its outcome says whether that came in time."""
+    """Cancel a sale. Its outcome shows whether the cancellation came in time."""
     await till.cancel(order_id, attempt)
     return await till.show(order_id)
 
@@ -87,16 +87,16 @@ async def cancel(order_id: str, attempt: int, till: TheTill) -> dict[str, Any]:
 @app.exception_handler(DeviceBusyError)
 @app.exception_handler(SessionClosedError)
 async def refuse(_: Request, error: Exception) -> JSONResponse:
-    """Nothing was started, and why."""
+    """Answer that nothing was started, with the reason."""
     statuses = {ConfigurationError: 400, SessionClosedError: 503}
     return JSONResponse({"detail": str(error)}, statuses.get(type(error), 409))
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM, ends the pages' streams; uvicorn would wait for them, and they have no end."""
+    """On SIGTERM, ends the pages' streams; uvicorn would wait for them forever."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Hang up, and shut down as ever."""
+        """End the streams, then shut down as usual."""
         app.state.till.hang_up()
         await super().shutdown(sockets)
 
@@ -104,5 +104,5 @@ class Server(uvicorn.Server):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+    with suppress(KeyboardInterrupt):  # uvicorn re-raises it after its shutdown
         Server(uvicorn.Config(app, host=host, port=port, access_log=False)).run()

@@ -1,7 +1,7 @@
-"""What the till keeps: each attempt to sell an order, with its key, before anything is sent.
+"""The till's store: each attempt to sell an order, with its key, before anything is sent.
 
-An SQLite file of one process: a second one that opens it waits for the first to end, and then gives
-up. So of one order no one else can start a sale meanwhile.
+An SQLite file for one process: a second process waits for the first to end, and then gives up. So
+no other process can start a sale of the same order.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Sale:
 
     Attributes:
         attempt: 1 for the first of its order.
-        order_amount: What the order comes to.
-        amount: What this attempt asks for: less, after a partial approval.
-        canceling: Whether somebody wants it canceled.
-        outcome: What came of it; None as long as money may move.
-        authorized: What was taken.
-        note: Why there is no payment, or why it is not known whether there is one.
+        order_amount: The order's total.
+        amount: The amount of this attempt: less than the total after a partial approval.
+        canceling: Whether a cancellation was requested.
+        outcome: The outcome; None while money may move.
+        authorized: The authorized amount.
+        note: Why there is no payment, or why the outcome is unknown.
     """
 
     order_id: str
@@ -69,25 +69,25 @@ class Sale:
 
 
 class Orders:
-    """The sales of all orders. ``opened_orders`` makes one."""
+    """The sales of all orders. ``opened_orders`` creates it."""
 
     def __init__(self, database: aiosqlite.Connection) -> None:
         self._database = database
 
     async def sales(self, order_id: str) -> list[Sale]:
-        """Every attempt to sell this order, the first one first."""
+        """Return all attempts to sell this order, oldest first."""
         return await self._select("WHERE order_id = ? ORDER BY attempt", order_id)
 
     async def open(self) -> list[Sale]:
-        """The sales of which no outcome is known, of any order."""
+        """Return the sales without a known outcome, of all orders."""
         return await self._select("WHERE outcome IS NULL ORDER BY order_id, attempt")
 
     async def sale(self, idempotency_key: str) -> Sale | None:
-        """The sale with this key."""
+        """Return the sale with this key."""
         return next(iter(await self._select("WHERE idempotency_key = ?", idempotency_key)), None)
 
     async def add(self, sale: Sale) -> None:
-        """Keep a new sale: it is on disk when this returns."""
+        """Store a new sale; it is on disk when this returns."""
         await self._write(
             "INSERT INTO sales (order_id, attempt, idempotency_key, serial_number, order_amount,"
             " amount) VALUES (?, ?, ?, ?, ?, ?)",
@@ -96,13 +96,13 @@ class Orders:
         )
 
     async def cancel(self, sale: Sale) -> None:
-        """Keep that somebody wants it canceled."""
+        """Store the request for a cancellation."""
         await self._write(
             "UPDATE sales SET canceling = 1 WHERE idempotency_key = ?", sale.idempotency_key
         )
 
     async def doubt(self, idempotency_key: str, note: str) -> None:
-        """Keep why its outcome is not known."""
+        """Store why the outcome is unknown."""
         await self._write(
             "UPDATE sales SET note = ? WHERE idempotency_key = ? AND outcome IS NULL",
             *(note, idempotency_key),
@@ -118,7 +118,7 @@ class Orders:
         note: str | None = None,
         receipt: str | None = None,
     ) -> None:
-        """Keep what came of it. What is known already stays."""
+        """Store the outcome. A stored outcome is not replaced."""
         await self._write(
             "UPDATE sales SET outcome = ?, authorized = ?, payment_id = ?, note = ?, receipt = ?"
             " WHERE idempotency_key = ? AND outcome IS NULL",
@@ -135,15 +135,15 @@ class Orders:
 
 @asynccontextmanager
 async def opened_orders(path: Path) -> AsyncIterator[Orders]:
-    """The orders in this file, which is made if it is missing.
+    """Open the orders in this file, which is created if missing.
 
     Raises:
-        sqlite3.OperationalError: Another process has it, or it can't be opened.
+        sqlite3.OperationalError: Another process holds the file, or it can't be opened.
     """
     async with aiosqlite.connect(path, timeout=PATIENCE, isolation_level=None) as database:
         database.row_factory = aiosqlite.Row
-        # Each statement is a transaction of its own, and on disk when it returns. The lock is kept
-        # until the process ends, however it ends.
+        # Each statement is its own transaction, and on disk when it returns. The lock is held until
+        # the process ends, even by a crash.
         for statement in (
             *("PRAGMA synchronous = FULL", "PRAGMA locking_mode = EXCLUSIVE"),
             *("BEGIN EXCLUSIVE", TABLE, "COMMIT"),

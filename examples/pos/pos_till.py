@@ -1,17 +1,17 @@
-"""The till: it owns the session, the sales that run, and anyone who looks on.
+"""The till: it owns the session, the running sales, and the watching pages.
 
-It knows nothing of HTTP. ``fastapi_backend.py`` and ``aiohttp_backend.py`` put it on the web, and
-are thin. What it is built on:
+It is independent of HTTP; ``fastapi_backend.py`` and ``aiohttp_backend.py`` are thin layers over
+it. Its rules:
 
 * An order is sold in attempts, numbered from 1. An attempt has one idempotency key, which is on
-  disk before the sale starts. Asking for an attempt that exists shows it, and starts nothing: so a
+  disk before the sale starts. A request for an existing attempt returns it and starts nothing: a
   double click, a reload and a second tab are one sale.
-* The next attempt is let through only when the last one has ended for certain, and only for what is
-  not paid yet.
-* A sale belongs to the till, and not to the request that started it. A browser that goes away takes
-  nothing with it; one that comes back is shown everything.
-* What is not known stays open, and is asked for until it is known. No one can sell the order again
-  meanwhile.
+* The next attempt is allowed only when the last one has certainly ended, and only for the unpaid
+  amount.
+* A sale belongs to the till, not to the request that started it. A browser may disconnect without
+  effect, and sees everything when it reconnects.
+* An unknown outcome stays open, and the till polls until it is known. Meanwhile the order can't be
+  sold again.
 """
 
 from __future__ import annotations
@@ -68,37 +68,37 @@ PAPER = 42
 PATIENCE = 120.0
 """Seconds that a cardholder may take."""
 ASK_EVERY = 10.0
-"""Seconds between two looks at what has no outcome."""
+"""Seconds between two checks of sales without an outcome."""
 HEARTBEAT = 15.0
-"""Seconds after which a page is reported again that nothing has changed: a connection that is lost
-without a word shows by that, on both sides."""
+"""Seconds after which an unchanged state is sent to a page again, so that both sides detect a lost
+connection."""
 
 SELL_AGAIN_AFTER = {
     NOTHING,
     *(Outcome.DECLINED.value, Outcome.REFERRED.value, Outcome.PICK_UP.value),
     Outcome.PARTIALLY_APPROVED.value,
 }
-"""What is not paid after one of these outcomes may be charged anew. After any other it may not."""
+"""Only after these outcomes may the unpaid amount be charged again."""
 
 NOT_SETTLED = {Outcome.DEFERRED.value, Outcome.UNKNOWN.value}
-"""A payment exists, and whether it takes money is for Payroc to say."""
+"""Outcomes for which a payment exists, but only Payroc knows whether it takes money."""
 
 STEPS: dict[type[Event], str] = {
     Submitted: "The device asks for a card",
     StillInProgress: "Still waiting for the cardholder",
-    Retrying: "No answer from the gateway, asking again",
+    Retrying: "No answer from the gateway, retrying",
     CancelRequested: "Cancelling",
-    Completed: "Done at the device, reading the payment",
+    Completed: "Done at the device, retrieving the payment",
 }
 
 
 class Refused(Exception):
-    """What was asked for contradicts what is known of the order; nothing was started."""
+    """The request contradicts the order's state; nothing was started."""
 
 
 @define(eq=False)
 class Live:
-    """What is known of a sale while it runs, and is of no use afterwards."""
+    """The state of a running sale, not needed afterwards."""
 
     order_id: str
     serial_number: str
@@ -114,14 +114,14 @@ class Live:
 
 
 class Till:
-    """Sells orders, and shows how that goes. ``open_till`` makes one."""
+    """Sells orders, and shows their progress. ``open_till`` creates one."""
 
     def __init__(self, session: PayrocSession, journal: Journal, orders: Orders) -> None:
         self._session = session
         self._journal = journal
         self._orders = orders
         self._live: dict[str, Live] = {}
-        """By idempotency key: the sales that this process drives."""
+        """The sales that this process runs, by idempotency key."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._selling = asyncio.Lock()
@@ -130,17 +130,17 @@ class Till:
     # What browsers ask for ----------
 
     async def sell(self, order_id: str, attempt: int, serial_number: str, price: str) -> None:
-        """Start this attempt to sell an order, unless it was started before.
+        """Start this attempt to sell an order, unless it was already started.
 
         Args:
             order_id: The order.
             attempt: 1, or one more than the last attempt's.
             serial_number: The device that is to ask for the card.
-            price: What the whole order comes to, such as ``49.99``.
+            price: The order's total, such as ``49.99``.
 
         Raises:
             ConfigurationError: A value is wrong.
-            Refused: The order is sold, may be sold, or is another than this.
+            Refused: The order is sold, may be sold, or does not match.
             DeviceBusyError: The device runs another order's sale.
             SessionClosedError: The till is closing.
         """
@@ -172,7 +172,7 @@ class Till:
                 order_amount=amount,
                 amount=left,
             )
-            live = self._alive(sale)  # before it is kept, else it would pass for one that was lost
+            live = self._alive(sale)  # before the sale is stored, or it would seem to be lost
             try:
                 await self._orders.add(sale)
             except BaseException:
@@ -181,10 +181,10 @@ class Till:
             self._start(f"sale of {order_id}", self._drive(sale, request, live))
 
     async def cancel(self, order_id: str, attempt: int) -> None:
-        """Have a sale canceled, if it is not over. The outcome says whether that came too late.
+        """Cancel a sale that has not ended. Its outcome shows whether that came too late.
 
         Raises:
-            Refused: There is no such sale, or no process drives it now.
+            Refused: There is no such sale, or no process runs it now.
         """
         sales = await self._orders.sales(order_id)
         if not 1 <= attempt <= len(sales):
@@ -194,7 +194,7 @@ class Till:
             return
         live = self._live.get(sale.idempotency_key)
         if live is None:
-            raise Refused("its outcome is being asked for, it can't be canceled now")
+            raise Refused("its outcome is unknown; it can't be canceled now")
         await self._orders.cancel(sale)
         live.canceling = True
         live.note("Cancelling")
@@ -202,7 +202,7 @@ class Till:
         self._cancel_if_wanted(live)
 
     async def show(self, order_id: str) -> dict[str, Any]:
-        """All that a page has to say of an order. An order that no one has sold is ``new``."""
+        """Return an order's state for its page. An order without an attempt is ``new``."""
         sales = await self._orders.sales(order_id)
         may_be_sold = _may_be_sold(sales)
         return {
@@ -216,9 +216,9 @@ class Till:
         }
 
     async def watch(self, order_id: str) -> AsyncGenerator[dict[str, Any], None]:
-        """What ``show`` gives: at once, and again whenever it has changed, till the till closes.
+        """Yield the result of ``show`` now and after each change, until the till closes.
 
-        Anyone who was away has missed nothing, and who is slow is shown the newest alone.
+        A slow or reconnecting page gets only the latest state.
         """
         changed = asyncio.Event()
         watchers = self._watchers.setdefault(order_id, set())
@@ -238,7 +238,7 @@ class Till:
     # A sale ----------
 
     async def _drive(self, sale: Sale, request: PaymentInstructionRequest, live: Live) -> None:
-        """One sale, from its start to its outcome."""
+        """Run one sale from its start to its outcome."""
         key = sale.idempotency_key
         live.note("Sending to the device")
         self._tell(sale.order_id)
@@ -253,7 +253,7 @@ class Till:
             )
         except (OutcomeUnknownError, JournalError) as error:
             await self._doubt(key, error)
-        except PayrocError as error:  # after every other one, no money has moved
+        except PayrocError as error:  # after every other error, no money has moved
             await self._orders.end(key, NOTHING, note=str(error))
         else:
             await self._keep(key, payment)
@@ -261,7 +261,7 @@ class Till:
             self._forget(key, live)
 
     async def _keep(self, key: str, payment: Payment) -> None:
-        """Keep a payment, be it a decline."""
+        """Store a payment, approved or declined."""
         receipt = payment.receipt(merchant=MERCHANT)
         result = payment.transaction_result
         await self._orders.end(
@@ -274,12 +274,12 @@ class Till:
         )
 
     async def _doubt(self, key: str, error: Exception | None) -> None:
-        """Keep why its outcome is not known, unless it is left running on purpose."""
+        """Store why the outcome is unknown, unless the sale was detached."""
         if not self._stopping:
             await self._orders.doubt(key, str(error))
 
     def _on_event(self, event: Event) -> None:
-        """Called by the session as things happen, also of what it has recovered."""
+        """Handle the session's events, also those of recovered sales."""
         live = self._live.get(event.idempotency_key or "")
         if live is None:
             return
@@ -290,22 +290,22 @@ class Till:
         self._cancel_if_wanted(live)
 
     def _cancel_if_wanted(self, live: Live) -> None:
-        """Once the gateway's id is known, a sale can be canceled."""
+        """Record the gateway's id, with which the sale can be canceled."""
         if live.canceling and not live.cancel_sent and live.instruction_id is not None:
             live.cancel_sent = True
             self._start("cancellation", self._cancel(live.instruction_id))
 
     async def _cancel(self, instruction_id: str) -> None:
-        """Cancel it at the gateway. Anyone who drives it is informed what became of that."""
+        """Cancel the sale at the gateway. The sale's own task reports the result."""
         try:
             await self._session.resume_sale(instruction_id, on_cancel="detach").cancel()
         except PayrocError as error:
-            logger.warning("the cancellation is in doubt: %s", error)
+            logger.warning("the cancellation is not confirmed: %s", error)
 
     # What has no outcome ----------
 
     async def keep_asking(self) -> None:
-        """See to what was left running, or in doubt, by this process or the last; for ever."""
+        """Resolve sales that this process or the last one left running or unknown; runs forever."""
         while True:
             self._start("recovery", self._ask())
             await asyncio.sleep(ASK_EVERY)
@@ -315,12 +315,12 @@ class Till:
         self._start("recovered sale", self._keep_recovered(found))
 
     async def _ask(self) -> None:
-        """One look. What the session has found running is shown; others are not waited for."""
+        """Make one pass: follow what the session recovers, without waiting for it."""
         try:
             await self._follow_all()
         except PayrocError as error:
             if not self._stopping:
-                logger.error("nothing is looked up now: %s", error)
+                logger.error("looking up open orders failed; will retry: %s", error)
             return
         for sale in await self._orders.open():
             if sale.idempotency_key in self._live:
@@ -337,7 +337,7 @@ class Till:
                 continue
             live = self._alive(sale)
             live.instruction_id = entry.instruction_id
-            live.note("Found again, asking what became of it")
+            live.note("Recovered, asking for the outcome")
             self._tell(sale.order_id)
             self._start("sale found again", self._follow(sale, entry.instruction_id, live))
             self._cancel_if_wanted(live)
@@ -370,16 +370,16 @@ class Till:
             self._tell(sale.order_id)
 
     async def _look_up(self, sale: Sale) -> None:
-        """What the journal has of a sale that no one drives: its process died too soon to say."""
+        """Store the journal's outcome of an orphaned sale."""
         key = sale.idempotency_key
         entry = await self._journal.get(key)
         if entry is None:
-            # No one else starts a sale of this till, and nothing is sent before it is entered.
+            # Only this till starts its sales, and nothing is sent before its journal entry.
             await self._orders.end(key, NOTHING, note="it was never sent")
         elif entry.resource_id is not None:
             await self._keep(key, await self._session.payments.retrieve(entry.resource_id))
         elif entry.state is EntryState.UNKNOWN:
-            await self._orders.doubt(key, "the gateway can't tell any more: ask Payroc")
+            await self._orders.doubt(key, "the gateway no longer knows the outcome: ask Payroc")
         elif not entry.unfinished:
             await self._orders.end(key, NOTHING, note=f"the sale is {entry.state.value}")
         self._tell(sale.order_id)
@@ -387,13 +387,13 @@ class Till:
     # Small things ----------
 
     def hang_up(self) -> None:
-        """Take no new sale, and end what ``watch`` gives: a server is about to wait for that."""
+        """Refuse new sales, and end the ``watch`` streams, which a server's shutdown waits for."""
         self._stopping = True
         for order_id in self._watchers:
             self._tell(order_id)
 
     async def aclose(self) -> None:
-        """Leave what runs to the next process, which finds it in the journal."""
+        """Detach running sales; the next process recovers them from the journal."""
         self.hang_up()
         await self._session.aclose()
         while self._tasks:
@@ -407,7 +407,8 @@ class Till:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Such as a full disk. A sale whose outcome was not kept stays open, and is looked up.
+            # For example, a full disk. A sale whose outcome was not stored stays open, and is
+            # looked up.
             logger.error("%s failed", task.get_name(), exc_info=error)
 
     def _alive(self, sale: Sale) -> Live:
@@ -429,7 +430,7 @@ class Till:
             return "new"
         last = sales[-1]
         if last.outcome is None:
-            # One that was in doubt stays so until it has an outcome, also while it is asked for.
+            # An unknown sale stays unknown until it has an outcome, even during a look-up.
             well = last.idempotency_key in self._live and last.note is None
             return "running" if well else "unknown"
         if _may_be_sold(sales):
@@ -465,7 +466,7 @@ def _taken(sales: Sequence[Sale]) -> int:
 
 
 def _may_be_sold(sales: Sequence[Sale]) -> bool:
-    """Whether something is left to pay, and it is certain that nothing else is under way."""
+    """Whether an amount is left to pay and certainly no other attempt is running."""
     known = all(sale.outcome in SELL_AGAIN_AFTER for sale in sales)
     return known and (not sales or _taken(sales) < sales[0].order_amount)
 
@@ -475,18 +476,18 @@ def _money(amount: int) -> str:
 
 
 def new_order_id() -> str:
-    """An id for an order that comes from nowhere else. Yours come from your orders."""
+    """Return a new order id. In your application, use your orders' ids."""
     return f"T-{uuid4().hex[:12].upper()}"
 
 
 @asynccontextmanager
 async def open_till(environ: Mapping[str, str] = os.environ, **options: Any) -> AsyncIterator[Till]:
-    """A till, as the variables say: those of ``PayrocSession.from_env``, and ``POS_DATA``.
+    """Open a till, configured by the variables of ``PayrocSession.from_env`` and ``POS_DATA``.
 
     The ``options`` are for ``from_env``, such as ``timeouts``.
 
     ``POS_DATA`` is the folder of its two files, which belong together: the orders and, unless
-    ``PAYROC_JOURNAL`` says otherwise, the journal.
+    ``PAYROC_JOURNAL`` is set, the journal.
     """
     folder = Path(environ.get("POS_DATA") or ".")
     journal = journal_at(environ.get("PAYROC_JOURNAL") or str(folder / "payroc.journal"))

@@ -263,7 +263,7 @@ async def test_left_to_the_next_process(
         await till.sell("T-2", 1, DEVICE, "5")
     async with new_till() as till:
         order = await shown(till, ORDER, in_state("running"))
-        assert "Found again" in last(order)["steps"][0]["text"]
+        assert "Recovered, asking" in last(order)["steps"][0]["text"]
         with pytest.raises(Refused):
             await sell(till, 2)
         await shown(till, ORDER, in_state("paid"))

@@ -33,11 +33,11 @@ class Till:
     patience: float = 120.0
 
     async def sell(self, order_id: str, price: str) -> str:
-        """What the cashier reads once the customer has paid, or has not.
+        """Run a sale, and return the text for the cashier.
 
         Args:
             order_id: The order.
-            price: What it costs, in dollars, such as ``"49.99"``.
+            price: The price in dollars, such as ``"49.99"``.
         """
         amount = Amount.parse(price, "USD")
         sale = PaymentInstructionRequest(

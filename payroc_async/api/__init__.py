@@ -1,1 +1,1 @@
-"""The one-call endpoints, a module for each group of them."""
+"""One-call endpoints, one module per group."""

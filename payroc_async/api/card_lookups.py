@@ -32,20 +32,20 @@ CARD_BALANCE: Resource[models.CardBalance] = Resource(
 
 
 class Cards(Endpoint):
-    """What can be asked about a card without a payment."""
+    """Look-ups of a card without a payment."""
 
     async def look_up(self, request: models.BinLookup) -> models.CardInfo:
-        """What a card is: its brand, whether it is a debit card, whether it may be surcharged.
+        """Look up a card: its brand, whether it is a debit card, whether it may be surcharged.
 
         Source: contract section 13.
 
         Args:
-            request: Which card: a saved one, or the beginning of a number.
+            request: The card: a saved one, or the beginning of a number.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the card.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped. It changes nothing.
@@ -53,20 +53,20 @@ class Cards(Endpoint):
         return await self._ask(CARD_INFO, models.BinLookup, request)
 
     async def balance(self, request: models.BalanceInquiry) -> models.CardBalance:
-        """What is left on an EBT card; use it only where the answer is ``approved``.
+        """Return an EBT card's balance; use it only if the answer is ``approved``.
 
-        No device can ask for a balance: it takes a single-use token. After an EBT sale on a device
-        the balances come with the payment's card.
+        Devices can't ask for a balance, which requires a single-use token. After an EBT sale on a
+        device, the payment's card has the balances.
 
         Source: contract section 13.
 
         Args:
-            request: Which card.
+            request: The card.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; BadRequestError of a terminal in no sharing group.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped. It changes nothing.
@@ -78,7 +78,7 @@ class Cards(Endpoint):
             raise ConfigurationError(
                 "request", f"must be {with_article(wanted.__name__)}, not {a_type(request)}"
             )
-        # Payroc takes no key here (contract section 9): the same question twice is no harm.
+        # Payroc takes no key here (contract section 9): repeating a look-up is harmless.
         post = Request("POST", f"/{resource.resources}", encode(request))
         return await self._channel().call(
             post, lambda answer: decipher_resource(resource, answer, post)

@@ -1,4 +1,4 @@
-"""Payments without a device: a saved card is charged. Source: contract section 12."""
+"""Payments without a device, from a saved card. Source: contract section 12."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = ["Charges"]
 
 
 class Charges(Endpoint):
-    """What makes a payment without a device; a part of ``session.payments``."""
+    """Payments made without a device; part of ``session.payments``."""
 
     async def create(
         self, request: models.PaymentRequest, *, idempotency_key: str | UUID | None = None
     ) -> models.Payment:
-        """The payment that charging a saved card has led to, approved or not.
+        """Charge a saved card, and return the payment, approved or declined.
 
-        A decline is a payment, too: ask ``outcome``, or call ``raise_for_decline()``. The charge is
-        in no journal: keep the key before the call, if the process may die meanwhile.
+        Check the payment's ``outcome``, or call ``raise_for_decline()``. The journal does not
+        record the charge: store the idempotency key before the call if a crash must not lose it.
 
         Source: contract section 12.
 
         Args:
-            request: What is charged, and for what.
+            request: The saved card to charge, and the order.
             idempotency_key: A UUID v4; a fresh one by default. The same request under the same key
                 charges once.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true the card may be charged all the same: create the
-                same request under the error's ``idempotency_key``, which shows the payment.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the card may have been charged: to get the
+                payment, repeat the same request under the error's ``idempotency_key``.
 
         Cancellation:
-            The card may be charged. A caller that may be canceled gives a key, and repeats the call
-            under it to learn.
+            The card may be charged. To find out, repeat the call under the same key: pass your own
+            ``idempotency_key`` if the task may be canceled.
         """
         if not isinstance(request, models.PaymentRequest):
             raise ConfigurationError("request", f"must be a PaymentRequest, not {a_type(request)}")

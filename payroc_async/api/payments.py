@@ -1,4 +1,4 @@
-"""The calls about payments, one each, typed. Source: contract section 2."""
+"""Typed single calls for payments. Source: contract section 2."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__ = ["Payments"]
 
 
 class Payments(Charges):
-    """The payments: where an approval or a decline is found, and what can be done about one."""
+    """Payments: retrieve, search, refund, reverse, undo, capture and adjust them."""
 
     async def retrieve(self, payment_id: str) -> models.Payment:
-        """The payment. Source: contract section 5.
+        """Retrieve a payment, approved or declined. Source: contract section 5.
 
         Args:
-            payment_id: The payment's id, which is not the instruction's.
+            payment_id: The payment's id. It is not the instruction's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the payment.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
         """
         return await self._retrieve(PAYMENT, "payment_id", payment_id)
 
-    @refusing_unseen(ConfigurationError)  # they may hold a card's number
+    @refusing_unseen(ConfigurationError)  # the parameters may hold a card number
     def search(
         self,
         *,
@@ -68,9 +68,9 @@ class Payments(Charges):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Payment]:
-        """Every payment that fits, from all pages: ``async for payment in ...``.
+        """Iterate over the payments that match, across all pages: ``async for payment in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Source: contract section 7.
 
@@ -82,29 +82,30 @@ class Payments(Charges):
             first6: Only with these first six digits of the card's number.
             last4: Only with these last four.
             tender: Only by this kind of card, such as a ``Tender``.
-            tip_mode: Only with this ``TipMode``, or ``noTip``; or with one of several.
+            tip_mode: Only with this ``TipMode`` or ``noTip``, or with one of several.
             type: Only of this ``TransactionType``, or of one of several.
             status: Only of this ``TransactionStatus``, or of one of several, as
                 ``("ready", "pending")``.
-            date_from: Only from then on; a time needs a time zone.
-            date_to: Only up to then; a time needs a time zone.
+            date_from: Only from this date or time on; a time needs a time zone.
+            date_to: Only up to this date or time; a time needs a time zone.
             settlement_state: Only in this state of settlement.
             settlement_date: Only settled on this day.
-            payment_link_id: Only those that came by this payment link.
-            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            payment_link_id: Only payments made through this payment link.
+            limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
+                total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.PaymentFilters(
             processing_terminal_id=processing_terminal_id,
@@ -137,30 +138,31 @@ class Payments(Charges):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Payment:
-        """The payment, refunded in whole or in part; its ``refunds`` show the new one.
+        """Refund a payment in full or in part; the result's ``refunds`` show the new refund.
 
-        For a payment whose batch is closed: while it is open, the gateway reverses the payment
-        instead, which then has the status ``reversal`` and no new refund. A new refund has an
-        ``outcome`` of its own. ``undo`` chooses between this and ``reverse``, and reads the answer.
+        Use this once the payment's batch is closed. While the batch is open, the gateway reverses
+        the payment instead: its status is then ``reversal``, and there is no new refund. Check the
+        new refund's own ``outcome``. ``undo`` chooses between this call and ``reverse``, and
+        checks the answer.
 
         Args:
             payment_id: The payment's id.
-            amount: How much, in the payment's currency's smallest unit.
-            description: Why it is refunded.
+            amount: In the smallest unit of the payment's currency.
+            description: The reason for the refund.
             operator: Who runs the refund.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
                 refunds once.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can't be refunded now.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be refunded all the same: repeat the call
-                under the error's ``idempotency_key``.
+            ConflictError: The payment can't be refunded in its present state.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the payment may have been refunded: repeat the
+                call under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         body = models.ReferencedRefundRequest(
             amount=amount, description=description, operator=operator
@@ -177,27 +179,28 @@ class Payments(Charges):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Payment:
-        """The payment, voided in whole or in part while its batch is open.
+        """Reverse (void) a payment, in full or in part, while its batch is open.
 
-        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+        The gateway answers a refusal with HTTP 200, too: call ``raise_for_decline()`` on the
+        result.
 
         Args:
             payment_id: The payment's id.
-            amount: How much, in the payment's currency's smallest unit; all of it if left out.
+            amount: In the smallest unit of the payment's currency; the full amount by default.
             operator: Who runs the reversal.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
                 reverses once.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can't be reversed any more: refund it.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
+            ConflictError: The payment can no longer be reversed: refund it.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the reversal may have been made: repeat the call
                 under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         body = models.ReversalRequest(amount=amount, operator=operator)
         return await self._post_action(
@@ -213,37 +216,37 @@ class Payments(Charges):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Undone:
-        """The payment undone: reversed while its batch is open, refunded after.
+        """Undo a payment: reverse it while its batch is open, refund it afterwards.
 
-        Which is asked for follows from the payment's ``supported_operations`` alone; which it was,
-        from the answer. Retrieve a payment that you have kept for a while: if its batch has closed
-        since, the gateway refuses.
+        The payment's ``supported_operations`` decide which call is made; the answer shows which of
+        the two was done. If you have kept the payment for a while, retrieve it again first: if its
+        batch has closed since, the gateway refuses.
 
         Args:
-            payment: The payment, as the gateway gave it.
-            description: Why; a refund carries it.
-            amount: How much, in the payment's currency's smallest unit; all of it if left out.
-            operator: Who does it.
+            payment: The payment, as returned by the gateway.
+            description: The reason, sent with a refund.
+            amount: In the smallest unit of the payment's currency; the full amount by default.
+            operator: Who undoes the payment.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
                 undoes once.
 
         Returns:
-            Whether it was reversed or refunded, and the payment as it is now. ``how`` is None where
-            the answer does not show that it was done: the gateway answers a refusal with HTTP 200
-            as well, and ``outcome`` says of which kind it is.
+            How the payment was undone, and the payment after the call. ``how`` is None if the
+            answer does not prove that the payment was undone: the gateway answers a refusal with
+            HTTP 200, too; see ``outcome``.
 
         Raises:
-            ConfigurationError: An argument is wrong, or the payment supports neither; nothing was
-                sent.
-            ConflictError: The payment has changed since it was read: retrieve it again, and undo it
-                under a fresh key.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be undone all the same: repeat the call
-                under the error's ``idempotency_key``, with the same payment.
+            ConfigurationError: An argument is wrong, or the payment supports neither operation;
+                nothing was sent.
+            ConflictError: The payment has changed since it was retrieved: retrieve it again, and
+                undo it under a fresh key.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the payment may have been undone: repeat the call
+                with the same payment under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         if not isinstance(payment, models.Payment):
             raise ConfigurationError(
@@ -251,7 +254,7 @@ class Payments(Charges):
                 f"must be a Payment, as payments.retrieve gives one, not {a_type(payment)}",
             )
         check_undoable(payment, UNDOING)
-        # Made now, so that a wrong argument is refused whichever it is to be.
+        # Build both requests now: a wrong argument is refused whichever call is made.
         refund = models.ReferencedRefundRequest(
             amount=amount_to_undo(payment, amount), description=description, operator=operator
         )
@@ -277,14 +280,15 @@ class Payments(Charges):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Payment:
-        """The payment of a pre-authorization, captured.
+        """Capture a pre-authorized payment.
 
-        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+        The gateway answers a refusal with HTTP 200, too: call ``raise_for_decline()`` on the
+        result.
 
         Args:
             payment_id: The payment's id.
-            amount: How much, in the payment's currency's smallest unit; all of it if left out.
-            breakdown: What the amount is made of.
+            amount: In the smallest unit of the payment's currency; the full amount by default.
+            breakdown: The parts of the amount.
             processing_terminal_id: The terminal that captures it.
             operator: Who runs the capture.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
@@ -292,14 +296,14 @@ class Payments(Charges):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can't be captured.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be captured all the same: repeat the call
-                under the error's ``idempotency_key``.
+            ConflictError: The payment can't be captured in its present state.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the payment may have been captured: repeat the
+                call under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         body = models.CaptureRequest(
             amount=amount,
@@ -318,9 +322,10 @@ class Payments(Charges):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Payment:
-        """The payment, changed while its batch is open: its amount, status, customer, signature.
+        """Adjust a payment while its batch is open: its amount, status, customer or signature.
 
-        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+        The gateway answers a refusal with HTTP 200, too: call ``raise_for_decline()`` on the
+        result.
 
         Source: contract section 6.
 
@@ -333,14 +338,14 @@ class Payments(Charges):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can't be changed any more.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be changed all the same: repeat the call
+            ConflictError: The payment can no longer be adjusted.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the change may have been made: repeat the call
                 under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         body = models.AdjustmentRequest(adjustments=adjustments, operator=operator)
         return await self._post_action(

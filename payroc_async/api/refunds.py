@@ -1,4 +1,4 @@
-"""The calls about refunds, one each, typed. Source: contract sections 2, 6 and 7."""
+"""Typed single calls for refunds. Source: contract sections 2, 6 and 7."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["Refunds"]
 
 
 class Refunds(Endpoint):
-    """The refunds, of a payment or without one."""
+    """Refunds, whether they refer to a payment or not."""
 
     async def retrieve(self, refund_id: str) -> models.Refund:
-        """The refund. Source: contract section 5.
+        """Retrieve a refund. Source: contract section 5.
 
         Args:
-            refund_id: The refund's id, which is not the instruction's.
+            refund_id: The refund's id. It is not the instruction's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the refund.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
         """
         return await self._retrieve(REFUND, "refund_id", refund_id)
 
-    @refusing_unseen(ConfigurationError)  # they may hold a card's number
+    @refusing_unseen(ConfigurationError)  # the parameters may hold a card number
     def search(
         self,
         *,
@@ -55,39 +55,40 @@ class Refunds(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Refund]:
-        """Every refund that fits, from all pages: ``async for refund in ...``.
+        """Iterate over the refunds that match, across all pages: ``async for refund in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Source: contract section 7.
 
         Args:
             processing_terminal_id: Only of this terminal.
-            order_id: Only with this order id; that of a payment's refund is the payment's own.
+            order_id: Only with this order id. The refund of a payment has the payment's order id.
             operator: Only by this operator.
             cardholder_name: Only with this name on the card.
             first6: Only with these first six digits of the card's number.
             last4: Only with these last four.
             tender: Only to this kind of card, such as a ``Tender``.
             status: Only of this ``TransactionStatus``, or of one of several.
-            date_from: Only from then on; a time needs a time zone.
-            date_to: Only up to then; a time needs a time zone.
+            date_from: Only from this date or time on; a time needs a time zone.
+            date_to: Only up to this date or time; a time needs a time zone.
             settlement_state: Only in this state of settlement, ``settled`` or ``unsettled``.
             settlement_date: Only settled on this day.
-            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
+                total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.RefundFilters(
             processing_terminal_id=processing_terminal_id,
@@ -111,9 +112,10 @@ class Refunds(Endpoint):
     async def reverse(
         self, refund_id: str, *, idempotency_key: str | UUID | None = None
     ) -> models.Refund:
-        """The refund, voided while its batch is open.
+        """Reverse (void) a refund while its batch is open.
 
-        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+        The gateway answers a refusal with HTTP 200, too: call ``raise_for_decline()`` on the
+        result.
 
         Args:
             refund_id: The refund's id.
@@ -122,14 +124,14 @@ class Refunds(Endpoint):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can no longer be reversed.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be reversed all the same: repeat the call
+            ConflictError: The refund can no longer be reversed.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the reversal may have been made: repeat the call
                 under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         return await self._post_action(
             REFUND, "refund_id", refund_id, "reverse", None, idempotency_key
@@ -142,9 +144,10 @@ class Refunds(Endpoint):
         operator: str | None = None,
         idempotency_key: str | UUID | None = None,
     ) -> models.Refund:
-        """The refund, changed while its batch is open: its status, or its customer.
+        """Adjust a refund while its batch is open: its status or its customer.
 
-        A refusal is answered with HTTP 200 too: ``raise_for_decline()`` of the answer raises then.
+        The gateway answers a refusal with HTTP 200, too: call ``raise_for_decline()`` on the
+        result.
 
         Args:
             refund_id: The refund's id.
@@ -155,14 +158,14 @@ class Refunds(Endpoint):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            ConflictError: It can't be changed any more.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true it may be changed all the same: repeat the call
+            ConflictError: The refund can no longer be adjusted.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the change may have been made: repeat the call
                 under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. Who may cancel gives a key of their own, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         body = models.RefundAdjustmentRequest(adjustments=adjustments, operator=operator)
         return await self._post_action(

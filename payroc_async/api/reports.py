@@ -1,4 +1,4 @@
-"""What the processor was given and what it settled: reports. Source: contract section 11."""
+"""Reports of submitted and settled transactions. Source: contract section 11."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class _Reports(Endpoint):
 
 
 class Batches(_Reports):
-    """The batches that were submitted to the processor; the open batch is not among them."""
+    """Batches submitted to the processor. The open batch is not included."""
 
     async def retrieve(self, batch_id: int) -> models.Batch:
-        """The batch.
+        """Retrieve a batch.
 
         Args:
             batch_id: The batch's id, a number.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the batch,
                 ForbiddenError if the API key may not see reports.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -72,28 +72,28 @@ class Batches(_Reports):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Batch]:
-        """Every batch of a day, from all pages: ``async for batch in ...``.
+        """Iterate over the batches of a day, across all pages: ``async for batch in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
             date: The day on which the batches were submitted to the processor.
-            merchant_id: Only of the merchant with this id of the processor's.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            merchant_id: Only of the merchant with this processor's id.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused; ForbiddenError if the API key may
-                not see reports.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page; ForbiddenError
+                if the API key may not read reports.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.BatchFilters(
             date=date, merchant_id=merchant_id, limit=limit, before=before, after=after
@@ -102,19 +102,19 @@ class Batches(_Reports):
 
 
 class Transactions(_Reports):
-    """The transactions that were submitted to the processor."""
+    """Transactions submitted to the processor."""
 
     async def retrieve(self, transaction_id: int) -> models.SettlementTransaction:
-        """The transaction.
+        """Retrieve a transaction.
 
         Args:
-            transaction_id: The transaction's id, a number; it is no payment's id.
+            transaction_id: The transaction's id, a number. It is not a payment's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the transaction,
                 ForbiddenError if the API key may not see reports.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -132,30 +132,30 @@ class Transactions(_Reports):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.SettlementTransaction]:
-        """Every transaction of a day or a batch, from all pages: ``async for one in ...``.
+        """Iterate over the transactions of a day or a batch: ``async for transaction in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
-            date: The day of the transactions; this or ``batch_id`` is needed.
+            date: The day of the transactions; either this or ``batch_id`` is required.
             batch_id: The batch that they are in.
-            merchant_id: Only of the merchant with this id of the processor's.
-            transaction_type: Only ``"Capture"`` or only ``"Return"``, with capitals here.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            merchant_id: Only of the merchant with this processor's id.
+            transaction_type: Only ``"Capture"`` or only ``"Return"``, capitalized.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused; ForbiddenError if the API key may
-                not see reports.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page; ForbiddenError
+                if the API key may not read reports.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.TransactionFilters(
             date=date,
@@ -170,19 +170,19 @@ class Transactions(_Reports):
 
 
 class Authorizations(_Reports):
-    """The authorizations that belong to what was submitted to the processor."""
+    """Authorizations of the transactions submitted to the processor."""
 
     async def retrieve(self, authorization_id: int) -> models.Authorization:
-        """The authorization.
+        """Retrieve an authorization.
 
         Args:
             authorization_id: The authorization's id, a number.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the authorization,
                 ForbiddenError if the API key may not see reports.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -199,29 +199,29 @@ class Authorizations(_Reports):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Authorization]:
-        """Every authorization of a day or a batch, from all pages: ``async for one in ...``.
+        """Iterate over the authorizations of a day or a batch: ``async for authorization in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
-            date: The day of the authorizations; this or ``batch_id`` is needed.
+            date: The day of the authorizations; either this or ``batch_id`` is required.
             batch_id: The batch that they are in.
-            merchant_id: Only of the merchant with this id of the processor's.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            merchant_id: Only of the merchant with this processor's id.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused; ForbiddenError if the API key may
-                not see reports.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page; ForbiddenError
+                if the API key may not read reports.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.AuthorizationFilters(
             date=date,

@@ -1,4 +1,4 @@
-"""The endpoints, one call each, typed. Source: contract section 2."""
+"""Typed one-call endpoints. Source: contract section 2."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ InstructionT = TypeVar("InstructionT", bound="models.Instruction")
 T = TypeVar("T")
 
 Channel = Callable[[], Transport]
-"""Gives the session's transport, or raises SessionClosedError."""
+"""Returns the session's transport, or raises SessionClosedError."""
 
 
 def check_request(kind: Kind[Any, Any], request: object) -> None:
-    """Refuse what is not this kind's request.
+    """Refuse a request of another kind.
 
     Raises:
-        ConfigurationError: It is of another type.
+        ConfigurationError: The request is of another type.
     """
     wanted = kind.request_type
     if not isinstance(request, wanted):
@@ -76,10 +76,10 @@ def check_request(kind: Kind[Any, Any], request: object) -> None:
 
 
 def given_or_new_key(idempotency_key: str | UUID | None) -> str:
-    """The caller's key, or a fresh one.
+    """Return the caller's idempotency key, or a fresh one.
 
     Raises:
-        ConfigurationError: The caller's is no UUID v4.
+        ConfigurationError: The caller's key is not a UUID v4.
     """
     if idempotency_key is None:
         return new_idempotency_key()
@@ -87,7 +87,7 @@ def given_or_new_key(idempotency_key: str | UUID | None) -> str:
 
 
 class Endpoint:
-    """What every group of calls is made of."""
+    """Base of every group of calls."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -108,7 +108,7 @@ class Endpoint:
         body: object | None,
         idempotency_key: str | UUID | None,
     ) -> T:
-        """A POST to a resource, with a body or without, under one key (P1)."""
+        """POST to a resource under one idempotency key, with or without a body (P1)."""
         check_identifier(name, resource_id)
         key = given_or_new_key(idempotency_key)
         sent = None if body is None else encode(body)
@@ -122,7 +122,7 @@ class Endpoint:
             return await self._channel().call(request, decipher)
         except asyncio.CancelledError:
             logger.warning(
-                "cancelled, but it may take effect: %s %s, idempotency key %s",
+                "request canceled, but it may take effect: %s %s, idempotency key %s",
                 request.method,
                 request.path,
                 request.idempotency_key,
@@ -131,7 +131,7 @@ class Endpoint:
             raise
 
     def _search(self, resource: Resource[T], filters: models.Filters) -> AsyncIterator[T]:
-        """Every item of every page. That the session is closed is said at once."""
+        """Iterate over the items of all pages. A closed session raises at the call, not later."""
         self._channel()
         return GuardedGenerator(self._items(resource, filters))
 
@@ -150,8 +150,8 @@ class Endpoint:
         asked: set[str] = set()
         while request is not None:
             if request.path in asked:
-                raise ResponseFormatError("the links between the pages go in a circle")
-            asked.add(Secret(request.path))  # its query may name a cardholder
+                raise ResponseFormatError("the links between the pages form a loop")
+            asked.add(Secret(request.path))  # the query may name a cardholder
             page = await self._channel().call(
                 request, lambda answer: decipher_page(resource, answer)
             )
@@ -162,14 +162,14 @@ class Endpoint:
 def pages_of(
     endpoint: Endpoint, resource: Resource[T], filters: models.Filters
 ) -> AsyncIterator[models.Page[T]]:
-    """The pages of a search, each with how many of its entries could not be read."""
+    """Iterate over the pages of a search, each with the number of its unreadable entries."""
     return endpoint._pages(resource, filters)
 
 
 class Instructions(Endpoint, Generic[InstructionT]):
-    """The instructions of one kind, a call at a time.
+    """Single calls for the instructions of one kind.
 
-    Nothing here watches an instruction: ``run_sale`` and ``start_sale`` do, and their like.
+    These calls do not poll an instruction: ``run_sale``, ``start_sale`` and their like do.
     """
 
     def __init__(self, kind: Kind[InstructionT, Any], channel: Channel) -> None:
@@ -179,7 +179,7 @@ class Instructions(Endpoint, Generic[InstructionT]):
     async def submit(
         self, serial_number: str, request: object, *, idempotency_key: str | UUID | None = None
     ) -> InstructionT:
-        """The instruction that the gateway has accepted for a device.
+        """Submit an instruction to a device, and return it once the gateway has accepted it.
 
         Args:
             serial_number: The device's serial number.
@@ -189,12 +189,12 @@ class Instructions(Endpoint, Generic[InstructionT]):
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true the instruction may exist all the same: submit the
-                same request under the error's ``idempotency_key``, which says.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the instruction may exist: to find out, submit
+                the same request under the error's ``idempotency_key``.
 
         Cancellation:
-            The instruction may exist and run on the device; no one cancels it.
+            The instruction may exist and run on the device. It is not canceled.
         """
         check_identifier("serial_number", serial_number)
         check_request(self._kind, request)
@@ -205,15 +205,15 @@ class Instructions(Endpoint, Generic[InstructionT]):
         )
 
     async def retrieve(self, instruction_id: str) -> InstructionT:
-        """The instruction's state; while it is in progress, the gateway holds the answer.
+        """Retrieve an instruction's state. While it is in progress, the gateway holds the answer.
 
         Args:
-            instruction_id: The instruction's id. Wait for the answer before you ask again.
+            instruction_id: The instruction's id. Send no second request for it meanwhile.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the instruction.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped; the instruction goes on.
@@ -226,16 +226,16 @@ class Instructions(Endpoint, Generic[InstructionT]):
         )
 
     async def cancel(self, instruction_id: str) -> None:
-        """Cancel an instruction that is in progress. One that is canceled already stays so.
+        """Cancel an instruction that is in progress; a second cancellation changes nothing.
 
         Args:
             instruction_id: The instruction's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
-            ConflictError: It has ended otherwise: retrieve it to see how.
+            ConfigurationError: The id is malformed; nothing was sent.
+            ConflictError: The instruction has ended in another state: retrieve it to see which.
             APIError: The gateway refused; NotFoundError if it does not know the instruction.
-            TransportError: No answer came; it may be canceled.
+            TransportError: The gateway did not answer; the instruction may be canceled.
 
         Cancellation:
             The request may have taken effect.
@@ -244,7 +244,7 @@ class Instructions(Endpoint, Generic[InstructionT]):
         try:
             await self._channel().call(cancel_request(self._kind, instruction_id), decipher_success)
         except (ConflictError, NotFoundError):
-            # A try before this one, its answer lost, may have done it: what counts is the status.
+            # An earlier attempt, whose answer was lost, may have canceled it: the status decides.
             if not await self._is_canceled(instruction_id):
                 raise
 
@@ -257,18 +257,18 @@ class Instructions(Endpoint, Generic[InstructionT]):
 
 
 class Signatures(Endpoint):
-    """The signatures that devices took."""
+    """Signatures captured on devices."""
 
     async def retrieve(self, signature_id: str) -> models.Signature:
-        """The signature, with its image. Source: contract section 5.
+        """Retrieve a signature with its image. Source: contract section 5.
 
         Args:
             signature_id: The signature's id, which is not the instruction's.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the signature.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -277,18 +277,18 @@ class Signatures(Endpoint):
 
 
 class ClosedLoopReads(Endpoint):
-    """What devices read from closed-loop cards."""
+    """Reads of closed-loop cards on devices."""
 
     async def retrieve(self, closed_loop_read_id: str) -> models.ClosedLoopRead:
-        """What was read from a closed-loop card. Source: contract section 2.
+        """Retrieve the data read from a closed-loop card. Source: contract section 2.
 
         Args:
             closed_loop_read_id: The read's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the read.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -310,31 +310,32 @@ class Devices(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.Device]:
-        """Every device that fits, from all pages: ``async for device in ...``.
+        """Iterate over the devices that match, across all pages: ``async for device in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Source: contract section 7.
 
         Args:
-            serial_number: Only the device with this one.
+            serial_number: Only the device with this serial number.
             ksi: Only with this key serial identifier.
             model: Only of this model.
             active: Only those in use, or only those that are not.
-            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
+                total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.DeviceFilters(
             serial_number=serial_number,

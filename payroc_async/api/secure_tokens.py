@@ -17,7 +17,7 @@ __all__ = ["SecureTokens"]
 
 
 def _tokens_of(processing_terminal_id: str) -> Resource[models.RetrievedSecureToken]:
-    """The collection of one terminal's secure tokens."""
+    """Path of one terminal's collection of secure tokens."""
     check_identifier("processing_terminal_id", processing_terminal_id)
     terminal = quote(processing_terminal_id, safe="")
     return Resource(
@@ -29,21 +29,21 @@ def _tokens_of(processing_terminal_id: str) -> Resource[models.RetrievedSecureTo
 
 
 class SecureTokens(Endpoint):
-    """The cards that were saved, by a sale with ``credential_on_file.tokenize`` for example."""
+    """Saved cards, for example those saved by a sale with ``credential_on_file.tokenize``."""
 
     async def retrieve(
         self, processing_terminal_id: str, secure_token_id: str
     ) -> models.RetrievedSecureToken:
-        """The saved card.
+        """Retrieve a saved card.
 
         Args:
-            processing_terminal_id: The terminal that it was saved on.
-            secure_token_id: The record's id, which is not the token that is charged.
+            processing_terminal_id: The terminal that the card was saved on.
+            secure_token_id: The record's id. It is not the token that is charged.
 
         Raises:
-            ConfigurationError: An id can't be one; nothing was sent.
+            ConfigurationError: An id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the record.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -52,17 +52,17 @@ class SecureTokens(Endpoint):
         return await self._retrieve(resource, "secure_token_id", secure_token_id)
 
     async def delete(self, processing_terminal_id: str, secure_token_id: str) -> None:
-        """Delete a saved card, for good: its token can be charged no more.
+        """Delete a saved card permanently: its token can no longer be charged.
 
         Args:
-            processing_terminal_id: The terminal that it was saved on.
-            secure_token_id: The record's id, which is not the token that is charged.
+            processing_terminal_id: The terminal that the card was saved on.
+            secure_token_id: The record's id. It is not the token that is charged.
 
         Raises:
-            ConfigurationError: An id can't be one; nothing was sent.
-            APIError: The gateway refused; NotFoundError if it does not know the record, and this
-                call can't have deleted it.
-            TransportError: No answer came; it may be deleted.
+            ConfigurationError: An id is malformed; nothing was sent.
+            APIError: The gateway refused; NotFoundError if it does not know the record and no
+                earlier attempt of this call can have deleted it.
+            TransportError: The gateway did not answer; the record may be deleted.
 
         Cancellation:
             The request may take effect.
@@ -72,12 +72,12 @@ class SecureTokens(Endpoint):
         try:
             await self._channel().call(Request("DELETE", found.path), decipher_success)
         except NotFoundError as error:
-            # A try before this one, whose answer was lost, has deleted it: the gateway says so
-            # itself, and no proxy.
+            # An earlier attempt, whose answer was lost, has deleted the card. The 404 is the
+            # gateway's own, not a proxy's.
             if not (error.may_have_taken_effect and error.own):
                 raise
 
-    @refusing_unseen(ConfigurationError)  # they may hold a card's number
+    @refusing_unseen(ConfigurationError)  # the parameters may hold a card number
     def search(
         self,
         processing_terminal_id: str,
@@ -93,12 +93,12 @@ class SecureTokens(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.RetrievedSecureToken]:
-        """Every saved card of a terminal that fits, from all pages: ``async for card in ...``.
+        """Iterate over a terminal's saved cards that match: ``async for card in ...``.
 
-        A page is asked for when the one before it has been consumed.
+        The next page is requested only after the previous one has been consumed.
 
         Args:
-            processing_terminal_id: The terminal that they were saved on.
+            processing_terminal_id: The terminal that the cards were saved on.
             secure_token_id: Only the record with this id.
             customer_name: Only of the customer with this name.
             phone: Only of the customer with this number.
@@ -106,20 +106,20 @@ class SecureTokens(Endpoint):
             token: Only the record of this token.
             first6: Only with these first six digits of the card's number.
             last4: Only with these last four.
-            limit: How many a page holds, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            limit: The page size (the gateway's default is 10). It does not limit the total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         filters = models.SecureTokenFilters(
             secure_token_id=secure_token_id,

@@ -1,4 +1,4 @@
-"""The groups of single calls that a session has."""
+"""The session's groups of single calls."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ __all__ = ["SingleCalls"]
 
 
 class SingleCalls:
-    """What is done in one request and its retries, by group.
+    """Operations that take one request and its retries, by group.
 
     Args:
-        channel: Gives the transport, as long as the session is open.
+        channel: Returns the transport while the session is open.
     """
 
     payment_instructions: Instructions[models.PaymentInstruction]
-    """The payment instructions, a call at a time."""
+    """Single calls for payment instructions."""
     refund_instructions: Instructions[models.RefundInstruction]
-    """The refund instructions, a call at a time."""
+    """Single calls for refund instructions."""
     signature_instructions: Instructions[models.SignatureInstruction]
-    """The signature instructions, a call at a time."""
+    """Single calls for signature instructions."""
     payments: Payments
-    """The payments: charged, searched, refunded, reversed, undone, captured, adjusted."""
+    """Payments: charge, search, refund, reverse, undo, capture, adjust."""
     refunds: Refunds
-    """The refunds, a call at a time."""
+    """Refunds: retrieve, search, reverse, adjust."""
     signatures: Signatures
-    """The signatures, a call at a time."""
+    """Signatures captured on devices."""
     closed_loop_reads: ClosedLoopReads
-    """What devices read from closed-loop cards."""
+    """Reads of closed-loop cards on devices."""
     devices: Devices
     """The merchant's devices."""
     terminals: Terminals
-    """The processing terminals: read, and their batches closed."""
+    """Processing terminals: retrieve, close the batch."""
     batches: Batches
-    """The batches that were submitted to the processor."""
+    """Batches submitted to the processor."""
     transactions: Transactions
-    """The transactions in those batches."""
+    """Transactions in submitted batches."""
     authorizations: Authorizations
-    """The authorizations of those transactions."""
+    """Authorizations of submitted transactions."""
     secure_tokens: SecureTokens
-    """The saved cards."""
+    """Saved cards."""
     cards: Cards
     """What can be asked about a card without a payment."""
 

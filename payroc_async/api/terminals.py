@@ -1,4 +1,4 @@
-"""Processing terminals: their batch closed, and what they can do. Source: contract section 10."""
+"""Processing terminals: their features, and closing their batch. Source: contract section 10."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ DEVICE_CONFIGURATION: Resource[models.DeviceConfiguration] = Resource(
 
 
 class Terminals(Endpoint):
-    """The processing terminals: the merchant's configurations."""
+    """Processing terminals: a merchant's configurations at the gateway."""
 
     async def retrieve(self, processing_terminal_id: str) -> models.ProcessingTerminal:
-        """The terminal, with its features. Source: contract section 10.
+        """Retrieve a terminal with its features. Source: contract section 10.
 
-        The gateway knows a terminal here only if it was ordered through Payroc's API: sales may
-        well work on one that is not found.
+        The gateway finds only terminals that were ordered through Payroc's API. Sales may work on a
+        terminal that is not found here.
 
         Args:
             processing_terminal_id: The terminal's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -79,26 +79,28 @@ class Terminals(Endpoint):
         before: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[models.ProcessingTerminal]:
-        """Every terminal of a merchant's account, from all pages: ``async for one in ...``.
+        """Iterate over the terminals of a merchant's account: ``async for terminal in ...``.
 
-        A page is asked for when the one before it has been consumed. Source: contract section 10.
+        The next page is requested only after the previous one has been consumed. Source: contract
+        section 10.
 
         Args:
-            processing_account_id: The account's id, as the ``merchant`` of a batch has it.
-            limit: How many a page holds, 1 to 100, 10 if left out; not how many there are in all.
-            before: The cursor to go back from, the nearest before it first; not beside ``after``.
-            after: The cursor to begin after.
+            processing_account_id: The account's id, as in the ``merchant`` of a batch.
+            limit: The page size, 1 to 100 (the gateway's default is 10). It does not limit the
+                total.
+            before: Go back from this cursor, nearest entry first. Not together with ``after``.
+            after: Begin after this cursor.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             SessionClosedError: The session is not open.
-            APIError: While it is consumed: the gateway refused.
-            TransportError: While it is consumed: no answer came.
-            ResponseFormatError: While it is consumed: a page can't be read, or its link to the next
-                leads nowhere. There may be more than was found.
+            APIError: During iteration, the gateway refused the request for a page.
+            TransportError: During iteration, the gateway did not answer.
+            ResponseFormatError: During iteration, a page or its link to the next page is malformed.
+                The result is incomplete.
 
         Cancellation:
-            The request for a page is dropped.
+            The request for the current page is dropped.
         """
         if isinstance(processing_account_id, bool):
             raise ConfigurationError("processing_account_id", "must be a string or an int")
@@ -117,7 +119,7 @@ class Terminals(Endpoint):
     async def device_configuration(
         self, processing_terminal_id: str, model: str
     ) -> models.DeviceConfiguration:
-        """What a model of device can do on a terminal. Source: contract section 10.
+        """Retrieve the capabilities of a device model on a terminal. Source: contract section 10.
 
         Args:
             processing_terminal_id: The terminal's id.
@@ -126,7 +128,7 @@ class Terminals(Endpoint):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal or model.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -136,17 +138,17 @@ class Terminals(Endpoint):
         return await self._part(DEVICE_CONFIGURATION, processing_terminal_id, part)
 
     async def host_configuration(self, processing_terminal_id: str) -> models.HostConfiguration:
-        """How a terminal is set up at its processor. Source: contract section 10.
+        """Retrieve a terminal's configuration at its processor. Source: contract section 10.
 
-        Meant for those who run a gateway of their own; selling needs none of it.
+        It is meant for operators of their own gateway; sales do not need it.
 
         Args:
             processing_terminal_id: The terminal's id.
 
         Raises:
-            ConfigurationError: The id can't be one; nothing was sent.
+            ConfigurationError: The id is malformed; nothing was sent.
             APIError: The gateway refused; NotFoundError if it does not know the terminal.
-            TransportError: No answer came.
+            TransportError: The gateway did not answer.
 
         Cancellation:
             The request is dropped.
@@ -154,7 +156,7 @@ class Terminals(Endpoint):
         return await self._part(HOST, processing_terminal_id, "host-configurations")
 
     async def _part(self, resource: Resource[T], processing_terminal_id: str, part: str) -> T:
-        """What stands below a terminal's path."""
+        """Return a resource below a terminal's path."""
         check_identifier("processing_terminal_id", processing_terminal_id)
         path = resource_request(resource, processing_terminal_id).path
         request = Request("GET", f"{path}/{part}")
@@ -165,28 +167,28 @@ class Terminals(Endpoint):
     async def close_batch(
         self, processing_terminal_id: str, *, idempotency_key: str | UUID | None = None
     ) -> models.BatchClosing:
-        """When the gateway closes the terminal's batch, after it was asked to close it.
+        """Ask the gateway to close the terminal's batch, and return when it will do so.
 
-        The gateway settles what was captured since the last close. It captures nothing: a
-        pre-authorization that is ``pending`` stays so. The answer does not say what is settled, for
-        the batch is closed later: ``payments.search`` with ``settlement_state`` shows that, and
-        ``batches.search`` the batch once it was submitted. From then on, a payment is refunded and
-        no longer reversed.
+        The gateway settles the payments captured since the last close. It captures nothing: a
+        ``pending`` pre-authorization stays pending. The batch is closed later, so the answer does
+        not list what is settled: use ``payments.search`` with ``settlement_state``, and
+        ``batches.search`` once the batch was submitted. From then on, a payment can be refunded
+        but no longer reversed.
 
         Args:
             processing_terminal_id: The terminal's id.
             idempotency_key: A UUID v4; a fresh one by default. The same call under the same key
-                closes one batch. What a second call under another key does, no source says.
+                closes one batch. The effect of a second call under another key is not documented.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PayrocError: The gateway refused, or gave no answer. Where the error's
-                ``may_have_taken_effect`` is true the batch may be closed all the same: repeat the
-                call under the error's ``idempotency_key``.
+            PayrocError: The gateway refused or did not answer. If the error's
+                ``may_have_taken_effect`` is true, the batch may have been closed: repeat the call
+                under the error's ``idempotency_key``.
 
         Cancellation:
-            The request may take effect. A caller that may be canceled gives a key, and repeats the
-            call under it to learn.
+            The request may still take effect. To find out, repeat the call under the same key: pass
+            your own ``idempotency_key`` if the task may be canceled.
         """
         check_identifier("processing_terminal_id", processing_terminal_id)
         key = given_or_new_key(idempotency_key)

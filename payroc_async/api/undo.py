@@ -1,7 +1,7 @@
-"""What undoing a payment comes to: which call it takes, and what its answer proves. Pure.
+"""Undoing a payment: which call to make, and what the answer proves. Pure.
 
-Every answer is 200: only what stands in it says whether the payment was reversed, refunded or left
-as it was. Source: contract sections 5 and 6.
+Every answer is HTTP 200. Only its body says whether the payment was reversed, refunded or left
+unchanged. Source: contract sections 5 and 6.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _APPROVED = (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
 
 
 def total_amount(payment: models.Payment) -> int | None:
-    """All of a payment, in its order's currency's smallest unit.
+    """Return a payment's full amount, in the smallest unit of its order's currency.
 
     Returns:
-        What was authorized; None where that is not known, or given in another currency.
+        The authorized amount; None if it is unknown or in another currency.
     """
     result = payment.transaction_result
     if result.authorized_amount is None:
@@ -48,29 +48,29 @@ def total_amount(payment: models.Payment) -> int | None:
 
 
 def amount_to_undo(payment: models.Payment, amount: int | None) -> int:
-    """How much a refund would give back.
+    """Return the amount that a refund would give back.
 
     Raises:
-        ConfigurationError: It is more than was authorized, or has to be given and was not.
+        ConfigurationError: The amount exceeds the authorized amount, or is required and missing.
     """
     whole = total_amount(payment)
     if amount is not None:
-        # What is no amount is refused by the request's own check.
+        # Other types are refused by the request's own check.
         if isinstance(amount, int) and whole is not None and amount > whole:
             raise ConfigurationError(
-                "amount", f"must not be more than was authorized, {whole}, is {amount}"
+                "amount", f"must not exceed the authorized amount, {whole}; it is {amount}"
             )
         return amount
     if _has_refunds(payment):
-        raise ConfigurationError("amount", "is needed: there were refunds of the payment before")
+        raise ConfigurationError("amount", "is required: the payment was already refunded in part")
     if whole is None:
-        why = "it is not known, or in another currency, how much was authorized"
-        raise ConfigurationError("amount", f"is needed: {why}")
+        why = "the authorized amount is unknown or in another currency"
+        raise ConfigurationError("amount", f"is required: {why}")
     return whole
 
 
 def is_reversible(payment: models.Payment, amount: int | None) -> bool:
-    """Whether a payment's ``supported_operations`` have the reversal of this amount."""
+    """Whether a payment's ``supported_operations`` include the reversal of this amount."""
     operation = SupportedOperation.PARTIALLY_REVERSE
     if _is_whole(payment, amount):
         operation = SupportedOperation.FULLY_REVERSE
@@ -81,26 +81,26 @@ def check_undoable(payment: models.Payment, operations: Set[SupportedOperation])
     """Refuse a payment that holds no money, or supports none of these operations.
 
     Raises:
-        ConfigurationError: It can't be undone.
+        ConfigurationError: The payment can't be undone.
     """
     status = payment.transaction_result.status
     if status in (TransactionStatus.REVERSAL, TransactionStatus.EXPIRED):
         # Such a payment may list operations all the same (contract section 5).
         raise ConfigurationError(
-            "payment", f"can't be undone: its status is {status}, so it takes no money"
+            "payment", f"can't be undone: its status is {status}, so no money was taken"
         )
     if operations.isdisjoint(payment.supported_operations):
         known = ", ".join(payment.supported_operations) or "nothing"
-        raise ConfigurationError("payment", f"can't be undone so: it supports {known}")
+        raise ConfigurationError("payment", f"can't be undone this way: it supports {known}")
 
 
 def _has_refunds(payment: models.Payment) -> bool:
-    # Asked of the whole object, too: a summary that can't be read is in no list.
+    # Check the raw object as well: an unreadable summary is missing from the list.
     return bool(payment.refunds or payment.raw.get("refunds"))
 
 
 def _is_whole(payment: models.Payment, amount: int | None) -> bool:
-    # Of what was refunded in part, all is no longer there to be reversed.
+    # After a partial refund, the full amount can no longer be reversed.
     return not _has_refunds(payment) and amount in (None, total_amount(payment))
 
 
@@ -110,10 +110,10 @@ def _is_whole(payment: models.Payment, amount: int | None) -> bool:
 def undone_by_reversal(
     before: models.Payment, after: models.Payment, amount: int | None, *, repeated: bool
 ) -> models.Undone:
-    """What the answer to a reversal says.
+    """Return what the answer to a reversal proves.
 
     Args:
-        before: The payment as it was, or as it is since an earlier try under the same key.
+        before: The payment before the call. It may already show an earlier attempt's effect.
         after: The answer.
         amount: How much was to be reversed; None for all.
         repeated: Whether there may have been an earlier try.
@@ -121,14 +121,14 @@ def undone_by_reversal(
     outcome = after.outcome
     status = after.transaction_result.status
     if _is_whole(before, amount):
-        # A status that is missing contradicts nothing: the code decides (contract section 15).
+        # A missing status is no contradiction: the code decides (contract section 15).
         done = status in (None, TransactionStatus.REVERSAL)
     else:  # a part may leave any status that holds money (contract section 6)
         lowered = amount is not None and _lowered(before, after, amount, repeated=repeated)
         done = status == TransactionStatus.REVERSAL or (after.in_effect and lowered)
     done = done and outcome in _APPROVED
     if outcome in _APPROVED and not done:
-        outcome = Outcome.UNKNOWN  # the code of an approval, and a payment that was not reversed
+        outcome = Outcome.UNKNOWN  # an approval's code, but the payment was not reversed
     how: Literal["reversed"] | None = "reversed" if done else None
     return models.Undone(how=how, asked="reverse", outcome=outcome, payment=after)
 
@@ -139,13 +139,13 @@ def undone_by_refund(
     """What the answer to a refund says: in an open batch, the gateway reverses instead.
 
     Args:
-        before: The payment as it was, or as it is since an earlier try under the same key.
+        before: The payment before the call. It may already show an earlier attempt's effect.
         after: The answer.
         amount: How much was to be given back.
         repeated: Whether there may have been an earlier try.
     """
     made = _refunds_made(before, after, amount, repeated=repeated)
-    refund = made[0] if len(made) == 1 else None  # the contract does not say in which order
+    refund = made[0] if len(made) == 1 else None  # the contract does not define the order
     outcomes = {one.outcome for one in made} or {after.outcome}
     outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.UNKNOWN
     how: Literal["reversed", "refunded"] | None = None
@@ -164,17 +164,17 @@ def undone_by_refund(
 def _refunds_made(
     before: models.Payment, after: models.Payment, amount: int, *, repeated: bool
 ) -> list[models.RefundSummary]:
-    """The refund that an answer shows as new; several, where another caller refunds as well."""
+    """Return the refunds that are new in an answer; several if another caller refunds, too."""
     known = {one.refund_id for one in before.refunds}
     new = [one for one in after.refunds if one.refund_id not in known]
-    # Without a new one, this answer may be that of an earlier try under the same key, if there was
-    # one: else an old refund would be taken for the one that was asked for.
+    # No new refund: this may be the answer to an earlier attempt under the same key, if there was
+    # one. Otherwise an old refund would be mistaken for the requested one.
     shown = new or (after.refunds if repeated else ())
     return [one for one in shown if one.amount in (None, amount)] or new
 
 
 def _lowered(before: models.Payment, after: models.Payment, amount: int, *, repeated: bool) -> bool:
-    """Whether what an answer authorizes is less by the amount than before.
+    """Whether the authorized amount in the answer is lower than before by this amount.
 
     After an earlier try that was done, the payment as it was read is less already; its order still
     has the whole, unless a part alone was authorized from the start.

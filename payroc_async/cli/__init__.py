@@ -1,6 +1,6 @@
 """The command line: ``payroc-async``, also ``python -m payroc_async``.
 
-What it needs beyond the SDK is imported here alone, and only when it is run.
+Its extra dependencies are imported only here, and only when it runs.
 """
 
 from __future__ import annotations

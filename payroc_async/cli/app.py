@@ -1,4 +1,4 @@
-"""The command, with those of its subcommands that are not about real payments."""
+"""The top-level command, with the subcommands `demo` and `simulate`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ EPILOG = epilog(
     'payroc-async void E29U8OU8Q4 --description "wrong table" --json',
     "payroc-async recover --journal sales.db",
     codes={
-        130: "any command: interrupted by Ctrl-C, where it says no more of what became of it",
-        141: "a list whose reader has gone, as with `| head`",
+        130: "any command: interrupted by Ctrl-C, if no other code says more",
+        141: "a list whose output was closed, as by `| head`",
     },
     more="""\
 Variables, of the process, or else of --env-file, or else of .env in this folder:
@@ -47,8 +47,8 @@ DEMO_EPILOG = epilog(
     "payroc-async demo --devices 200 --seed 7",
     "payroc-async demo --json 2>/dev/null",
     codes={
-        0: "every sale came out as its cardholder had it",
-        1: "something did not, or was left running",
+        0: "every sale ended as scripted",
+        1: "a sale did not, or an instruction was left running",
         2: "usage: a wrong option",
         130: "interrupted by Ctrl-C; nothing was left running",
     },
@@ -78,18 +78,18 @@ Scripts (a device without one: approves:2):
     "--env-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Read the PAYROC_ variables that the process does not have from here, not from .env.",
+    help="Read PAYROC_ variables missing in the process from this file, not from .env.",
 )
 @click.version_option(__version__, prog_name="payroc-async")
 @click.pass_context
 def cli(context: click.Context, env_file: Path | None) -> None:
-    """Sell, refund, void and search on Payroc devices: for real, or on a simulated gateway.
+    """Sell, refund, void and search on Payroc devices, real or simulated.
 
     Results go to stdout, all else to stderr. Every command has --json.
     """
     if os.environ.get("NO_COLOR"):
         context.color = False
-    # What they log is reported here in other words; without a handler, Python prints it.
+    # The commands report logged problems themselves; without a handler, Python would print them.
     logging.getLogger("payroc_async").addHandler(logging.NullHandler())
 
 
@@ -106,17 +106,17 @@ def cli(context: click.Context, env_file: Path | None) -> None:
     "--seed",
     type=int,
     metavar="N",
-    help="Repeat the cardholders, amounts and faults of a demo with as many devices.",
+    help="Reproduce the cardholders, amounts and faults of a demo with the same number of devices.",
 )
 @click.option("--pace", type=click.FloatRange(0.05, 10), default=1.0, hidden=True)
 @JSON_OBJECT
 def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
-    """Watch sales run on many devices at once, whatever goes wrong.
+    """Watch concurrent sales on many devices, under injected faults.
 
-    On a simulated gateway: no variable is read. With --json, what it shows goes to stderr.
+    Runs on a simulated gateway, and reads no variables. With --json, the display goes to stderr.
     """
     from payroc_async.cli.demo.demo_command import (
-        run_demo,  # each command imports what it needs: --help is quick
+        run_demo,  # import here, so that --help is quick
     )
 
     chosen = random.randrange(10_000) if seed is None else seed
@@ -129,14 +129,14 @@ def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
     default="127.0.0.1",
     show_default=True,
     metavar="HOST",
-    help="Listen here. Anyone who reaches this address can see and drive all of it.",
+    help="Listen on this address. Anyone who reaches it can see and control everything.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
     metavar="PORT",
-    help="Listen on this port; on any that is free if left out.",
+    help="Listen on this port; on any free port if left out.",
 )
 @click.option(
     "--hold",
@@ -151,14 +151,14 @@ def demo(devices: int, seed: int | None, pace: float, as_json: bool) -> None:
     default="simulator-key",
     show_default=True,
     metavar="KEY",
-    help="The API key that is accepted. PAYROC_API_KEY is not read.",
+    help="The API key to accept. PAYROC_API_KEY is not read.",
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
     metavar="SERIAL=SCRIPT",
-    help="What a device does; may be repeated, also for the same device's next sales.",
+    help="The script of a device. May be repeated, also for the same device's next sales.",
 )
 @JSON_OBJECT
 def simulate(
@@ -166,11 +166,11 @@ def simulate(
 ) -> None:
     """Serve a simulated gateway until Ctrl-C.
 
-    Prints the variables to export on stdout, or with --json one object with them, and a line for
-    each request on stderr.
+    Prints the variables to export to stdout, or with --json one object with them. Prints a line for
+    each request to stderr.
 
-    Open the address that it prints: each browser tab is a payment device, driven by hand. /gateway
-    there shows devices, instructions and requests, and injects faults.
+    Open the printed address in a browser: each tab is a payment device to operate by hand. Its
+    /gateway shows devices, instructions and requests, and injects faults.
     """
     from payroc_async.cli.setup.simulate import SimulateOptions, run_simulator
 

@@ -1,4 +1,4 @@
-"""Output that never blocks the event loop: a reader that does not read must not stop a server."""
+"""Output that never blocks the event loop: a slow reader must not stop the server."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .palette import COLORS
 __all__ = ["BackgroundOutput"]
 
 MOST_LINES = 1000
-"""How many lines wait at most; what comes on top is counted and left out."""
+"""The most lines in the queue; further lines are dropped and counted."""
 CLOSE_SECONDS = 1.0
-"""How long the end of the command waits for its last lines to be read."""
+"""Seconds that the command waits at its end for its last lines to be read."""
 RETRY_SECONDS = 0.05
-"""Between two tries where the reader has made the pipe non-blocking."""
+"""Seconds between two attempts if the reader has made the pipe non-blocking."""
 
 
 class BackgroundOutput:
-    """Writes lines to a stream from a thread of its own.
+    """Writes lines to a stream from its own thread.
 
-    It writes to the file itself, and not through Python's buffer: a thread that is stuck there when
-    the process ends would break the interpreter's shutdown.
+    The thread writes to the file descriptor, not through Python's buffer: a thread blocked in the
+    buffer at exit would break the interpreter's shutdown.
 
     Args:
-        stream: Where to write.
-        on_error: Is called in that thread if nothing can be written there any more, unless the
-            reader has gone. Nothing is written after that.
+        stream: The stream.
+        on_error: Called in the thread if writing fails, except for a closed pipe. Nothing is
+            written after that.
     """
 
     def __init__(self, stream: TextIO, on_error: Callable[[OSError], object] | None = None) -> None:
@@ -53,11 +53,11 @@ class BackgroundOutput:
             self._thread.start()
 
     def write(self, text: str, *, fg: str | None = None) -> None:
-        """Have it written, returning at once.
+        """Queue a line to write, and return at once.
 
         Args:
-            text: What to write.
-            fg: The name of a color in `palette.COLORS`, where the stream is a terminal.
+            text: The line.
+            fg: The name of a color in `palette.COLORS`, used if the stream is a terminal.
         """
         color = None if fg is None else COLORS[fg]
         if self._thread is None:
@@ -74,7 +74,7 @@ class BackgroundOutput:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits, for `CLOSE_SECONDS` at most, and no more."""
+        """Write the queued lines for at most `CLOSE_SECONDS`, and accept no more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -95,7 +95,7 @@ class BackgroundOutput:
                 self._on_error(error)
 
     def _next(self) -> str:
-        """All that waits, as soon as there is something; nothing if no more is to come."""
+        """Wait for lines and return them all; return nothing after the close."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._closed)
             text, left_out = "".join(self._lines), self._left_out

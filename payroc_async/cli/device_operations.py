@@ -1,4 +1,4 @@
-"""What a device can be asked to do from the command line, as data: all of it runs the same way."""
+"""The operations on a device, as data: all of them run the same way."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ T = TypeVar("T")
 
 
 def run_with_amounts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What ``main`` returns, run in a loop where amounts are read and written without blocking."""
-    digits_after_point("USD")  # the first one reads a file
+    """Run ``main`` in an event loop; load the currency data first, so that it does not block."""
+    digits_after_point("USD")  # the first Amount reads a file
     return asyncio.run(main())
 
 
 def command_line(*words: str, options: Mapping[str, str | None]) -> str:
-    """A command of ours as it is typed, with the options that are not None."""
+    """Return a command line, with the options that are not None."""
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
-    file = env_file()  # without it the same command might go to another gateway
+    file = env_file()  # without this option the command might use another gateway
     before = [] if file is None else ["--env-file", str(file)]
     return shlex.join(["payroc-async", *before, *words, *given])
 
 
 def some_amount(text: str, currency: str) -> Amount:
-    """What the command line says, more than nothing.
+    """Parse the amount on the command line, which must be more than 0.
 
     Raises:
-        ConfigurationError: It is no amount, or none.
+        ConfigurationError: The text is not an amount, or is 0.
     """
     amount = Amount.parse(text, currency)
     if amount.minor_units == 0:
@@ -67,16 +67,16 @@ def some_amount(text: str, currency: str) -> Amount:
 
 @frozen(kw_only=True)
 class Job:
-    """One kind of instruction, and how people speak of it.
+    """One kind of instruction, with its wording.
 
     Args:
         command: The command's name.
-        noun: What comes of it.
-        done: What an approval does to the amount, and a decline does not.
-        nothing: What is certain where nothing came of it.
-        perhaps: What is to be feared where that is not known.
-        request: Makes what is sent.
-        runner: The session's method that runs it.
+        noun: The name of the resulting resource.
+        done: What happens to an approved amount, as ``charged``.
+        nothing: What is certain if there is no result.
+        perhaps: What may have happened if the outcome is unknown.
+        request: Builds the request.
+        runner: The session's method that runs the instruction.
     """
 
     command: str
@@ -90,14 +90,15 @@ class Job:
 
 @frozen(kw_only=True)
 class JobOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        amount: Decimal text in major units; with the order's other parts None for a signature.
+        amount: Decimal text in major units. For a signature, this and the order's other parts are
+            None.
         timeout: Seconds that the cardholder may take.
-        as_json: One JSON object on stdout, and nothing else there.
-        simulator: On a gateway in this process.
-        journal: What ``--journal`` says: it may hold a password.
+        as_json: Write only one JSON object to stdout.
+        simulator: Use a simulated gateway in this process.
+        journal: The value of ``--journal``; it may hold a password.
         output: Where to save a signature's image.
     """
 
@@ -117,7 +118,7 @@ class JobOptions:
     output: Path | None = None
 
     def again(self) -> str:
-        """The command that does the same under the same key."""
+        """Return the command that repeats this one under the same key."""
         options = {
             "--terminal": self.processing_terminal_id,
             "--amount": self.amount,
@@ -126,7 +127,7 @@ class JobOptions:
             "--description": self.description,
             "--idempotency-key": self.idempotency_key,
             "--output": None if self.output is None else str(self.output),
-            # A server's may hold a password.
+            # A server's URL may hold a password.
             "--journal": self.journal if self.journal and journal_path(self.journal) else None,
         }
         return command_line(self.job.command, self.serial_number, options=options)

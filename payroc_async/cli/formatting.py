@@ -1,4 +1,4 @@
-"""Payments and devices, reported without card data: as JSON members, and as a table's rows."""
+"""Payments and devices without card data, as JSON members and as table rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["DEVICES", "PAYMENTS", "Summary", "device_members", "payment_members"
 T = TypeVar("T")
 
 PIPED_WIDTH = 250
-"""Columns of a table that no terminal limits."""
+"""The width of a table without a terminal."""
 
 
 def payment_members(payment: Payment | None) -> dict[str, Any]:
-    """A payment for JSON; the same members also where there is none."""
+    """Return a payment for JSON; without a payment, the same members with null values."""
     result = payment.transaction_result if payment else None
     when = payment.order.date_time if payment else None
     return {
@@ -51,7 +51,7 @@ def payment_members(payment: Payment | None) -> dict[str, Any]:
 
 
 def device_members(device: Device) -> dict[str, Any]:
-    """A device for JSON."""
+    """Return a device for JSON."""
     last = device.last_transaction
     return {
         "serial_number": device.serial_number,
@@ -70,12 +70,12 @@ def device_members(device: Device) -> dict[str, Any]:
 
 @frozen(kw_only=True)
 class Summary(Generic[T]):
-    """How one kind of thing is shown.
+    """The presentation of one kind of resource.
 
     Args:
-        noun: What it is called.
-        members: It, for JSON.
-        row: It, in a table: what stands under each heading.
+        noun: The resource's name.
+        members: Returns its JSON members.
+        row: Returns its table row: a value for each heading.
     """
 
     noun: str
@@ -118,7 +118,7 @@ DEVICES: Summary[Device] = Summary(noun="device", members=device_members, row=_d
 
 
 def print_table(rows: Sequence[dict[str, str | None]]) -> None:
-    """Rows under their headings; what is too long for the terminal goes on below, not away."""
+    """Format rows under their headings; long values wrap, and are not cut off."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in rows[0]:
         made.add_column(heading, overflow="fold")

@@ -1,4 +1,4 @@
-"""The command itself, above its subcommands: how it ends where they do not say how."""
+"""The top-level command: its exit code if a subcommand sets none."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .output import mute, note, say_json
 __all__ = ["INTERRUPTED", "NOBODY_READS", "CommandLine"]
 
 INTERRUPTED = 130
-"""After Ctrl-C, as shells have it, where the command has no better word for what became of it."""
+"""The exit code after Ctrl-C, as in shells, if the command has none that says more."""
 NOBODY_READS = 141
-"""After stdout was closed by its reader, as shells have it, for what does nothing but print."""
+"""The exit code after a closed pipe, as in shells, for commands that only print."""
 
 
 class CommandLine(CommandGroup):
-    """A group of commands, whose errors are JSON on stdout where ``--json`` is given."""
+    """A group of commands that writes errors as JSON to stdout with ``--json``."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         """Run the command with these arguments, and exit with its code."""
         arguments = list(sys.argv[1:] if args is None else args)
-        as_json = "--json" in arguments  # before they are parsed, for that may be what fails
+        as_json = "--json" in arguments  # check before parsing, which may fail
         extra["standalone_mode"] = False
         try:
             code = super().main(arguments, *more, **extra)
@@ -53,5 +53,5 @@ class CommandLine(CommandGroup):
 
 
 def say_error_json(type: str, message: str) -> None:
-    """An error that no command reported."""
+    """Report an error that no command reported."""
     say_json({"error": {"type": type, "message": message}})

@@ -1,7 +1,7 @@
-"""The form of every ``--help``: complete at any width.
+"""The format of every ``--help``: complete at any width.
 
-click ends the help of a subcommand that is too long for its line with three dots, and leaves the
-lines of an epilog as they are, for the terminal to break within words.
+click truncates the short help of a subcommand with three dots, and does not wrap the lines of an
+epilog, so that the terminal breaks them within words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 __all__ = ["CommandGroup"]
 
 UNFILLED = "\b\n"
-"""How click marks a block whose lines it does not fill."""
+"""click's mark of a block that it does not wrap."""
 COMMAND = "payroc-async "
 
 
@@ -24,7 +24,7 @@ class Formatter(click.HelpFormatter):
     """Breaks long lines of an epilog between words."""
 
     def write_text(self, text: str) -> None:
-        """Write blocks; lines that click does not fill are broken where they are too long."""
+        """Write blocks; break long lines of the blocks that click does not wrap."""
         if UNFILLED not in text:
             super().write_text(text)
             return
@@ -40,18 +40,18 @@ class Formatter(click.HelpFormatter):
 
 
 class HelpContext(click.Context):
-    """The context of a command whose help is written by `Formatter`."""
+    """The context of a command whose help `Formatter` writes."""
 
     formatter_class = Formatter
 
 
 class CommandGroup(click.Group):
-    """A group whose help says all of what each of its commands does."""
+    """A group whose help shows the full short help of each command."""
 
     context_class = HelpContext
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, and have its help written in the same form."""
+        """Add a command, and give its help the same format."""
         cmd.context_class = HelpContext
         super().add_command(cmd, name)
 
@@ -70,7 +70,7 @@ def _short_help(command: click.Command) -> str:
 
 
 def _broken(line: str, width: int) -> Iterator[str]:
-    """The line in parts that fit. A command goes on after a backslash, so that it can be copied."""
+    """Split the line into parts that fit. A command continues after a backslash, to be copied."""
     if len(line) <= width:
         yield line
         return
@@ -79,7 +79,7 @@ def _broken(line: str, width: int) -> Iterator[str]:
     if text.startswith((COMMAND, "--")):
         yield from _broken_command(text, indent, width)
         return
-    # What an exit code or a variable means goes on below its beginning.
+    # The description of an exit code or a variable continues in the same column.
     hanging = re.match(r"\S+ {2,}|\d+ +", text)
     below = indent + " " * len(hanging[0] if hanging else "")
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
@@ -87,7 +87,7 @@ def _broken(line: str, width: int) -> Iterator[str]:
 
 
 def _broken_command(text: str, indent: str, width: int) -> Iterator[str]:
-    """Broken before options, and never between an option and its value."""
+    """Break before options, never between an option and its value."""
     first, *others = re.split(r" (?=--?\w)", text)
     row = indent + first
     for option in others:

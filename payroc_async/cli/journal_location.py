@@ -1,4 +1,4 @@
-"""Which journal a command is about: what ``--journal`` names, or else ``PAYROC_JOURNAL``."""
+"""The journal of a command: from ``--journal``, or else from ``PAYROC_JOURNAL``."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["existing_journal", "journal_named", "journal_path", "new_or_existing
 
 
 def journal_named(given: str | None) -> str | None:
-    """What ``--journal`` or else the variable says; None if neither is there."""
+    """Return the value of ``--journal``, or else of the variable; None if neither is set."""
     return variables().get("PAYROC_JOURNAL") or None if given is None else given
 
 
 def journal_path(place: str) -> Path | None:
-    """The journal's file, which may be shown; None if the place is not that of a file."""
+    """Return the journal's file, which may be shown; None if the location is not a file."""
     return Path(place) if is_path(place) and refused_location(place) is None else None
 
 
 def new_or_existing_journal(place: str) -> AnyJournal:
-    """The journal at that place, not yet opened.
+    """Return the journal at this location, not yet opened.
 
     Raises:
-        ConfigurationError: It can't be a journal's place. The text does not show it.
+        ConfigurationError: The location is invalid. The text does not show it.
     """
     try:
         return journal_at(place)
@@ -43,11 +43,11 @@ def new_or_existing_journal(place: str) -> AnyJournal:
 
 
 def existing_journal(given: str | None) -> AnyJournal:
-    """The journal that is named, not yet opened; a file must be there, for opening would make it.
+    """Return the configured journal, not yet opened. A file must exist, as opening would create it.
 
     Raises:
-        ConfigurationError: None is named, or it can't be a journal's place.
-        JournalError: There is no such file.
+        ConfigurationError: No journal is configured, or the location is invalid.
+        JournalError: The file does not exist.
     """
     place = journal_named(given)
     if place is None:

@@ -1,4 +1,4 @@
-"""A journal that can't be written while a command runs."""
+"""Warnings about a journal that can't be written while a command runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["report_journal_failures"]
 
 
 def report_journal_failures(session: PayrocSession, say: Callable[[str], object]) -> None:
-    """Have ``say`` given each of them: the sale goes on, and the journal does not follow."""
+    """Pass each warning to ``say``: the sale continues, but the journal misses a write."""
     if isinstance(session._writer, JournalWriter):
         session._writer.on_failure = say

@@ -1,4 +1,4 @@
-"""What commands have in common: their options, and the form of their help."""
+"""Options and help that commands share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 __all__ = ["JOURNAL", "JSON_LINES", "JSON_OBJECT", "KEY", "epilog", "fresh_or_given_key"]
 
-# The names of variables stand in the help by hand: click would read them by itself, and not know
-# of those in a file.
+# Variables are named by hand in the help: click's own support would read them from the process
+# only, not from the file.
 JOURNAL = click.option(
     "--journal",
     metavar="PLACE",
@@ -26,12 +26,12 @@ JSON_OBJECT = click.option(
 KEY = click.option(
     "--idempotency-key",
     metavar="UUID",
-    help="The key of an earlier try, to learn what became of it. Made up if left out.",
+    help="The key of an earlier attempt, to learn its outcome. A fresh one if left out.",
 )
 
 
 def fresh_or_given_key(idempotency_key: str | None) -> dict[str, Any]:
-    """The key, and whether it was made a moment ago."""
+    """Return the key, and whether it was generated just now."""
     fresh = idempotency_key is None
     return {
         "idempotency_key": str(uuid.uuid4()) if fresh else idempotency_key,
@@ -40,12 +40,12 @@ def fresh_or_given_key(idempotency_key: str | None) -> dict[str, Any]:
 
 
 def epilog(*examples: str, codes: Mapping[int, str] | None = None, more: str = "") -> str:
-    """What stands below a command's options: its exit codes, more, and examples.
+    """Return the text below a command's options: exit codes, another block, and examples.
 
     Args:
-        examples: Commands, as they follow the prompt.
-        codes: What each exit code means.
-        more: Lines of another block, as they are.
+        examples: Command lines, without the prompt.
+        codes: The meaning of each exit code.
+        more: The lines of another block, unchanged.
     """
     blocks = []
     if codes:

@@ -1,8 +1,7 @@
-"""Where it is said: results on stdout, all else on stderr, and nothing ends for lack of a reader.
+"""Output helpers: results on stdout, all else on stderr. A closed pipe never aborts a sale.
 
-A reader that has gone (``| head``), or a full disk, is no reason to give up a sale, nor to change
-the exit code by which a script learns what became of it. A list writes with `click.echo`: it stops
-when no one reads on.
+A closed pipe (``| head``) or a full disk must neither end a sale nor change the exit code, which
+scripts rely on. Lists write with `click.echo`: they stop when the reader closes the pipe.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ __all__ = [
 
 
 def mute(stream: IO[str]) -> None:
-    """Whatever is written there from now on goes nowhere."""
-    with suppress(OSError, ValueError):  # one that is no file, such as a test's
+    """Discard everything written to this stream from now on."""
+    with suppress(OSError, ValueError):  # not a file, such as a test's stream
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, stream.fileno())
@@ -47,14 +46,14 @@ def mute(stream: IO[str]) -> None:
 def say(
     text: str, *, err: bool = False, nl: bool = True, fg: str | None = None, **style: Any
 ) -> None:
-    """Print it, on stdout unless ``err``; where it can't be, go on without.
+    """Print to stdout, or to stderr with ``err``. An output error is ignored.
 
     Args:
-        text: What to print.
-        err: Whether it goes to stderr.
-        nl: Whether the line ends with it.
+        text: The text to print.
+        err: Whether to print to stderr.
+        nl: Whether to end the line.
         fg: The name of a color in `palette.COLORS`.
-        style: What else `click.style` takes.
+        style: Further arguments of `click.style`.
     """
     try:
         click.secho(text, err=err, nl=nl, fg=None if fg is None else COLORS[fg], **style)
@@ -65,26 +64,26 @@ def say(
 
 
 def note(text: str, **style: Any) -> None:
-    """What is no result: print it on stderr."""
+    """Print to stderr: progress and hints, not results."""
     say(text, err=True, **style)
 
 
 def say_json(members: Mapping[str, Any]) -> None:
-    """Print one object on a line of its own."""
+    """Print one JSON object on its own line."""
     say(json.dumps(members))
 
 
 def as_json() -> bool:
-    """Whether the command that runs has ``--json``."""
+    """Whether the running command was given ``--json``."""
     return bool(click.get_current_context().params.get("as_json"))
 
 
 def say_error(error: PayrocError | str, type: str = "") -> None:
-    """Tell why nothing came of it: a line on stderr, or with --json an object on stdout.
+    """Report a failure: a line on stderr, or with --json an object on stdout.
 
     Args:
-        error: The error, or what to say.
-        type: What scripts know it by, where it is none of ours.
+        error: The error, or its text.
+        type: The error's type for scripts, if it is not one of the SDK's.
     """
     if not as_json():
         note(f"Error: {plain(error)}")
@@ -95,7 +94,7 @@ def say_error(error: PayrocError | str, type: str = "") -> None:
 
 
 def error_members(error: PayrocError | None) -> dict[str, Any] | None:
-    """An error, for JSON."""
+    """Return an error for JSON."""
     if error is None:
         return None
     members: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
@@ -107,20 +106,20 @@ def error_members(error: PayrocError | None) -> dict[str, Any] | None:
 
 
 def plain(text: object) -> str:
-    """What others wrote as one line, without what would command a terminal."""
+    """Return foreign text as one line, without a terminal's control sequences."""
     line = " ".join(str(text).split())
     return "".join(one if one.isprintable() else "?" for one in line)
 
 
 class SteadyConsole(Console):
-    """A console that goes on when its reader has gone; rich's own ends the process."""
+    """A console that survives a closed pipe; rich's own ends the process."""
 
     def on_broken_pipe(self) -> None:
-        """Write nowhere from now on."""
+        """Discard all further output."""
         mute(self.file)
 
     def print(self, *what: Any, **options: Any) -> None:
-        """Print it; where it can't be, go on without."""
+        """Print; ignore an output error."""
         try:
             super().print(*what, **options)
         except OSError:

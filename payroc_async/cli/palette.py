@@ -1,8 +1,8 @@
 """The colors of the command line: legible on a light and on a dark background.
 
-The eight colors of ANSI are what a terminal makes of them: its yellow, cyan and bright green can
-hardly be read on white. These are fixed colors of the 256-color palette, of medium brightness: each
-has a contrast of at least 3 with white and with black.
+Terminals define the eight ANSI colors themselves: yellow, cyan and bright green are often illegible
+on white. These are fixed colors of the 256-color palette, of medium brightness: each has a contrast
+of at least 3 with white and with black.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How every command writes counts, moments and durations."""
+"""The format of counts, times and durations in all commands."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["counted", "duration_in_words", "moment_in_words"]
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: ``1 sale``, ``2 sales``, ``1,000 sales``."""
+    """Return a number with its noun: ``1 sale``, ``2 sales``, ``1,000 sales``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def moment_in_words(moment: datetime | None) -> str | None:
-    """A moment for people, to the second: ``2026-05-01 14:30:05 UTC``; None if there is none.
+    """Return a time to the second: ``2026-05-01 14:30:05 UTC``; None for None.
 
-    A moment without a time zone is written without one.
+    A time without a time zone is written without one.
     """
     return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S %Z}".rstrip()
 
 
 def duration_in_words(seconds: float) -> str:
-    """A duration: ``250 ms``, and from one second on ``1.2 s``."""
+    """Return a duration: ``250 ms``, or from one second on ``1.2 s``."""
     milliseconds = round(seconds * 1000)
     return f"{milliseconds} ms" if milliseconds < 1000 else f"{seconds:.1f} s"

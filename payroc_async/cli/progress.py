@@ -1,4 +1,4 @@
-"""What is reported on stderr while a command waits for its cardholder."""
+"""Progress on stderr while a command waits for the cardholder."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Prints what happens, and on a terminal what is being waited for.
+    """Prints events, and on a terminal also what the command waits for.
 
     Attributes:
-        instruction_id: The gateway's id for the instruction, once it is known.
-        last: The last event that says how it ended; None until there is one.
+        instruction_id: The gateway's id of the instruction, once known.
+        last: The event that reported the end of the instruction; None before.
     """
 
     def __init__(self, console: Console, options: JobOptions) -> None:
@@ -62,7 +62,7 @@ class Progress:
             self._status.stop()
 
     def begin(self, order: Order | RefundOrder | None) -> None:
-        """Say what is sent where, and under which key: enough to find it, whatever happens."""
+        """Print the request, the device and the key: enough to find the instruction in any case."""
         key = f"idempotency key {self._options.idempotency_key}"
         self._say(f"order {order.order_id}, {key}" if order else key)
         what = in_words(order.amount, order.currency) if order else "the request to sign"
@@ -81,7 +81,7 @@ class Progress:
                 reason = reason_in_words(event.error)
                 self._say(f"{reason}, trying again in {duration_in_words(event.delay)}")
             case CancelRequested() if event.reason == "timeout":
-                self._say("the time is up, canceling")
+                self._say("timed out, canceling")
             case CancelRequested() if event.reason == "gave up":
                 self._say("the gateway gives no status, canceling")
             case Completed():
@@ -93,16 +93,16 @@ class Progress:
 
     def cancelling(self) -> None:
         """Ctrl-C came."""
-        self._say(f"canceling the {self._options.job.command}: waiting for the gateway's word")
+        self._say(f"canceling the {self._options.job.command}: waiting for the gateway")
         if self._status is not None:
             self._status.update("canceling")
 
     def already_cancelling(self) -> None:
-        """Ctrl-C came again."""
+        """Report a repeated Ctrl-C."""
         self._say("already canceling: the gateway has not answered yet")
 
     def trouble(self, what: str) -> None:
-        """Say what does not stop it."""
+        """Print a warning."""
         self._say(plain(what))
 
     def _wait(self, what: str) -> None:

@@ -1,4 +1,4 @@
-"""How the result of what ran on a device is shown, and what it makes the exit code."""
+"""The result of an operation on a device: its output and its exit code."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ AnyOrder = Order | RefundOrder | RetrievedOrder
 
 @frozen(kw_only=True)
 class Result:
-    """What came of it: a payment, a refund, a signature, or an error.
+    """The result: a payment, a refund, a signature, or an error.
 
     Args:
-        instruction_id: The gateway's id for the instruction, once it was reported.
-        interrupted: Ctrl-C came before the end.
-        unsaved: Why the signature's image is not in the file it was to be saved in.
+        instruction_id: The gateway's id of the instruction, if it was reported.
+        interrupted: Whether Ctrl-C interrupted the operation.
+        unsaved: Why the signature's image could not be saved.
     """
 
     resource: Payment | Refund | Signature | None = None
@@ -75,7 +75,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 approved or signed, 2 usage, 3 otherwise answered or unsaved, 4 nothing, 5 unknown."""
+        """0: approved or signed, 2: usage, 3: declined or not saved, 4: no result, 5: unknown."""
         if isinstance(self.resource, Signature):
             return NOT_APPROVED if self.unsaved else DONE
         if self.resource is not None:
@@ -83,13 +83,13 @@ class Result:
             return DONE if done else NOT_APPROVED
         if isinstance(self.error, ConfigurationError):
             return USAGE
-        # Where another process drives it, something may come of it yet.
+        # If another process runs the instruction, it may still end in a payment.
         unknown = isinstance(self.error, OutcomeUnknownError | LeaseLost)
         return UNKNOWN if unknown else NOT_DONE
 
 
 def exit_code_of(work: Callable[[], int]) -> int:
-    """What ``work`` returns; an error that it raises is reported, and has a code too."""
+    """Run ``work`` and return its exit code; report an error and return the error's code."""
     try:
         return work()
     except ConfigurationError as error:
@@ -101,18 +101,18 @@ def exit_code_of(work: Callable[[], int]) -> int:
 
 
 def in_option_names(error: ConfigurationError) -> ConfigurationError:
-    """The same error, naming not the SDK's field but the option of the command that runs."""
+    """Return the error with the command's option in place of the SDK's field."""
     parameters = click.get_current_context().command.params
     names = {
         one.name: one.opts[0] if isinstance(one, click.Option) else one.human_readable_name
         for one in parameters
     }
-    names["minor_units"] = "--amount"  # what an Amount calls it once it is read
+    names["minor_units"] = "--amount"  # the field's name in Amount
     return ConfigurationError(names.get(error.field, error.field), error.reason)
 
 
 def show_json(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
-    """Print one JSON object: always the same members, null where there is nothing to say."""
+    """Print one JSON object: always the same members, null if there is no value."""
     members: dict[str, Any] = {
         f"{options.job.noun}_id": resource_id(result.resource),
         "instruction_id": result.instruction_id,
@@ -137,7 +137,7 @@ def show_json(options: JobOptions, order: Order | RefundOrder | None, result: Re
 
 
 def resource_id(resource: Payment | Refund | Signature | None) -> str | None:
-    """Its id, whatever its kind calls it."""
+    """Return the id of the payment, refund or signature."""
     match resource:
         case Payment():
             return resource.payment_id
@@ -150,7 +150,7 @@ def resource_id(resource: Payment | Refund | Signature | None) -> str | None:
 
 
 def answer_members(transaction: Transaction | None) -> dict[str, Any]:
-    """What the processor said, for JSON: the same members also where it said nothing."""
+    """Return the processor's answer for JSON; without an answer, the same members with null."""
     answer = transaction.transaction_result if transaction else None
     return {
         "outcome": transaction.outcome.name.lower() if transaction else None,
@@ -163,7 +163,7 @@ def answer_members(transaction: Transaction | None) -> dict[str, Any]:
 
 
 def show(options: JobOptions, order: Order | RefundOrder | None, result: Result) -> None:
-    """Print the result in words: a headline, then what is known line by line."""
+    """Print the result in words: a headline, then the details line by line."""
     if isinstance(result.error, ConfigurationError):
         note(f"Error: {plain(result.error)}")
         return
@@ -175,14 +175,14 @@ def show(options: JobOptions, order: Order | RefundOrder | None, result: Result)
 
 
 def show_details(details: Iterable[tuple[str, str | None]]) -> None:
-    """Print what is known, line by line."""
+    """Print the known details, line by line."""
     for name, value in details:
         if value:
             say(f"  {name + ':':<17} {plain(value)}")
 
 
 def headline(job: Job, order: AnyOrder | None, result: Result) -> tuple[str, str]:
-    """What came of it in a line, and its color."""
+    """Return the headline and its color."""
     if result.error is not None:
         return _headline_of_error(job, result.error, result.interrupted)
     if isinstance(result.resource, Transaction):
@@ -192,7 +192,7 @@ def headline(job: Job, order: AnyOrder | None, result: Result) -> tuple[str, str
         said, color = f"SIGNED, BUT THE IMAGE IS NOT SAVED: {result.unsaved}", "yellow"
     else:
         said, color = "SIGNED", "green"
-    too_late = f"Too late to cancel, the {job.noun} came first. " if result.interrupted else ""
+    too_late = f"Too late to cancel: the {job.noun} was made. " if result.interrupted else ""
     return too_late + said, color
 
 
@@ -201,7 +201,7 @@ def _headline_of_answer(job: Job, order: AnyOrder, transaction: Transaction) -> 
     amount = in_words(order.amount, order.currency)
     declined = f"DECLINED: {amount} was not {job.done}"
     if transaction.approved and not transaction.in_effect:
-        # As when a sale is run again under the key of one that was voided since.
+        # For example, a sale run again under the key of a payment that was voided since.
         word = "EXPIRED" if answer.status == TransactionStatus.EXPIRED else "REVERSED"
         return f"{word}: {amount} was approved, but is not {job.done}", "yellow"
     match transaction.outcome:
@@ -211,8 +211,8 @@ def _headline_of_answer(job: Job, order: AnyOrder, transaction: Transaction) -> 
             given = answer.authorized_amount
             rest = None if given is None or order.amount is None else order.amount - given
             return (
-                f"ONLY A PART WAS {job.done.upper()}: {in_words(given, order.currency)} of "
-                f"{amount}; {in_words(rest, order.currency)} is still to be {job.done}",
+                f"PARTIALLY APPROVED: {in_words(given, order.currency)} of {amount} {job.done}; "
+                f"{in_words(rest, order.currency)} is still to be {job.done}",
                 "yellow",
             )
         case Outcome.DECLINED:
@@ -232,7 +232,7 @@ def _headline_of_error(job: Job, error: PayrocError, interrupted: bool) -> tuple
         case OutcomeUnknownError():
             return f"OUTCOME UNKNOWN: {job.perhaps}", "red"
         case InstructionTimeoutError():
-            return f"CANCELED: the time was up, {job.nothing}", "yellow"
+            return f"CANCELED: timed out, {job.nothing}", "yellow"
         case InstructionCanceledError():
             where = "as you asked" if interrupted else "on the device or by another caller"
             return f"CANCELED: {where}, {job.nothing}", "yellow"
@@ -261,9 +261,9 @@ def _details(options: JobOptions, result: Result) -> Iterator[tuple[str, str | N
 
 def _say_how_to_find_out(options: JobOptions, result: Result) -> None:
     command = options.job.command
-    say(f"\nDo not start a new {command} before you know. Run the same one under the same key:\n")
+    say(f"\nDo not start a new {command} before you know the outcome. Run it under the same key:\n")
     say(f"  {options.again()}\n")
-    say("That makes no second instruction; the gateway answers with what became of the first.")
+    say("That makes no second instruction; the gateway answers with the first one's outcome.")
     if result.instruction_id:
         say("Or in Python, by the instruction's id:\n")
         say(f"  await session.resume_{command}({result.instruction_id!r}).result()\n")

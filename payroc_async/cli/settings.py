@@ -1,7 +1,7 @@
-"""The variables that configure a command: those of the process, then those of a file.
+"""The variables that configure a command: from the process, then from a file.
 
-A file is read by the command line alone: never when the package is imported, nor by a session. What
-it says is not put into the process's environment, so that others' variables in it change nothing.
+Only the command line reads a file, never an import of the package or a session. The file's
+variables do not enter the process's environment, so that unrelated ones have no effect.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ __all__ = ["env_file", "from_file", "variables"]
 ENV_FILE = Path(".env")
 PREFIX = "PAYROC_"
 GATEWAY = frozenset({"PAYROC_ENVIRONMENT", "PAYROC_API_URL", "PAYROC_IDENTITY_URL"})
-"""What says together where the gateway is."""
+"""The variables that together select the gateway."""
 
 
 def env_file() -> Path | None:
-    """What ``--env-file`` names; None if it was not given."""
+    """Return the value of ``--env-file``; None if not given."""
     context = click.get_current_context(silent=True)
     path: Path | None = context.find_root().params.get("env_file") if context else None
     return path
 
 
 def variables() -> Mapping[str, str]:
-    """The variables of the process, and those that it does not have from the file.
+    """Return the process's variables, completed from the file.
 
     Raises:
-        ConfigurationError: The file can't be read. No line of it is shown.
+        ConfigurationError: The file can't be read. The text shows no line of it.
     """
     return {**from_file(), **os.environ}
 
 
 def from_file() -> Mapping[str, str]:
-    """What of the file counts: nothing that the process has as well.
+    """Return the file's variables that the process does not have.
 
-    Where the gateway is, one of the two says alone: half of it from each would be a third.
+    The gateway's variables come from only one of the two: a mix would select a third gateway.
 
     Raises:
-        ConfigurationError: The file can't be read. No line of it is shown.
+        ConfigurationError: The file can't be read. The text shows no line of it.
     """
     path = env_file()
     if path is None:
@@ -70,7 +70,8 @@ def _read(path: Path) -> dict[str, str]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError("--env-file", f"{path} can't be read: {reason}") from None
     for binding in parse_stream(io.StringIO(text)):
-        if binding.error and PREFIX in binding.original.string:  # other lines are others' business
+        # other lines are not for this program
+        if binding.error and PREFIX in binding.original.string:
             blank = re.match(r"\s*", binding.original.string)
             line = binding.original.line + (blank[0].count("\n") if blank else 0)
             raise ConfigurationError("--env-file", f"{path}: line {line} can't be read")

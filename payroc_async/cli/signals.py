@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the task at work is canceled once, and has the time it needs to end."""
+"""Ctrl-C and SIGTERM: cancel the running task once, and give it the time to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def on_signal(
     first: Callable[[], object], again: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Within it, calls ``first`` in the loop on the first signal, and ``again`` on each more."""
+    """Call ``first`` in the loop on the first signal, and ``again`` on each further one."""
     loop = asyncio.get_running_loop()
     came = 0
 
@@ -29,7 +29,7 @@ def on_signal(
         for number in SIGNALS:
             loop.add_signal_handler(number, arrived)
     except NotImplementedError:
-        # Windows: an ordinary handler, which runs between two steps of the loop.
+        # Windows: an ordinary handler, which runs between two turns of the loop.
         before = [
             (number, signal.signal(number, lambda *_: loop.call_soon_threadsafe(arrived)))
             for number in SIGNALS

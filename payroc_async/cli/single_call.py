@@ -1,4 +1,4 @@
-"""Commands that make one call under one key: how they run, and what a failure of it proves."""
+"""Commands that make one call under one key: how they run, and what a failure proves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["SingleCall", "run_single_call"]
 
 
 class KeyOptions(Protocol):
-    """Under which key, and whether an earlier command may have used it."""
+    """The key, and whether an earlier command may have used it."""
 
     @property
     def idempotency_key(self) -> str: ...
@@ -50,11 +50,11 @@ class SingleCall:
     interrupted: bool = False
 
     def code_without_answer(self, options: KeyOptions) -> int:
-        """The exit code where no answer says what was done: 2 usage, 4 not done, 5 unknown."""
+        """The exit code without a conclusive answer: 2: usage, 4: not done, 5: unknown."""
         if isinstance(self.error, ConfigurationError):
-            # That the payment allows it no longer is nothing to say about the options.
+            # The payment's state is not an error in the options.
             return NOT_DONE if self.error.field == "payment" else USAGE
-        # A refusal of what is sent speaks of an earlier try under the same key as well.
+        # A refusal of the request also covers an earlier attempt under the same key.
         refused = isinstance(self.error, APIError) and not (
             self.error.may_have_taken_effect
             or worth_retrying(self.error)
@@ -81,9 +81,10 @@ class SingleCall:
 def run_single_call(
     call: SingleCall, name: str, make: Callable[[PayrocSession], Coroutine[Any, Any, None]]
 ) -> None:
-    """Make the call in a session of its own; ``call`` keeps what fails or interrupts it."""
+    """Make the call in its own session; ``call`` records a failure or interruption."""
     try:
-        session = PayrocSession.from_env(variables(), journal=None)  # single calls are in none
+        # The journal does not record single calls.
+        session = PayrocSession.from_env(variables(), journal=None)
         run_with_amounts(lambda: _in_session(call, session, name, make))
     except ConfigurationError as error:
         call.error = in_option_names(error)

@@ -18,17 +18,17 @@
     │   └─ ServerError 5xx
     ├─ DeviceBusyError                          another instruction is unfinished on that device
     ├─ JournalError                             the journal can't be read or written
-    │   └─ LeaseLost                            another process or session runs that instruction
+    │   └─ LeaseLost                            another process or session runs the instruction
     ├─ PaymentDeclinedError                     from Payment.raise_for_decline() alone
     ├─ RefundDeclinedError                      from Refund.raise_for_decline() alone
-    └─ InstructionError                         an instruction that did not end in its resource
+    └─ InstructionError                         the instruction ended without its resource
         ├─ InstructionFailedError
         ├─ InstructionCanceledError
         ├─ InstructionTimeoutError
         └─ OutcomeUnknownError
 
-Errors keep their data as attributes and say it in their text. No text holds an API key, a token or
-card data.
+Each error has its data as attributes and in its text. No text holds an API key, a token or card
+data.
 """
 
 from .api_errors import *

@@ -1,4 +1,4 @@
-"""What the gateway answered: its problem document, and an error for each kind of status."""
+"""Error answers: the problem document, and an exception for each HTTP status."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 @frozen
 class ProblemDetail:
-    """One entry of a problem document's ``errors``: which parameter failed, and how.
+    """One entry of a problem document's ``errors``: the parameter, and what is wrong with it.
 
     Source: contract section 8.
     """
@@ -46,13 +46,13 @@ class ProblemDetail:
 class Problem:
     """An error answer's problem document (RFC 7807, and Payroc's own ``errors``).
 
-    Source: contract section 8. Every part is optional: between the SDK and the gateway stand
-    proxies that answer in HTML or with nothing.
+    Source: contract section 8. Every part is optional: proxies between the SDK and the gateway
+    answer in HTML or with an empty body.
 
     Attributes:
-        type: A URL of Payroc's that ends in ``#`` and the fragment.
-        link: Where some conflicts lead: that of a cancellation which came too late leads to the
-            payment, refund or signature that came first.
+        type: One of Payroc's URLs, ending in ``#`` and the fragment.
+        link: A link that some conflicts have. If a cancellation came too late, it points to the
+            payment, refund or signature.
         raw: The whole document.
     """
 
@@ -85,15 +85,15 @@ _PAYROC_ERROR = re.compile(
 
 
 class APIError(PayrocError):
-    """The gateway, or something before it, answered with an error.
+    """The gateway, or a proxy in front of it, answered with an error.
 
     Attributes:
         status: The HTTP status.
-        problem: The problem document; empty when the answer held none.
-        retry_after: Seconds that the answer asked to wait, from ``Retry-After`` in either form.
-        headers: The answer's headers; look them up in lower case.
-        host: The host that was asked; empty if it is not known.
-        own: Whether the answer is the gateway's own.
+        problem: The problem document; empty if the answer had none.
+        retry_after: Seconds to wait, from ``Retry-After`` in either form.
+        headers: The answer's headers, with lower-case names.
+        host: The host of the request; empty if unknown.
+        own: Whether the gateway itself gave the answer.
     """
 
     host: str = ""
@@ -114,10 +114,10 @@ class APIError(PayrocError):
 
     @property
     def own(self) -> bool:
-        """Whether the gateway gave the answer, and no proxy: its ``type`` is a URL of Payroc's.
+        """Whether the gateway itself answered, not a proxy: the ``type`` is one of Payroc's URLs.
 
-        And its ``status``, if it has one, is the answer's; but for a key in use, which Payroc
-        publishes as 400 with 409 in the body. Source: contract sections 8 and 9.
+        The problem's ``status``, if present, must equal the HTTP status. The exception is a key in
+        use, which Payroc publishes as 400 with 409 in the body. Source: contract sections 8 and 9.
         """
         problem, said = self.problem, self.problem.status
         same = said == self.status or (said is None and problem.raw.get("status") is None)
@@ -135,7 +135,7 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: the API key is wrong, or a fresh token was refused too."""
+    """401: the API key is wrong, or the gateway refused a fresh token, too."""
 
     def __str__(self) -> str:
         asked = f"{self.host} refused the API key" if self.host else "the API key is refused"
@@ -146,7 +146,7 @@ class AuthenticationError(APIError):
 
 
 class ForbiddenError(APIError):
-    """403: this API key may not do that."""
+    """403: this API key lacks the permission."""
 
 
 class NotFoundError(APIError):
@@ -154,16 +154,16 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409: not possible in the present state, as canceling what has completed."""
+    """409: not possible in the present state, such as canceling a completed instruction."""
 
 
 class IdempotencyKeyInUseError(ConflictError):
-    """409 or 400: the idempotency key was used before, with a different request."""
+    """409 or 400: the idempotency key was already used with a different request."""
 
 
 class RateLimitedError(APIError):
-    """429: too many requests; ``retry_after`` says for how long to wait, if known."""
+    """429: too many requests; ``retry_after`` is the time to wait, if known."""
 
 
 class ServerError(APIError):
-    """5xx: the gateway, or a proxy before it, failed."""
+    """5xx: the gateway, or a proxy in front of it, failed."""

@@ -1,4 +1,4 @@
-"""What all errors have, and those of the session, of the network and of unreadable answers."""
+"""The base of all errors, and the errors of the session, the network and malformed answers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ __all__ = [
 
 
 class PayrocError(Exception):
-    """The base of every error that this package raises on purpose.
+    """The base of every error that this package raises.
 
     Attributes:
-        idempotency_key: The key of the POST that failed, if it was one. Repeated with the same
-            arguments under it, a call takes no second effect.
-        may_have_taken_effect: Whether that POST may have done its work all the same: this try, or
-            one before it whose answer was lost. If not, nothing was done under this key by this
-            call.
+        idempotency_key: The failed POST's key; None for other requests. A call repeated with the
+            same arguments under this key has no second effect.
+        may_have_taken_effect: Whether the POST may have taken effect despite the error, in this
+            attempt or in an earlier one whose answer was lost. If False, this call had no effect.
     """
 
     idempotency_key: str | None = None
     may_have_taken_effect: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copied and pickled without calling __init__, whose parameters are not its args.
+        # Copying and pickling must not call __init__: its parameters differ from ``args``.
         return _restore, (type(self), self.args), self.__dict__
 
 
@@ -43,7 +42,7 @@ class ConfigurationError(PayrocError, ValueError):
 
     Attributes:
         field: The name of the parameter or field, as the caller spells it.
-        reason: What is wrong with it. Never holds a secret.
+        reason: What is wrong with the value. Never holds a secret.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -56,20 +55,20 @@ class ConfigurationError(PayrocError, ValueError):
 
 
 class SessionClosedError(PayrocError):
-    """The session is not open: not yet, no longer, or its token task has died."""
+    """The session is not open yet, is closed, or its token task has died."""
 
 
 class WrongEventLoopError(PayrocError):
-    """A session was used outside of the event loop or the process that it was opened in.
+    """A session was used outside of the event loop or process in which it was opened.
 
-    Nothing was sent, and the session goes on undisturbed where it belongs.
+    Nothing was sent. The session keeps working in its own loop.
 
     Attributes:
-        session_loop: The loop that the session was opened in, as text.
-        running_loop: The loop that the call came from, as text; None if no loop was running.
-        loop_closed: Whether the session's loop is closed: then this session is of no more use.
-        parent_pid: The id of the process that opened the session; None where this one did, and is
-            no forked child of it.
+        session_loop: The session's loop, as text.
+        running_loop: The caller's loop, as text; None if no loop was running.
+        loop_closed: Whether the session's loop is closed: the session can then no longer be used.
+        parent_pid: The id of the process that opened the session, if it was forked since; None if
+            this process opened the session.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class WrongEventLoopError(PayrocError):
         if self.loop_closed:
             return (
                 f"the session's event loop is closed ({self.session_loop}): open one session in a "
-                "loop that runs as long as the process; asyncio.run() closes its loop at its end"
+                "loop that runs as long as the process; asyncio.run() closes its loop at the end"
             )
         used = f"from another ({self.running_loop})" if self.running_loop else "where no loop runs"
         return (
@@ -106,12 +105,12 @@ class WrongEventLoopError(PayrocError):
 
 
 class TransportError(PayrocError):
-    """No answer came: refused, reset, DNS, TLS, a broken or oversized reply.
+    """No answer: connection refused or reset, DNS, TLS, or a broken or oversized reply.
 
     Attributes:
-        request_sent: False if the request certainly never reached the gateway, as when the
-            connection was refused. True if it may have taken effect.
-        proxy_status: The status with which a proxy refused to make a tunnel; None otherwise.
+        request_sent: False if the request certainly never reached the gateway, for example because
+            the connection was refused. True if the request may have taken effect.
+        proxy_status: The HTTP status with which a proxy refused a tunnel; None otherwise.
     """
 
     proxy_status: int | None = None
@@ -122,8 +121,8 @@ class TransportError(PayrocError):
 
 
 class RequestTimeoutError(TransportError):
-    """No answer came in time."""
+    """The answer did not arrive in time."""
 
 
 class ResponseFormatError(PayrocError):
-    """An answer that breaks the contract: not JSON, a field missing, a link to elsewhere."""
+    """An answer that breaks the contract: not JSON, a missing field, a link to another host."""

@@ -1,4 +1,4 @@
-"""Errors of sales, refunds and signatures on devices, and of the journal that keeps them."""
+"""Errors of sales, refunds and signatures on devices, and of the journal."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = [
 
 
 class DeviceBusyError(PayrocError):
-    """Another instruction runs on that device, or is unfinished there; nothing was sent.
+    """The device has another instruction that runs or is unfinished; nothing was sent.
 
     Attributes:
         serial_number: The device's serial number.
-        idempotency_key: The key of the instruction that the device is busy with, where known.
-        since: When the journal entered that instruction; None if this session runs it.
-        running: Whether a living process drives it. False: its process has died or released it, and
-            recovery ends it; a person who knows how it ended can, with
-            ``payroc-async journal close KEY``.
+        idempotency_key: The key of that other instruction, if known.
+        since: When the other instruction was journaled; None if this session runs it.
+        running: Whether a live process runs the other instruction. If False, its process has died
+            or released it: recover it, or close its entry with ``payroc-async journal close KEY``
+            if you know the outcome.
     """
 
     def __init__(
@@ -63,31 +63,31 @@ class DeviceBusyError(PayrocError):
         found = f"{busy}the instruction under key {self.idempotency_key}, begun {begun}, "
         if self.running:
             return (
-                f"{found}is unfinished, and a living process drives it; await its end or cancel it "
+                f"{found}is unfinished, and a live process runs it; await its end or cancel it "
                 "there"
             )
         return (
-            f"{found}is unfinished, and no living process drives it: recover it "
+            f"{found}is unfinished, and no live process runs it: recover it "
             "(PayrocSession(recovery=Recovery()), session.recover() or payroc-async recover), or, "
             f"if you know how it ended, run payroc-async journal close {self.idempotency_key}"
         )
 
 
 class JournalError(PayrocError):
-    """The journal can't be read or written. Where a sale was about to begin, nothing was sent.
+    """The journal can't be read or written. A sale that was about to be submitted was not sent.
 
     Attributes:
-        may_be_written: False if the write that failed has certainly left nothing in the journal.
+        may_be_written: False if the failed write certainly left nothing in the journal.
     """
 
     may_be_written: bool = True
 
 
 class LeaseLost(JournalError):
-    """Another drives that instruction: a process that has taken it over, a session, a recovery.
+    """The lease is held elsewhere: another process, session or recovery runs the instruction.
 
     Attributes:
-        idempotency_key: The key it was submitted under.
+        idempotency_key: The instruction's idempotency key.
     """
 
     def __init__(self, idempotency_key: str) -> None:
@@ -96,7 +96,7 @@ class LeaseLost(JournalError):
 
     def __str__(self) -> str:
         return (
-            "another process or session drives the instruction under key "
+            "another process or session runs the instruction under key "
             f"{self.idempotency_key}: wait for its outcome, or look it up in the journal"
         )
 
@@ -141,16 +141,16 @@ class RefundDeclinedError(PayrocError):
 
 
 class InstructionError(PayrocError):
-    """An instruction did not end in its payment, refund or signature.
+    """An instruction ended without its payment, refund or signature.
 
     Attributes:
-        serial_number: The device's serial number; None where an instruction was resumed by its id.
-        idempotency_key: The key it was submitted under; None where it was resumed by its id.
-        instruction_id: The gateway's id for it; None if that is not known yet. With it,
-            ``resume_sale`` or its like goes on; without it, ``run_sale`` or its like with the same
-            request and ``idempotency_key`` does, and makes no second instruction.
-        request: The request as submitted; None where it was resumed by its id.
-        kind: ``"payment"``, ``"refund"`` or ``"signature"``: what to resume or run it as.
+        serial_number: The device's serial number; None if the instruction was resumed by its id.
+        idempotency_key: The instruction's key; None if it was resumed by its id.
+        instruction_id: The gateway's id of the instruction; None if not known yet. If known,
+            continue with ``resume_sale`` or its like. Otherwise call ``run_sale`` or its like with
+            the same request and ``idempotency_key``: that makes no second instruction.
+        request: The request as submitted; None if the instruction was resumed by its id.
+        kind: ``"payment"``, ``"refund"`` or ``"signature"``.
     """
 
     def __init__(
@@ -179,14 +179,14 @@ class InstructionError(PayrocError):
         return f"{self._said()} ({where})"
 
     def _said(self) -> str:
-        return "the instruction did not end in its resource"
+        return "the instruction ended without its resource"
 
 
 class InstructionFailedError(InstructionError):
     """The instruction failed on the device or at the gateway: no payment exists.
 
     Attributes:
-        error_message: What the gateway gave as the reason, unchanged.
+        error_message: The gateway's reason, unchanged.
     """
 
     def __init__(self, error_message: str | None, **known: Any) -> None:
@@ -212,17 +212,18 @@ class InstructionTimeoutError(InstructionError):
 
 
 class OutcomeUnknownError(InstructionError):
-    """The outcome could not be learned: money may have moved.
+    """The outcome is unknown: money may have moved.
 
-    ``__cause__`` says why. Resume by ``instruction_id``, or run the same request again under the
-    same ``idempotency_key``; neither makes a second instruction.
+    ``__cause__`` has the reason. Resume by ``instruction_id``, or run the same request again under
+    the same ``idempotency_key``; neither makes a second instruction.
 
     Attributes:
-        request_sent: False if this call sent nothing: then only an earlier one under the same key,
-            or a process that finds its intent in the journal, can have made an instruction.
-        may_have_taken_effect: False if this call has surely made no instruction, and none will be
-            made for it, since it sent nothing or was refused (``__cause__`` is then the refusal):
-            who knows that no earlier call has used the key knows that no money moved.
+        request_sent: False if this call sent nothing. Then only an earlier call under the same
+            caller-given key, or a process that finds its intent in the journal, can have made an
+            instruction.
+        may_have_taken_effect: False if this call certainly made no instruction and no process will
+            make one for it, because it sent nothing or was refused (``__cause__`` is then the
+            refusal). If no earlier call used the key, no money moved.
     """
 
     may_have_taken_effect = True
@@ -230,13 +231,13 @@ class OutcomeUnknownError(InstructionError):
 
     def _said(self) -> str:
         if not self.may_have_taken_effect:
-            said = "this call has made nothing, but an earlier one under the same key may have"
+            said = "this call made no instruction, but an earlier call under the same key may have"
         elif self.kind == "signature":
             said = "the signature may have been taken"
         else:
             said = "money may have moved"
         go_on = "resume it by its id" if self.instruction_id else "repeat it under the same key"
-        return f"the outcome is unknown, {said}; {go_on} to learn it"
+        return f"the outcome is unknown: {said}; to learn it, {go_on}"
 
     def __str__(self) -> str:
         said = super().__str__()

@@ -1,8 +1,8 @@
-"""The checks of what a test gives the simulator, as strict as those of the SDK.
+"""Checks of the simulator's arguments, as strict as the SDK's own.
 
-A slip in a test must show where it is made: what the simulator took without understanding it would
-let the test pass, and prove nothing. Each check returns the value, or raises
-``ConfigurationError`` with the argument's name and what is wrong.
+A mistake in a test must fail where it is made: if the simulator accepted an invalid value, the test
+could pass and prove nothing. Each check returns the value, or raises ``ConfigurationError`` with
+the argument's name and the error.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ __all__ = [
 T = TypeVar("T")
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A header's name. Source: RFC 9110, section 5.6.2."""
+"""A header name. Source: RFC 9110, section 5.6.2."""
 WITHOUT_BODY = (204, 304)
 LONGEST = 1e9
-"""Seconds, some thirty years. What is meant to be endless has a word of its own."""
+"""Seconds, about thirty years. For an endless wait there are separate methods."""
 
 
 class Omit:
@@ -61,14 +61,14 @@ class Omit:
 
 
 OMIT: Final = Omit()
-"""As ``expires_in``: the answer to authorize leaves the field out."""
+"""As ``expires_in``: authorize omits the field from its answer."""
 
 
 def refuse_type(name: str, wanted: str, value: object) -> NoReturn:
     """Refuse a value of another type.
 
     Raises:
-        ConfigurationError: Always. A function that was not called is named as such.
+        ConfigurationError: Always. The text points out a function that was not called.
     """
     called = getattr(value, "__name__", None)
     given = show(value)
@@ -79,7 +79,7 @@ def refuse_type(name: str, wanted: str, value: object) -> NoReturn:
 
 
 def seconds(name: str, value: Any) -> float:
-    """A time of at least zero."""
+    """Check a time of at least zero seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         refuse_type(name, "a number of seconds", value)
     if not 0 <= value <= LONGEST:
@@ -90,9 +90,9 @@ def seconds(name: str, value: Any) -> float:
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
-    """A whole number, such as a sum in the currency's smallest unit, which JSON can hold."""
+    """Check an int that JSON can hold, such as an amount in the currency's smallest unit."""
     if isinstance(value, bool) or not isinstance(value, int):
-        refuse_type(name, "a whole number (a sum: in the currency's smallest unit)", value)
+        refuse_type(name, "a whole number (an amount: in the currency's smallest unit)", value)
     if not least <= value <= most:
         bounds = f"at least {least}" if value < least else f"at most {most}"
         raise ConfigurationError(name, f"must be {bounds}, is {show(value)}")
@@ -100,14 +100,14 @@ def whole(name: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False."""
+    """Check a bool."""
     if not isinstance(value, bool):
         refuse_type(name, "True or False", value)
     return value
 
 
 def text(name: str, value: Any) -> str:
-    """A string that is not blank and can be sent."""
+    """Check a string that is not blank and can be encoded."""
     if not isinstance(value, str):
         refuse_type(name, "a string", value)
     if not value.strip():
@@ -115,12 +115,12 @@ def text(name: str, value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(name, "holds half a surrogate pair: not valid text") from None
+        raise ConfigurationError(name, "holds a lone surrogate: it is not valid text") from None
     return value
 
 
 def serial(name: str, value: Any) -> str:
-    """A device's serial number."""
+    """Check a device's serial number."""
     number = text(name, value)
     if number != number.strip() or not number.isprintable():
         raise ConfigurationError(name, f"must be a serial number without blanks, is {number!r}")
@@ -128,7 +128,7 @@ def serial(name: str, value: Any) -> str:
 
 
 def host(name: str, value: Any) -> str:
-    """A host's name or address."""
+    """Check a host name or address."""
     found = text(name, value)
     if found.split() != [found] or not found.isprintable():
         raise ConfigurationError(name, f"must be a name or an address, is {show(value)}")
@@ -136,7 +136,7 @@ def host(name: str, value: Any) -> str:
 
 
 def choice(name: str, value: Any, words: Sequence[str]) -> str:
-    """One of these words."""
+    """Check one of these words."""
     if not isinstance(value, str):
         refuse_type(name, f"one of {', '.join(words)}", value)
     if value not in words:
@@ -145,16 +145,16 @@ def choice(name: str, value: Any, words: Sequence[str]) -> str:
 
 
 def header(name: str, value: Any) -> str:
-    """The value of a header."""
+    """Check a header value."""
     if not isinstance(value, str):
         refuse_type(name, "a string", value)
     if not value.isascii() or not value.replace("\t", " ").isprintable():
-        raise ConfigurationError(name, "must be printable ASCII, for it is sent as a header")
+        raise ConfigurationError(name, "must be printable ASCII, because it is sent as a header")
     return value
 
 
 def headers(name: str, value: Any) -> dict[str, str]:
-    """Headers by their names; None for none."""
+    """Check headers by name; None for none."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -167,22 +167,22 @@ def headers(name: str, value: Any) -> dict[str, str]:
 
 
 def http_status(name: str, value: Any, body: bytes = b"") -> int:
-    """The status of an answer, which goes with this body."""
+    """Check an answer's status against its body."""
     code = whole(name, value, 200, 599)
     if body and code in WITHOUT_BODY:
-        raise ConfigurationError(name, f"must be another one: an answer of {code} has no body")
+        raise ConfigurationError(name, f"must be a status that allows a body: {code} has none")
     return code
 
 
 def payload(name: str, value: Any) -> bytes:
-    """The body of an answer."""
+    """Check an answer's body."""
     if not isinstance(value, bytes):
         refuse_type(name, "bytes", value)
     return value
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
-    """A function that gives its result when it is called, and not a coroutine."""
+    """Check a plain function, not a coroutine function."""
     if not callable(value):
         refuse_type(name, "a function", value)
     check_callback(name, value)
@@ -190,7 +190,7 @@ def function(name: str, value: Any) -> Callable[..., Any]:
 
 
 def json_value(name: str, value: T) -> T:
-    """What can be sent as JSON."""
+    """Check a value that can be sent as JSON."""
     try:
         orjson.dumps(value)
     except (TypeError, ValueError) as error:  # orjson's error is a TypeError
@@ -201,26 +201,26 @@ def json_value(name: str, value: T) -> T:
 
 
 def json_mapping(name: str, value: Any) -> dict[str, Any]:
-    """An object that can be sent as JSON."""
+    """Check a mapping that can be sent as JSON."""
     if not isinstance(value, Mapping):
         refuse_type(name, "a mapping", value)
     return json_value(name, dict(value))
 
 
 def tender(name: str, value: Any) -> str:
-    """What a device takes."""
+    """Check a kind of tender of a device."""
     return choice(name, value, ("creditDebit", "ebt"))
 
 
 def calendar_day(name: str, value: Any) -> date:
-    """A date without a time."""
+    """Check a date without a time."""
     if isinstance(value, datetime) or not isinstance(value, date):
         refuse_type(name, "a date", value)
     return value
 
 
 def iso_date(name: str, value: Any) -> str:
-    """A date as the API writes it."""
+    """Check a date in the API's format."""
     if not isinstance(value, str):
         refuse_type(name, "a string, such as '2026-05-01'", value)
     try:
@@ -230,15 +230,15 @@ def iso_date(name: str, value: Any) -> str:
 
 
 def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:
-    """The same check, for a value that may be None."""
+    """Return the same check for an optional value."""
     return lambda name, value: None if value is None else check(name, value)
 
 
 class Setting(Generic[T]):
-    """An attribute that is checked whenever it is set; its object has a slot ``_name`` for it.
+    """A descriptor that validates each assignment; the object stores it in a slot ``_name``.
 
     Args:
-        check: Gets the attribute's name and the value; returns what is kept.
+        check: Receives the attribute's name and the value; returns the value to store.
     """
 
     def __init__(self, check: Callable[[str, Any], T]) -> None:

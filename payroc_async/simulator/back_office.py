@@ -1,4 +1,4 @@
-"""What the gateway does beside devices: terminals, batches, reports, saved cards and charges.
+"""The gateway's parts without devices: terminals, batches, reports, saved cards and charges.
 
 Source: contract sections 10 to 12.
 """
@@ -27,7 +27,7 @@ __all__ = ["BackOffice"]
 Json = dict[str, Any]
 
 ACCOUNT = str(MERCHANT["processingAccountId"])
-"""The merchant's account, which all terminals are of."""
+"""The merchant's account of all terminals."""
 
 
 def _default_terminals() -> dict[str, Json]:
@@ -36,12 +36,12 @@ def _default_terminals() -> dict[str, Json]:
 
 @define(eq=False)
 class BackOffice:
-    """What is known of all that.
+    """Their state.
 
     Attributes:
-        terminals: Each terminal's document, by its id.
-        closings: When batches are to be closed, by `time.monotonic`, and of which terminals.
-        close_after: How long after a request for it a batch is closed, in seconds.
+        terminals: Each terminal's document, by id.
+        closings: The scheduled closes of batches: the time, by `time.monotonic`, and the terminal.
+        close_after: Seconds between a request to close a batch and the close.
     """
 
     ledger: Ledger
@@ -60,7 +60,7 @@ class BackOffice:
     # Batches ----------
 
     def request_close(self, terminal: str) -> Answer:
-        """Has a terminal's batch closed; says when that will be."""
+        """Schedules the close of a terminal's batch, and answers with its time."""
         errors: Errors = []
         TERMINAL_ID(terminal, "processingTerminalId", errors)
         if errors:
@@ -77,7 +77,8 @@ class BackOffice:
         return answer
 
     def _has_sold(self, terminal: str) -> bool:
-        # A terminal that was not ordered by the API sells all the same (contract section 10).
+        # A terminal that was not ordered through the API can still take sales (contract section
+        # 10).
         return any(
             one["processingTerminalId"] == terminal
             for collection in ("payments", "refunds")
@@ -85,7 +86,7 @@ class BackOffice:
         )
 
     def catch_up(self) -> None:
-        """Closes every batch whose time has come."""
+        """Closes every batch whose close is due."""
         now = time.monotonic()
         due = [terminal for when, terminal in self.closings if when <= now]
         self.closings = [one for one in self.closings if one[0] > now]
@@ -93,20 +94,20 @@ class BackOffice:
             self.close(datetime.now(UTC).date(), terminal)
 
     def close(self, day: date, terminal: str | None = None) -> None:
-        """Settles what is ``ready``, and reports it as submitted on that day."""
+        """Settles ``ready`` payments and refunds, and reports them as submitted on that day."""
         self.settlement.submit(self.ledger.close_batch(day, terminal), day)
 
     # Reads ----------
 
     def document(self, collection: str, id_: str) -> Json | None:
-        """A terminal, batch, transaction or authorization by its id, if there is one."""
+        """Return a terminal, batch, transaction or authorization by its id, or 404."""
         if collection == "processing-terminals":
             return self.terminals.get(id_)
         number = int(id_) if id_.isascii() and id_.isdigit() else -1
         return self.settlement.reports.get(collection, {}).get(number)
 
     def search_reports(self, collection: str, query: str, spelling: ListSpelling) -> Answer:
-        """The page of batches, transactions or authorizations that this query asks for."""
+        """Return the requested page of batches, transactions or authorizations."""
         id_field, filters, needed = REPORTS[collection]
         if not {name for name, _ in parse_qsl(query)} & set(needed):
             errors: Errors = []
@@ -116,13 +117,13 @@ class BackOffice:
         return page_of(collection, id_field, items, filters, query, spelling)
 
     def search_tokens(self, terminal: str, query: str, spelling: ListSpelling) -> Answer:
-        """The page of a terminal's secure tokens that this query asks for."""
+        """Return the requested page of a terminal's secure tokens."""
         collection = f"processing-terminals/{quote(terminal, safe='')}/secure-tokens"
         items = self.vault.of_terminal(terminal)
         return page_of(collection, "secureTokenId", items, TOKEN_FILTERS, query, spelling)
 
     def search_terminals(self, account: str, query: str, spelling: ListSpelling) -> Answer:
-        """The page of an account's terminals that this query asks for."""
+        """Return the requested page of an account's terminals."""
         collection = f"processing-accounts/{quote(account, safe='')}/processing-terminals"
         items = list(self.terminals.values()) if account == ACCOUNT else []
         if not items:
@@ -131,7 +132,7 @@ class BackOffice:
         return page_of(collection, "processingTerminalId", items, {}, query, spelling)
 
     def setup_of(self, terminal: str, model: str | None) -> Json | None:
-        """How a terminal is set up at its processor, or for a model of device, if it is known."""
+        """Return a terminal's configuration at its processor or for a device model, or 404."""
         if terminal not in self.terminals:
             return None
         if model is not None:
@@ -139,7 +140,7 @@ class BackOffice:
         return host_configuration(terminal, ACCOUNT)
 
     def forget(self) -> None:
-        """Forgets reports, saved cards and closings to come; terminals and scripts stay."""
+        """Forgets reports, saved cards and scheduled closes; terminals and scripts stay."""
         self.settlement.forget()
         self.vault.records.clear()
         self.closings.clear()

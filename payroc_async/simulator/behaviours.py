@@ -1,4 +1,4 @@
-"""What one instruction on a device will do, and what a script method has asked for."""
+"""The scripted behavior of one instruction, and the script calls of a device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Behaviour", "Result", "Script"]
 
 @frozen
 class Result:
-    """What the cardholder does and the processor says (contract section 5).
+    """The cardholder's input and the processor's answer (contract section 5).
 
     Args:
-        tip: What the cardholder adds if the device asks for a tip; None if the script leaves it.
-        card: The card that the cardholder presents, from `CARDS`.
-        entry: How, from `ENTRIES`; None as that card usually is.
-        signature: The picture that was drawn, a PNG; None for the simulator's own.
+        tip: The tip if the device asks for one; None if the script sets none.
+        card: The presented card, from `CARDS`.
+        entry: How the card is read, from `ENTRIES`; None for the card's default.
+        signature: The drawn signature, a PNG; None for the simulator's sample.
     """
 
     response_code: str = "A"
@@ -42,17 +42,17 @@ class Result:
 
 @frozen(kw_only=True)
 class Behaviour:
-    """What one instruction does, in seconds from its submission.
+    """The behavior of one instruction; times are in seconds from its submission.
 
     Args:
-        stages: Status words that are shown on the way, each with its time.
-        ends: The last status; None if there is none.
-        after: When the last status comes.
-        result: The payment's result, if it ends in ``completed``.
-        error_message: The reason, if it ends in ``failure``.
-        completes_on_cancel: A cancellation loses the race against the cardholder.
-        refused_with: The HTTP status with which the submit itself is refused.
-        goes_on: More of this script may follow.
+        stages: Intermediate statuses, each with its time.
+        ends: The final status; None if the instruction never ends.
+        after: The time of the final status.
+        result: The payment's result, if the final status is ``completed``.
+        error_message: The reason, if the final status is ``failure``.
+        completes_on_cancel: A cancellation comes too late: the instruction completes.
+        refused_with: The HTTP status with which the submission is refused.
+        goes_on: More stages of this script may follow.
     """
 
     stages: tuple[tuple[float, str], ...] = ()
@@ -66,7 +66,7 @@ class Behaviour:
 
     @property
     def steps(self) -> list[tuple[float, str]]:
-        """Every status change to come, earliest first."""
+        """Return the status changes to come, earliest first."""
         steps = list(self.stages)
         if self.ends is not None:
             steps.append((self.after, self.ends))
@@ -75,11 +75,11 @@ class Behaviour:
 
 @define(eq=False)
 class Script:
-    """One call of a script method, and what of it an instruction has used.
+    """One call of a script method, and how far instructions have used it.
 
     Attributes:
-        call: How the test has asked for it.
-        awaits_tip: Whether it has a tip that no instruction has asked for yet.
+        call: The call as the test wrote it.
+        awaits_tip: Whether the call has a tip that no instruction has used yet.
     """
 
     call: str

@@ -1,4 +1,4 @@
-"""The cards that cardholders present: none is real, and each is read in another way."""
+"""The cardholders' cards: none is real, and each is read in a different way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENTRIES = {
     "swipe": "swiped",
     "keyed": "keyed",
 }
-"""What a person does with a card, and the ``entryMethod`` that it makes (contract section 5)."""
+"""The cardholder's actions, and the ``entryMethod`` of each (contract section 5)."""
 
 BEGINNING = "296753"
 DIGITS = 12
@@ -30,18 +30,17 @@ NOTHING_ASKED = "1F0302"
 
 @frozen(kw_only=True)
 class SimCard:
-    """A card as a payment shows it.
+    """A card as shown in a payment.
 
     Source: contract section 5; the chip's tags are those of EMV 4.3 Book 3, annexes A and C.
 
     Args:
         type: The brand.
-        entry_method: How the device reads it, unless the cardholder does something else.
+        entry_method: How the device reads the card by default.
         number: Masked: the first six digits and the last four.
-        aid: Its application's identifier, if it has a chip.
+        aid: The application identifier, if the card has a chip.
         label: The application's label.
-        verification: How the cardholder is verified when the chip is read by contact, as tag 9F34
-            has it.
+        verification: How the cardholder is verified when the chip is read by contact (tag 9F34).
     """
 
     type: str
@@ -52,7 +51,7 @@ class SimCard:
     verification: str
 
     def emv_tags(self, *, approved: bool) -> list[Json]:
-        """What the chip says about one transaction; empty if it was not read."""
+        """Return the chip's data for one transaction; empty if the chip was not read."""
         if self.entry_method not in WITH_CHIP:
             return []
         contactless = self.entry_method == "contactlessIcc"
@@ -108,19 +107,19 @@ CARDS = {
 
 
 def new_token() -> str:
-    """A token as the gateway makes them: its own beginning, and a check digit by Luhn."""
+    """Return a token in the gateway's format: its prefix, and a Luhn check digit."""
     first = BEGINNING + "".join(str(secrets.randbelow(10)) for _ in range(DIGITS - 7))
     doubled = [int(one) * (2 - at % 2) for at, one in enumerate(reversed(first))]
     return first + str(-sum(one - 9 * (one > 9) for one in doubled) % 10)
 
 
 def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -> Json:
-    """The card with this name in `CARDS`, as a payment or refund shows it.
+    """Return the named card of `CARDS` as shown in a payment or refund.
 
     Args:
-        name: Its name.
-        entry: What the cardholder did with it, from `ENTRIES`; None for what its kind is used to.
-        body: What the instruction asked for.
+        name: The card's name.
+        entry: The cardholder's action, from `ENTRIES`; None for the card's default.
+        body: The instruction's request body.
         approved: Whether the processor approved.
     """
     card = CARDS[name]
@@ -150,10 +149,10 @@ def card_document(name: str, entry: str | None, body: Json, *, approved: bool) -
 
 
 def secure_token(body: Json, cardholder: str) -> Json:
-    """What a payment shows of the card that it has saved.
+    """Return a saved card as shown in its payment.
 
     Args:
-        body: What was asked for; its ``credentialOnFile`` may name the record.
+        body: The request body; its ``credentialOnFile`` may name the record.
         cardholder: The name on the card.
     """
     token_id = body["credentialOnFile"].get("secureTokenId") or "MREF_" + secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""What a person does at a device's page, and what of it is possible now."""
+"""The operator's actions on a device's page, and whether each is possible now."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ANSWERS = ("A", "D", "P")
 
 
 class NotNow(Exception):
-    """It cannot be done, for the reason that the message gives to the person."""
+    """The action is not possible now; the message gives the operator the reason."""
 
 
 def connect(state: State, device: Device) -> None:
-    """A page of the device is open: from now on a person drives it."""
+    """A page of the device was opened: from now on an operator controls the device."""
     if device.hand is None:
         device.hand = Operator()
     device.hand.pages += 1
@@ -37,10 +37,10 @@ def connect(state: State, device: Device) -> None:
 
 
 def disconnect(state: State, device: Device) -> None:
-    """A page has gone. With the last one the device is offline.
+    """A page was closed. Without an open page the device is offline.
 
-    As with a terminal that has lost its power: what runs stays in progress, until it is canceled
-    or a page is opened again, which goes on where the last one was.
+    As on a terminal without power, a running instruction stays in progress until it is canceled. A
+    page that is opened again continues where the last one stopped.
     """
     if device.hand is not None:
         device.hand.pages -= 1
@@ -53,10 +53,10 @@ def asks_for_tip(instruction: SimInstruction) -> bool:
 
 
 def entries_of(instruction: SimInstruction) -> list[str]:
-    """What may be done with a card, as the request says (contract section 4).
+    """Return the entry methods that the request allows (contract section 4).
 
-    One that says nothing may have anything, by hand too, although ``deviceRead`` is the default:
-    a terminal can be set to allow it, and here it is to be tried.
+    Without a setting, all are allowed, manual entry included. ``deviceRead`` is the documented
+    default, but a terminal can be configured to allow manual entry, and the page is for trying it.
     """
     if instruction.kind.resource == "signatures":
         return []
@@ -67,16 +67,16 @@ def entries_of(instruction: SimInstruction) -> list[str]:
 
 
 def total(instruction: SimInstruction) -> int:
-    """What is to be paid, in the currency's smallest unit, a tip included."""
+    """Return the total to pay, tip included, in the currency's smallest unit."""
     tip = instruction.by_hand.tip if instruction.by_hand else None
     return int(instruction.body["order"]["amount"]) + (tip or 0)
 
 
 def act(state: State, device: Device, asked: Json) -> None:
-    """Does what the page asks for, at once.
+    """Performs the operator's action at once.
 
     Raises:
-        NotNow: It is not possible, or makes no sense. Nothing has changed.
+        NotNow: The action is invalid or not possible now. Nothing has changed.
     """
     if asked.get("do") == "online":
         if device.hand is not None:
@@ -85,13 +85,13 @@ def act(state: State, device: Device, asked: Json) -> None:
         return
     deed = ACTIONS.get(str(asked.get("do")))
     if deed is None:
-        raise NotNow("This device does not know how to do that.")
+        raise NotNow("The device does not know this action.")
     running = device.instruction
-    # A key may be pressed in the moment in which the till cancels, or sends the next.
+    # The operator may press a key just as the till cancels, or submits the next instruction.
     if running is None or running.id != asked.get("instruction"):
-        raise NotNow("That has ended already.")
+        raise NotNow("This instruction has ended.")
     if running.by_hand is None or running.status != IN_PROGRESS:
-        raise NotNow("This one follows its script.")
+        raise NotNow("This instruction follows its script.")
     if device.hand is None or not device.hand.switched_on:
         raise NotNow("The device is offline.")
     deed(state, running, running.by_hand, asked)
@@ -100,27 +100,27 @@ def act(state: State, device: Device, asked: Json) -> None:
 
 def _tip(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
     if not asks_for_tip(running) or so_far.entry is not None:
-        raise NotNow("No tip is asked for now.")
+        raise NotNow("The device does not ask for a tip now.")
     so_far.tip = _whole(asked, "The tip", least=0)
 
 
 def _present(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
     entry, card = str(asked.get("entry")), str(asked.get("card"))
     if so_far.entry is not None:
-        raise NotNow("A card has been read already.")
+        raise NotNow("A card was already read.")
     if asks_for_tip(running) and so_far.tip is None:
-        raise NotNow("The tip comes first: choose one, or none.")
+        raise NotNow("Choose a tip first, or no tip.")
     if entry not in entries_of(running) or card not in CARDS:
-        raise NotNow("That is not asked for.")
+        raise NotNow("The request does not allow this entry method.")
     so_far.entry, so_far.card = entry, card
 
 
 def _answer(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
     if so_far.entry is None:
-        raise NotNow("No card has been read yet.")
+        raise NotNow("No card was read yet.")
     code, amount = asked.get("code"), None
     if code not in ANSWERS:
-        raise NotNow("That is no answer.")
+        raise NotNow("This is not one of the answers.")
     if code == "P":
         amount = _whole(asked, "The partial amount", least=1)
         if amount >= total(running):
@@ -135,13 +135,13 @@ def _answer(state: State, running: SimInstruction, so_far: OperatorInput, asked:
 
 def _sign(state: State, running: SimInstruction, so_far: OperatorInput, asked: Json) -> None:
     if running.kind.resource != "signatures":
-        raise NotNow("No signature is asked for.")
+        raise NotNow("The device does not ask for a signature.")
     try:
         image = base64.b64decode(str(asked.get("image")), validate=True)
     except binascii.Error:
-        raise NotNow("That is no picture.") from None
+        raise NotNow("The signature is not a PNG image.") from None
     if not image.startswith(PNG) or len(image) > MOST_OF_A_SIGNATURE:
-        raise NotNow("That is no picture, or it is too large.")
+        raise NotNow("The signature is not a PNG image, or it is too large.")
     _complete(state, running, Result(signature=image))
 
 

@@ -1,4 +1,4 @@
-"""One request that a fault strikes, and what can be done with it."""
+"""One request that a fault applies to, and the ways to treat it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Exchange:
 
     Args:
         request: The request.
-        seen: Its record.
-        proceed: Lets it take effect, once, and gives the answer.
-        revoke_token: Revokes the token that it carries.
-        misuse: Keeps, for ``check`` of the gateway, why a fault could not do what it was to.
+        seen: The request's record.
+        proceed: Lets the request take effect, once, and returns the answer.
+        revoke_token: Revokes the request's token.
+        misuse: Records, for the gateway's ``check``, why the fault could not be applied.
     """
 
     request: web.BaseRequest
@@ -39,12 +39,12 @@ class Exchange:
     misuse: Callable[[str], None]
 
     async def hang(self) -> Answer:
-        """Never answers; ends when the client goes away."""
+        """Never answers; ends when the client disconnects."""
         never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         return await never
 
     async def reset(self) -> Answer:
-        """Resets the connection: the client sees a RST, not an orderly close."""
+        """Resets the connection: the client receives a RST, not an orderly close."""
         drop(self.request.transport)
         # The lost connection cancels this handler.
         return await self.hang()
@@ -63,9 +63,9 @@ def drop(transport: asyncio.Transport | None) -> None:
 
 @frozen
 class FaultAction:
-    """What a fault does to a request it strikes; made by the functions of this module.
+    """The action of a fault on a request; made by the functions of this module.
 
-    Each of these refuses an argument that makes no sense, with ``ConfigurationError``.
+    These functions refuse invalid arguments with ``ConfigurationError``.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The faults that a person can inject from the page, by their names in `faults`."""
+"""The faults offered on the page, by their names in `faults`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _problem(text: str) -> FaultAction:
 
 @frozen
 class Offer:
-    """One fault that can be had.
+    """One fault on offer.
 
     Args:
-        make: Makes it from the text that the person gives.
-        asks: What that text is; empty if there is none to give.
-        example: One such text, which serves if the person gives none.
+        make: Builds the fault from the operator's text.
+        asks: The label of the text field; empty if the fault takes no text.
+        example: An example of the text, used as the default.
     """
 
     make: Callable[[str], FaultAction]
@@ -56,11 +56,11 @@ MENU = {
     "redirect": Offer(lambda text: faults.redirect(text), "Location", "https://example.com/"),
     "revoke_token": Offer(lambda _: faults.revoke_token()),
 }
-"""All but `edit`, which takes a function."""
+"""All faults except `edit`, which takes a function."""
 
 
 def menu_document() -> Json:
-    """What the page needs to offer them: kinds of request, and faults with what each does."""
+    """Return the form's data: the kinds of request, and the faults with their descriptions."""
     return {
         "on": ["any", *REQUEST_KINDS],
         "faults": [
@@ -71,17 +71,17 @@ def menu_document() -> Json:
 
 
 def add_fault(to: Faults, asked: Json) -> None:
-    """Adds the fault that the page asks for.
+    """Adds the fault that the form describes.
 
     Raises:
-        ConfigurationError: What it asks for makes no sense.
+        ConfigurationError: The form's values are invalid.
     """
     offer = MENU.get(str(asked.get("fault")))
     if offer is None:
         raise ConfigurationError("fault", f"must be one of {', '.join(MENU)}")
     try:
         action = offer.make(str(asked.get("value") or "").strip() or offer.example)
-    except ValueError:  # a ConfigurationError is one, too
+    except ValueError:  # ConfigurationError is a ValueError
         raise ConfigurationError(offer.asks, f"must be as {offer.example}") from None
     times, skip, serial_number = asked.get("times"), asked.get("skip"), asked.get("serial")
     if (times is not None and type(times) is not int) or type(skip) is not int:
@@ -96,6 +96,6 @@ def add_fault(to: Faults, asked: Json) -> None:
 
 
 def _text(name: str) -> str:
-    # Python leaves docstrings out if reported so.
+    # With ``python -OO`` there are no docstrings.
     lines = (getattr(faults, name).__doc__ or name).splitlines()
     return str(lines[0]).replace("`", "").replace("seconds", "so many seconds")

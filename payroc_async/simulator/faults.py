@@ -1,7 +1,7 @@
-"""Faults to inject: what can go wrong between a client and the gateway, each a small function.
+"""Injectable faults between a client and the gateway, each a small function.
 
-A fault takes hold of one request. It may let the request take effect (`Exchange.proceed`), before
-or after it does harm to the answer. A status request that takes effect is held first.
+A fault applies to one request. It may let the request take effect (`Exchange.proceed`), and may
+damage the answer. A status request that takes effect is held first.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def drop_after() -> FaultAction:
 
 
 def hang(seconds: float | None = None) -> FaultAction:
-    """Neither effect nor answer, until the client goes away or `seconds` have passed."""
+    """Has no effect and sends no answer until the client disconnects or `seconds` have passed."""
     seconds = arguments.optional(arguments.seconds)("seconds", seconds)
 
     async def run(exchange: Exchange) -> Answer:
@@ -78,7 +78,7 @@ def hang(seconds: float | None = None) -> FaultAction:
 
 
 def hang_after() -> FaultAction:
-    """Lets the request take effect, and never answers."""
+    """Lets the request take effect, but never answers."""
 
     async def run(exchange: Exchange) -> Answer:
         await exchange.proceed()
@@ -88,7 +88,7 @@ def hang_after() -> FaultAction:
 
 
 def delay(seconds: float) -> FaultAction:
-    """Waits for `seconds`, then goes on as normal."""
+    """Waits for `seconds`, then continues normally."""
     seconds = arguments.seconds("seconds", seconds)
 
     async def run(exchange: Exchange) -> Answer:
@@ -162,7 +162,7 @@ def html(code: int = 200) -> FaultAction:
 
 
 def garbage() -> FaultAction:
-    """Answers 200 with what claims to be JSON and is not."""
+    """Answers 200 with a JSON content type and a body that is not JSON."""
     return _instead("garbage", Answer(200, b'{"status": \x00\xff', "application/json"))
 
 
@@ -193,7 +193,7 @@ def truncated() -> FaultAction:
 
 
 def wrong_content_type() -> FaultAction:
-    """Lets the request take effect; the right body comes as ``text/plain``."""
+    """Lets the request take effect; sends the correct body as ``text/plain``."""
 
     async def run(exchange: Exchange) -> Answer:
         return evolve(await exchange.proceed(), content_type="text/plain")
@@ -202,7 +202,7 @@ def wrong_content_type() -> FaultAction:
 
 
 def huge(size: int = 50_000_000) -> FaultAction:
-    """Answers 200 with `size` bytes, sent without saying how many there will be."""
+    """Answers 200 with `size` bytes, without a Content-Length."""
     size = arguments.whole("size", size, least=1)
 
     async def run(exchange: Exchange) -> web.StreamResponse:
@@ -213,7 +213,7 @@ def huge(size: int = 50_000_000) -> FaultAction:
             for start in range(0, size, len(CHUNK)):
                 await response.write(CHUNK[: size - start])
         except ConnectionError:
-            # The client need not take it all.
+            # The client may stop reading early.
             response.force_close()
         return response
 
@@ -221,7 +221,7 @@ def huge(size: int = 50_000_000) -> FaultAction:
 
 
 def rate_limited(retry_after: str | None = None) -> FaultAction:
-    """Answers 429, with this ``Retry-After`` as it stands: seconds, or an HTTP date."""
+    """Answers 429 with this ``Retry-After``, unchanged: seconds or an HTTP date."""
     retry_after = arguments.optional(arguments.header)("retry_after", retry_after)
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return _instead("rate_limited", Answer(429, b"", "text/html", headers))
@@ -234,14 +234,13 @@ def redirect(location: str) -> FaultAction:
 
 
 def edit(function: Callable[[dict[str, Any]], object]) -> FaultAction:
-    """Lets the request take effect, and sends what `function` makes of the answer's JSON.
+    """Lets the request take effect, and sends the answer's JSON as changed by `function`.
 
-    An answer without a body stays as it is. A function that raises, or that returns None or what
-    JSON can't hold, is answered with 500 and reported by ``check`` of the gateway.
+    An answer without a body stays unchanged. If the function raises, or returns None or a value
+    that JSON can't hold, the answer is 500 and the gateway's ``check`` reports the error.
 
     Args:
-        function: Gets the answer's JSON and returns what is sent instead, also if it changes what
-            it was given.
+        function: Receives the answer's JSON, which it may modify, and returns the JSON to send.
     """
     arguments.function("function", function)
 
@@ -252,7 +251,7 @@ def edit(function: Callable[[dict[str, Any]], object]) -> FaultAction:
         try:
             made = function(orjson.loads(answer.body))
             if made is None:
-                raise TypeError("it returned None: it has to return the document")
+                raise TypeError("it returned None: it must return the document")
             return evolve(answer, body=orjson.dumps(made))
         except Exception as error:
             exchange.misuse(f"The function of edit() failed: {type(error).__name__}: {error}.")
@@ -262,7 +261,7 @@ def edit(function: Callable[[dict[str, Any]], object]) -> FaultAction:
 
 
 def revoke_token() -> FaultAction:
-    """Revokes the token that the request carries, which so is answered with 401."""
+    """Revokes the request's token, so that the request is answered with 401."""
 
     async def run(exchange: Exchange) -> Answer:
         exchange.revoke_token()
@@ -273,10 +272,10 @@ def revoke_token() -> FaultAction:
 
 @define(eq=False)
 class Fault:
-    """A fault that waits for the requests it is meant for.
+    """An injected fault that waits for matching requests.
 
     Attributes:
-        hits: How many requests it has struck.
+        hits: How many requests it was applied to.
     """
 
     on: str
@@ -289,13 +288,13 @@ class Fault:
     hits: int = 0
 
     def remove(self) -> None:
-        """Strikes no more."""
+        """Removes the fault."""
         if self in self._faults.waiting:
             self._faults.waiting.remove(self)
             self._faults.tell()
 
     def strikes(self, kind: str, serial_number: str | None, instruction_id: str | None) -> bool:
-        """Whether it strikes this request; counts it if so."""
+        """Whether the fault applies to this request; counts the request if so."""
         if (
             self.on not in ("any", kind)
             or self.serial_number not in (None, serial_number)
@@ -315,9 +314,9 @@ NO_DEVICE = (
     *("authorize", "closed_loop_read", "search", "other", "charge", "close_batch", "terminal"),
     *("batch", "transaction", "authorization", "secure_token", "delete_secure_token"),
 )
-"""Requests that are about no device."""
+"""Kinds of request without a device."""
 NO_INSTRUCTION = (*NO_DEVICE, "submit")
-"""Requests that are about no instruction that is known before they take effect."""
+"""Kinds of request whose instruction is not known before they take effect."""
 
 
 def _check_subject(on: str, name: str, value: str | None, without: tuple[str, ...]) -> None:
@@ -325,16 +324,16 @@ def _check_subject(on: str, name: str, value: str | None, without: tuple[str, ..
         return
     arguments.serial(name, value)
     if on in without:
-        raise ConfigurationError(name, f"can't be given: no request of kind {on} has one")
+        raise ConfigurationError(name, f"can't be given: requests of kind {on} have none")
 
 
 @define(eq=False)
 class Faults:
-    """The faults to come. The first that strikes a request takes it; later ones do not see it.
+    """The injected faults. Only the first matching fault applies to a request.
 
     Attributes:
-        waiting: Those that have not struck as often as they are to.
-        note: Reported when one comes or goes; None if no one looks on.
+        waiting: The faults that still wait for requests.
+        note: Called when a fault is added or removed; None without observers.
     """
 
     waiting: list[Fault] = field(factory=list)
@@ -350,22 +349,22 @@ class Faults:
         serial_number: str | None = None,
         instruction_id: str | None = None,
     ) -> Fault:
-        """Has a fault strike the next request of a kind.
+        """Injects a fault into the next request of a kind.
 
         Args:
             on: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
                 ``signature``, ``closed_loop_read`` (the GETs of one), ``change`` (any POST to a
                 payment or refund), ``search`` (of payments, refunds or devices), ``other`` or
                 ``any``.
-            fault: What happens, from the functions of this module.
-            times: How many requests it strikes; None for all.
+            fault: The fault, from a function of this module.
+            times: How many requests it applies to; None for all.
             skip: How many such requests to let through first.
             serial_number: Only requests about this device.
             instruction_id: Only requests about this instruction.
 
         Raises:
-            ConfigurationError: There is no such kind of request, a number is out of range, the
-                fault is none, or such a request is about no device or instruction.
+            ConfigurationError: There is no such kind of request, a number is out of range,
+                ``fault`` is not a fault, or requests of this kind have no device or instruction.
         """
         arguments.choice("on", on, ("any", *REQUEST_KINDS))
         if not isinstance(fault, FaultAction):
@@ -386,14 +385,14 @@ class Faults:
         self.tell()
 
     def tell(self) -> None:
-        """Says who looks on that a fault has come or gone."""
+        """Notifies the observers that a fault was added or removed."""
         if self.note is not None:
             self.note()
 
     def take(
         self, kind: str, serial_number: str | None, instruction_id: str | None
     ) -> Fault | None:
-        """The fault that strikes this request, if one does."""
+        """Return the fault that applies to this request, if any."""
         for fault in self.waiting:
             if fault.strikes(kind, serial_number, instruction_id):
                 return fault

@@ -1,9 +1,9 @@
-"""Payroc's messages, field by field, as data: what may be sent, and what is answered.
+"""The fields of Payroc's requests and answers, as data.
 
-``fields.json`` beside this holds facts alone: names as they cross the wire, types, lengths, words,
-and what is required, of every operation that this project uses. It was taken from Payroc's API
-description (payroc/api-specs, v1.0.294, 20 August 2026, Apache-2.0), and where that is silent from
-Payroc's generated clients; its ``sources`` and ``legend`` say so for each entry.
+``fields.json`` in this folder has, for every operation that this project uses, the field names on
+the wire, their types, lengths and words, and which are required. The source is Payroc's API
+description (payroc/api-specs, v1.0.294, 20 August 2026, Apache-2.0), or Payroc's generated clients
+for what it leaves out. ``sources`` and ``legend`` name the source of each entry.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ MORE_THAN_NOTHING = {
     ("signatureAdjustment", "cardholderSignature"),
     ("refundInstructionOrder", "description"),
 }
-"""What may not be 0 or empty, though the table does not say so: the request would do nothing, or
-lead to a refund without the description that every refund has.
+"""Fields that must not be 0 or empty, although the table does not say so: the request would have no
+effect, or make a refund without its required description.
 """
 
 
 def fields_of(schema: str) -> Iterator[tuple[str, Json]]:
-    """The fields of an object, or of all variants of a union, each with its schema's name."""
+    """Return the fields of an object, or of all variants of a union, with their schemas' names."""
     found = SCHEMAS[schema]
     for field in found.get("fields", ()):
         yield schema, field
@@ -75,7 +75,7 @@ def fields_of(schema: str) -> Iterator[tuple[str, Json]]:
 
 
 def check_of(schema: str) -> Check:
-    """The check of a request's body against a schema of the table."""
+    """Return a check of request bodies against a schema of the table."""
     found = SCHEMAS[schema]
     if found["kind"] == "outside":
         return record({})
@@ -129,7 +129,7 @@ def _check_of_value(schema: str, field: Json) -> Check:
 
 
 def json_schemas() -> dict[str, Json]:
-    """Every schema of the table as JSON Schema, for ``components`` of an OpenAPI description."""
+    """Return all schemas of the table as JSON Schema, for an OpenAPI document's ``components``."""
     return {_name(name): _json_schema(found) for name, found in SCHEMAS.items()}
 
 
@@ -138,7 +138,7 @@ def _name(schema: str) -> str:
 
 
 def reference(schema: str) -> Json:
-    """A reference to a schema of ``components``."""
+    """Return a reference to a schema in ``components``."""
     return {"$ref": f"#/components/schemas/{_name(schema)}"}
 
 
@@ -166,7 +166,7 @@ def _json_schema(found: Json) -> Json:
 
 
 def value_schema(field: Json) -> Json:
-    """A field's value as JSON Schema."""
+    """Return the JSON Schema of a field's value."""
     if "ref" in field:
         one = reference(field["ref"])
     else:

@@ -1,4 +1,4 @@
-"""The simulator itself: the server, and what a test asks of it."""
+"""The simulator: the server, and the methods for tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .tokens import Tokens
 __all__ = ["Simulator"]
 
 BACKLOG = 4096
-# Listening on every address, it is reached at these.
+# For a wildcard address, the loopback address to connect to.
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -47,35 +47,37 @@ class Simulator(Settings, GatewayViews):
             gateway.device("1850010868").approves(after=0.3)
             ...  # a session with gateway.environment and gateway.api_key
 
-    A browser that opens `url` is a payment device, driven by hand; ``/gateway`` there shows all
-    that goes on. Who reaches `host` may do so: leave it on loopback, or know who that is.
+    A browser that opens `url` shows a payment device to operate by hand; its ``/gateway`` shows all
+    activity. There is no authentication for these pages: keep `host` on loopback, or on a network
+    that you trust.
 
     Args:
         hold: How long a status request is held while nothing changes, in seconds.
-        token_lifetime: How long a token is good, in seconds.
-        expires_in: What authorize says about that, if not the truth: any JSON value, or `OMIT`.
+        token_lifetime: How long a token is valid, in seconds.
+        expires_in: A different ``expires_in`` for authorize to answer: any JSON value, or `OMIT`.
         api_key: The API key that authorize accepts.
         host: The address to listen on.
-        port: The port to listen on; 0 for any that is free.
+        port: The port to listen on; 0 for any free port.
         approves_after: How long a device without a script takes to approve, in seconds.
-        strict_devices: Whether only devices are known that `device` has made, or that a page is
-            open for. What is submitted to another is answered with 404, which names the known ones.
+        strict_devices: Whether to accept only devices made by `device` or open on a page. A
+            submission to another device is answered with 404 and the list of the known ones.
 
     Attributes:
-        hold: As the argument; may be set at any time, as the seven that follow.
+        hold: As the argument. This and the next seven attributes may be set at any time.
         token_lifetime: As the argument.
         expires_in: As the argument.
         api_key: As the argument.
         strict_devices: As the argument.
-        list_spelling: How searches spell a page: ``hasMore``, or ``has_more`` as the prose
-            documentation does, with ``limit`` and ``count`` as strings.
-        pre_authorizations: ``as_type``: with the type ``preAuthorization``. ``as_sale``: a ``sale``
-            with the status ``pending``, as in the published samples and on a terminal that has
-            none. ``refused``: with 400 and ``capabilities-missing``, as also documented.
-        used_key_status: 409 or 400, for an idempotency key that was used with another request.
+        list_spelling: The spelling of a page's fields: ``hasMore``; or ``has_more`` as in the prose
+            documentation, with ``limit`` and ``count`` as strings.
+        pre_authorizations: ``as_type``: shown with the type ``preAuthorization``. ``as_sale``:
+            shown as a ``sale`` with the status ``pending``, as in the published samples and on a
+            terminal without pre-authorizations. ``refused``: with 400 and
+            ``capabilities-missing``, as also documented.
+        used_key_status: The status for an idempotency key used with another request: 409 or 400.
 
     Raises:
-        ConfigurationError: An argument is wrong, or an attribute is set to what is wrong.
+        ConfigurationError: An argument is wrong, or an attribute is set to a wrong value.
     """
 
     __slots__ = (
@@ -128,7 +130,7 @@ class Simulator(Settings, GatewayViews):
 
     @property
     def faults(self) -> Faults:
-        """The faults to come."""
+        """The injected faults."""
         return self._faults
 
     async def __aenter__(self) -> Simulator:
@@ -144,14 +146,14 @@ class Simulator(Settings, GatewayViews):
         await self.stop()
 
     async def start(self) -> None:
-        """Listens, again on the same port if it has before. Does nothing if it listens already.
+        """Starts listening, on the same port as before a stop. Does nothing if already listening.
 
-        Instructions that were running when the gateway stopped have gone on meanwhile.
+        Instructions that were running when the gateway stopped have continued meanwhile.
         """
         if self._listener is not None:
             return
         # The low-level server: one handler, no routing tables, no middleware. A lost connection
-        # cancels its handler, so that a held request ends when its client goes away.
+        # cancels its handler, so that a held request ends when its client disconnects.
         server = web.Server(self._handler.handle, handler_cancellation=True, access_log=None)
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(server, self._host, self._port, backlog=BACKLOG)
@@ -162,16 +164,16 @@ class Simulator(Settings, GatewayViews):
     async def stop(self) -> None:
         """Stops listening and resets every connection, held requests included.
 
-        What the gateway knows stays: `start` brings it back. Does nothing if it has stopped.
+        The gateway's state is kept for the next `start`. Does nothing if already stopped.
         """
         server, listener = self._server, self._listener
         self._server = self._listener = None
         if server is None or listener is None:
             return
         self._state.pause()
-        # asyncio forgets a connection that it has accepted if the listener is closed in the next
-        # turn. So accept no more, let the server get what was accepted, and close then.
-        with suppress(NotImplementedError):  # as some loops on Windows say
+        # asyncio drops an accepted connection if the listener is closed in the next turn of the
+        # loop. So stop accepting, let the server handle the accepted connections, then close.
+        with suppress(NotImplementedError):  # raised by some loops on Windows
             for sock in listener.sockets:
                 asyncio.get_running_loop().remove_reader(sock)
         await _few_turns()
@@ -181,15 +183,15 @@ class Simulator(Settings, GatewayViews):
         self._pages.drop()
         server.pre_shutdown()
         await server.shutdown(1.0)
-        # Closed transports released their sockets in the loop's next turns.
+        # Closed transports release their sockets in the loop's next turns.
         await _few_turns()
 
     @property
     def url(self) -> str:
-        """Where the gateway is reached from this machine, such as ``http://127.0.0.1:8080``.
+        """The gateway's URL on this machine, such as ``http://127.0.0.1:8080``.
 
         Raises:
-            RuntimeError: It has not been started, and was not given a port.
+            RuntimeError: The simulator was not started and has no configured port.
         """
         if not self._port:
             raise RuntimeError("the simulator has no address before it is started")
@@ -199,27 +201,27 @@ class Simulator(Settings, GatewayViews):
 
     @property
     def environment(self) -> Environment:
-        """What to configure a session with, to reach this gateway."""
+        """The ``Environment`` for sessions that use this gateway."""
         return Environment(api_url=f"{self.url}/v1", identity_url=f"{self.url}/authorize")
 
     def device(self, serial_number: str) -> Device:
-        """The device with this serial number, to be scripted. It is made on first use.
+        """Return the device with this serial number, to be scripted. It is created on first use.
 
         Raises:
-            ConfigurationError: It is no serial number.
+            ConfigurationError: The serial number is invalid.
         """
         return self._state.device(arguments.serial("serial_number", serial_number))
 
     def close_batch(self, settlement_date: date | None = None) -> None:
-        """Settles every payment and refund that is ``ready``; pre-authorizations stay open.
+        """Settles every ``ready`` payment and refund; pre-authorizations stay open.
 
-        Until then a payment can be reversed and adjusted, from then on refunded.
+        Before settlement a payment can be reversed and adjusted; afterwards it can be refunded.
 
         Args:
-            settlement_date: The day that ``GET /payments`` finds them settled on; today if None.
+            settlement_date: The day of settlement that ``GET /payments`` shows; today if None.
 
         Raises:
-            ConfigurationError: That is no date.
+            ConfigurationError: The value is not a date.
         """
         if settlement_date is None:
             settlement_date = datetime.now(UTC).date()
@@ -228,9 +230,9 @@ class Simulator(Settings, GatewayViews):
 
     @property
     def close_batch_after(self) -> float:
-        """How long after a request to close a batch it is closed, in seconds; 0 from the start.
+        """Seconds between a request to close a batch and the close; 0 by default.
 
-        The next request that comes once it is due finds it closed.
+        The close is made at the next request after it is due.
         """
         return self._state.office.close_after
 
@@ -241,18 +243,18 @@ class Simulator(Settings, GatewayViews):
     def set_terminal(
         self, processing_terminal_id: str, changes: Mapping[str, Any] | None = None
     ) -> None:
-        """Makes a processing terminal known, or makes it another one.
+        """Adds a processing terminal, or replaces it.
 
-        Terminal 1234001 is known from the start. Sales run on others too, but those are not found:
-        Payroc knows only terminals that were ordered by its API.
+        Terminal 1234001 is predefined. Sales run on other terminals, too, but requests for those
+        are answered with 404: Payroc finds only terminals that were ordered through its API.
 
         Args:
-            processing_terminal_id: Its id, 4 to 50 characters.
-            changes: What is other than usual, spelled as on the wire (contract section 10), such
-                as ``{"features": {"preAuthorizations": False}}``.
+            processing_terminal_id: The terminal's id, 4 to 50 characters.
+            changes: Differences from the default document, spelled as on the wire (contract
+                section 10), such as ``{"features": {"preAuthorizations": False}}``.
 
         Raises:
-            ConfigurationError: It is no id, or the changes are none that JSON can hold.
+            ConfigurationError: The id is invalid, or JSON can't hold the changes.
         """
         made = arguments.text("processing_terminal_id", processing_terminal_id)
         changed = arguments.optional(arguments.json_mapping)("changes", changes)
@@ -268,17 +270,17 @@ class Simulator(Settings, GatewayViews):
         response_message: str | None = None,
         authorized_amount: int | None = None,
     ) -> None:
-        """Says what the processor answers to the next charge of a saved card that has no script.
+        """Scripts the processor's answer to the next charge of a saved card that has no script.
 
-        Without one it approves. A decline comes with HTTP 201, as Payroc's does.
+        Without a script the processor approves. A decline is answered with HTTP 201, as by Payroc.
 
         Args:
-            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or a word no one knows. With
-                ``P``, what does not accept a part is declined.
-            status: The transaction's status; the one that goes with the code if None.
-            response_message: The processor's message; one that goes with the code if None.
-            authorized_amount: What is authorized, in the smallest unit; all, or nothing after a
-                decline, if None.
+            response_code: ``A``, ``P``, ``D``, ``E``, ``R``, ``C``, or an unknown one. With ``P``,
+                a charge that does not accept a partial approval is declined.
+            status: The transaction's status; None for the one that matches the code.
+            response_message: The processor's message; None for one that matches the code.
+            authorized_amount: The authorized amount, in the smallest unit; None for the full
+                amount, or 0 after a decline.
 
         Raises:
             ConfigurationError: An argument is wrong.
@@ -292,19 +294,19 @@ class Simulator(Settings, GatewayViews):
     def decline_next(
         self, operation: str, *, response_code: str = "D", response_message: str = "DECLINED"
     ) -> None:
-        """Has the processor decline the next change of a payment or refund that is possible.
+        """Scripts a decline of the next possible change of a payment or refund.
 
-        The answer is 200 all the same, with the response code in it, and nothing is changed. A
-        refund of a settled payment is made, and is itself declined.
+        The answer is still 200, with the response code, and the payment or refund stays unchanged.
+        A refund of a settled payment is created as a declined refund.
 
         Args:
             operation: ``capture``, ``reverse``, ``adjust``, ``refund``, ``reverse_refund`` or
                 ``adjust_refund``.
-            response_code: ``D``, ``R``, ``C``, or ``E`` for what is to be processed later.
-            response_message: The processor's words.
+            response_code: ``D``, ``R``, ``C``, or ``E`` for a deferred change.
+            response_message: The processor's message.
 
         Raises:
-            ConfigurationError: There is no such operation, or the code is not one of these.
+            ConfigurationError: There is no such operation or code.
         """
         arguments.choice("operation", operation, OPERATIONS)
         status = DECLINES[arguments.choice("response_code", response_code, [*DECLINES])]
@@ -314,20 +316,21 @@ class Simulator(Settings, GatewayViews):
 
     @property
     def unused_declines(self) -> list[str]:
-        """The operations that `decline_next` was called for and that nothing has asked for."""
+        """The operations of `decline_next` calls that no request has used."""
         return [name for name, its in self._state.ledger.declines.items() for _ in its]
 
     def expire_pre_authorizations(self) -> None:
-        """Lets every payment that is ``pending`` expire: it can no longer be captured."""
+        """Expires every ``pending`` payment: it can no longer be captured."""
         self._state.ledger.expire()
 
     def add_closed_loop_read(
         self, data: Mapping[str, Any], *, processing_terminal_id: str = "1234001"
     ) -> str:
-        """Puts there what a device read from a closed-loop card; returns its id.
+        """Stores a device's read of a closed-loop card, and returns its id.
 
         Raises:
-            ConfigurationError: The data is no mapping that JSON can hold, or there is no terminal.
+            ConfigurationError: The data is not a mapping that JSON can hold, or the terminal is
+                missing.
         """
         made = new_id()
         terminal = arguments.text("processing_terminal_id", processing_terminal_id)

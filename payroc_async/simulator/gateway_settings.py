@@ -1,4 +1,4 @@
-"""What of a simulator may be set at any time, checked each time."""
+"""Settings that may be changed at any time. Each assignment is validated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _used_key_status(name: str, value: Any) -> int:
 class Settings:
     """The settings of a simulator; `Simulator` describes them.
 
-    Slots: an attribute whose name is misspelled is an error, and not a setting that does nothing.
+    Uses slots: assigning a misspelled attribute raises instead of doing nothing.
     """
 
     __slots__ = (

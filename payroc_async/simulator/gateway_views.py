@@ -1,4 +1,4 @@
-"""What a test reads of the simulator: what it has, and what came."""
+"""The simulator's data for tests: its resources and the recorded requests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["GatewayViews"]
 
 
 class GatewayViews:
-    """The views of a simulator; all are live, and there to be read."""
+    """Live, read-only views of a simulator's state."""
 
-    __slots__ = ()  # so that a misspelled attribute is an error
+    __slots__ = ()  # so that assigning a misspelled attribute raises
 
     _state: State
     _records: Records
@@ -34,51 +34,51 @@ class GatewayViews:
 
     @property
     def payments(self) -> dict[str, dict[str, Any]]:
-        """Every payment as it is served, by its id."""
+        """Every payment as the API shows it, by id."""
         return self._state.ledger.resources["payments"]
 
     @property
     def refunds(self) -> dict[str, dict[str, Any]]:
-        """Every refund as it is served, by its id."""
+        """Every refund as the API shows it, by id."""
         return self._state.ledger.resources["refunds"]
 
     @property
     def signatures(self) -> dict[str, dict[str, Any]]:
-        """Every signature as it is served, by its id."""
+        """Every signature as the API shows it, by id."""
         return self._state.ledger.resources["signatures"]
 
     @property
     def secure_tokens(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Every saved card as it is served, by its terminal and its ``secureTokenId``."""
+        """Every saved card as the API shows it, by terminal and ``secureTokenId``."""
         return self._state.office.vault.records
 
     @property
     def lookups(self) -> Lookups:
-        """What look-ups of cards find; its attributes may be set."""
+        """The results of card look-ups; the attributes may be set."""
         return self._state.office.lookups
 
     @property
     def requests(self) -> list[Observed]:
-        """Every request that came, in order."""
+        """All recorded requests, in order."""
         return self._records.requests
 
     @property
     def open_requests(self) -> list[Observed]:
-        """The requests that have neither been answered nor lost their connection."""
+        """The requests in flight: not answered, and the connection is not lost."""
         return list(self._records.open)
 
     @property
     def violations(self) -> list[str]:
-        """What was seen that the contract forbids, a sentence each."""
+        """The contract violations, one sentence each."""
         return self._records.violations
 
     @property
     def misuses(self) -> list[str]:
-        """What a script or fault asked for that the simulator could not do, a sentence each."""
+        """What the simulator could not do for a script or fault, one sentence each."""
         return self._state.misuses
 
     def requests_of(self, kind: str) -> list[Observed]:
-        """The requests of one kind, in order.
+        """Return the requests of one kind, in order.
 
         Raises:
             ConfigurationError: There is no such kind of request.

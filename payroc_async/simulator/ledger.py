@@ -1,6 +1,6 @@
-"""What becomes of payments and refunds after the sale: changes to them, and the batch's close.
+"""Payments and refunds after the sale: changes, and the close of the batch.
 
-A document is never changed in place: what was read of it before stays as it was.
+Documents are replaced, never changed in place: earlier reads stay unchanged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """A change that cannot be made, with what to answer instead."""
+    """A change that is not possible, with the error answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer)
@@ -49,7 +49,7 @@ class Refused(Exception):
 
 
 def _require(transaction: Json, *operations: str) -> None:
-    """Refuses what is not among the operations that the document itself names as possible."""
+    """Refuses operations that are not among the document's own supported operations."""
     if not set(operations) & set(transaction["supportedOperations"]):
         possible = ", ".join(transaction["supportedOperations"]) or "nothing"
         detail = f"{' or '.join(operations)} is not possible now, but {possible}."
@@ -59,20 +59,20 @@ def _require(transaction: Json, *operations: str) -> None:
 def _at_most(amount: int, most: int) -> None:
     if amount > most:
         errors: list[dict[str, str]] = []
-        fault(errors, "amount", f"must not be more than {most}, which is what is left")
+        fault(errors, "amount", f"must not be more than the remaining {most}")
         raise Refused(problem(400, "bad-request", "The body is not valid.", errors=errors))
 
 
 @define(eq=False)
 class Ledger:
-    """Payments, refunds and all else that has an id, and when it was settled.
+    """Payments, refunds and the other resources, and their days of settlement.
 
     Source: contract sections 2, 5 and 6.
 
     Attributes:
-        resources: Each collection's documents by their ids.
-        settled: On which day each payment that was in a closed batch was settled.
-        declines: What the processor is to say to the changes to come, by their operations.
+        resources: Each collection's documents by id.
+        settled: The day of settlement of each payment in a closed batch.
+        declines: The processor's scripted declines of the next changes, by operation.
     """
 
     resources: dict[str, dict[str, Json]] = field(
@@ -84,16 +84,16 @@ class Ledger:
     declines: dict[str, deque[Result]] = field(factory=dict)
 
     def change(self, collection: str, id_: str, action: str, body: bytes) -> Answer:
-        """Makes one of `CHANGES` if that is possible now; answers with the payment or refund.
+        """Makes one of `CHANGES` if possible now; answers with the payment or refund.
 
-        One that the processor declines is answered with 200 as well, and changes nothing.
+        A change that the processor declines is answered with 200, too, and has no effect.
         """
         known = self.resources[collection].get(id_)
         if known is None:
             where = f"/v1/{collection}/{id_}"
             return problem(404, "not-found", f"There is no {where}.", resource=where)
         operation, check, act = CHANGES[collection, action]
-        # Where nothing is required, a client may well send no body at all.
+        # Without required fields, a client may omit the body.
         asked = read_body(check, body or b"{}")
         if isinstance(asked, Answer):
             return asked
@@ -118,7 +118,7 @@ class Ledger:
         return waiting.popleft() if waiting else None
 
     def expire(self) -> None:
-        """Lets every payment that is ``pending`` expire."""
+        """Expires every ``pending`` payment."""
         for id_, one in list(self.resources["payments"].items()):
             if one["transactionResult"]["status"] == "pending":
                 changed = deepcopy(one)
@@ -126,10 +126,10 @@ class Ledger:
                 self._keep("payments", id_, changed)
 
     def close_batch(self, day: date, terminal: str | None = None) -> list[Json]:
-        """Settles every payment and refund that is ``ready``, of one terminal or of all.
+        """Settles every ``ready`` payment and refund, of one terminal or of all.
 
         Returns:
-            Those, and the payments that were processed as sales and are reported with them.
+            The settled documents, and the payments processed as sales, reported with them.
         """
         settled: list[Json] = []
         for collection in ("refunds", "payments"):
@@ -154,7 +154,7 @@ class Ledger:
             documents.clear()
 
     def refund(self, payment: Json, asked: Json) -> None:
-        """Gives a settled payment back, whole or in part; one in the open batch is reversed."""
+        """Refunds a settled payment in full or in part; reverses a payment in the open batch."""
         result = payment["transactionResult"]
         if _is_open(payment):
             _at_most(asked["amount"], result["authorizedAmount"])
@@ -183,7 +183,7 @@ class Ledger:
         payment["refunds"].append(summary_of("refundId", made))
 
     def reverse(self, payment: Json, asked: Json) -> None:
-        """Voids a payment in the open batch, or lowers what it takes."""
+        """Voids a payment in the open batch, or lowers its amount."""
         result = payment["transactionResult"]
         amount = asked.get("amount", result["authorizedAmount"])
         if amount >= result["authorizedAmount"]:
@@ -199,7 +199,7 @@ class Ledger:
         transaction["transactionResult"]["status"] = "reversal"
 
     def capture(self, payment: Json, asked: Json) -> None:
-        """Takes the money of a pre-authorization, all of it or less."""
+        """Captures a pre-authorization in full or in part."""
         _require(payment, "capture")
         result = payment["transactionResult"]
         amount = asked.get("amount", result["authorizedAmount"])
@@ -214,13 +214,13 @@ class Ledger:
             order["breakdown"] = shown_breakdown(asked["breakdown"])
 
     def adjust(self, payment: Json, asked: Json) -> None:
-        """Makes every adjustment in turn, or none."""
+        """Makes all adjustments in order, or none."""
         for one in asked["adjustments"]:
             _adjust(payment, one)
             set_operations(payment)
 
     def _keep(self, collection: str, id_: str, changed: Json) -> None:
-        """Keeps the changed document, and shows a refund's new state on its payment too."""
+        """Stores the changed document, and updates a refund's summary in its payment."""
         set_operations(changed)
         self.resources[collection][id_] = changed
         payment = self.resources["payments"].get(changed.get("payment", {}).get("paymentId"))
@@ -234,12 +234,12 @@ class Ledger:
 
 
 def _is_open(transaction: Json) -> bool:
-    """Whether it is in the open batch."""
+    """Whether the document is in the open batch."""
     return transaction["transactionResult"]["status"] in ("ready", "pending")
 
 
 def _declined(transaction: Json, said: Result) -> Json:
-    """The answer to a change that the processor has declined."""
+    """Return the answer to a change that the processor declined."""
     transaction["transactionResult"].update(
         status=said.status, responseCode=said.response_code, responseMessage=said.response_message
     )
@@ -259,7 +259,7 @@ def _adjust(payment: Json, adjustment: Json) -> None:
         _require(payment, "setAsReady" if to == "ready" else "setAsPending")
         result["status"] = to
     elif adjustment["type"] == "customer":
-        # No operation is named for it: like the others, while the batch is open.
+        # No supported operation names this change: allow it while the batch is open.
         _require(payment, "fullyReverse")
         changed = {name: adjustment[name] for name in adjustment if name != "type"}
         payment["customer"] = {**payment.get("customer", {}), **changed}
@@ -276,10 +276,10 @@ CHANGES: dict[tuple[str, str], tuple[str, Check, Callable[[Ledger, Json, Json], 
     ("refunds", "reverse"): ("reverse_refund", VOID, Ledger.void),
     ("refunds", "adjust"): ("adjust_refund", REFUND_ADJUSTMENTS, Ledger.adjust),
 }
-"""What can be asked for, by collection and the path's last part.
+"""The changes, by collection and last path segment.
 
-Each with the operation's name, its body's check, and the deed.
+Each has the operation's name, its body's check, and the function that makes the change.
 """
 OPERATIONS = tuple(operation for operation, _, _ in CHANGES.values())
 DECLINES = {"D": "declined", "R": "referral", "C": "pickup", "E": "accepted"}
-"""The status that goes with each code that is no approval."""
+"""The transaction status for each response code that is not an approval."""

@@ -30,7 +30,7 @@ __all__ = [
 Json = dict[str, Any]
 Test = Callable[[Json], bool]
 Filter = Callable[[str], Test]
-"""Makes a test of a filter's value; a `ValueError` says what the value must be."""
+"""Builds a predicate from a filter's value; raises `ValueError` if the value is invalid."""
 
 ListSpelling = Literal["hasMore", "has_more"]
 
@@ -45,7 +45,7 @@ STATUSES = (
 
 
 def _is(read: Callable[[Json], object], *words: str) -> Filter:
-    """A filter for documents of which `read` gives the value; one of these words if any."""
+    """Return a filter on the value of `read`; only these words are valid, if any are given."""
 
     def make(value: str) -> Test:
         if words and value not in words:
@@ -74,7 +74,7 @@ def _from(value: str) -> Test:
 
 def _to(value: str) -> Test:
     last = _moment(value)
-    if "T" not in value:  # a date is all of its day
+    if "T" not in value:  # a date means the whole day
         last += timedelta(days=1, microseconds=-1)
     return lambda payment: _when(payment) <= last
 
@@ -127,7 +127,7 @@ TRANSACTION_FILTERS = {
     "payments": ("paymentId", PAYMENT_FILTERS),
     "refunds": ("refundId", REFUND_FILTERS),
 }
-"""What an entry's id is called, and what a search is narrowed by."""
+"""A list's id field and its filters."""
 
 DEVICE_FILTERS: dict[str, Filter] = {
     "serialNumber": _is(lambda one: one["serialNumber"]),
@@ -148,14 +148,14 @@ def search_transactions(
     query: str,
     spelling: ListSpelling,
 ) -> Answer:
-    """The page of payments or refunds that this query asks for, newest first.
+    """Return the requested page of payments or refunds, newest first.
 
     Args:
-        collection: Which of the two.
-        known: Every one, in the order they were made.
-        settled: When they were settled, by their ids.
+        collection: ``payments`` or ``refunds``.
+        known: All documents, in order of creation.
+        settled: Their days of settlement, by id.
         query: The request's query.
-        spelling: How the page is spelled.
+        spelling: How the page's fields are spelled.
     """
 
     def settled_on(value: str) -> Test:
@@ -164,13 +164,13 @@ def search_transactions(
 
     id_field, filters = TRANSACTION_FILTERS[collection]
     filters = {**filters, "settlementDate": settled_on}
-    # Turned round after sorting, which keeps equals in order: of one second, the last made first.
+    # Reverse after the stable sort: within one second, the newest comes first.
     newest_first = sorted(known, key=_when)[::-1]
     return _page(collection, id_field, newest_first, filters, query, spelling)
 
 
 def search_devices(devices: Iterable[Device], query: str, spelling: ListSpelling) -> Answer:
-    """The page of devices that this query asks for, in the order they became known."""
+    """Return the requested page of devices, in order of their registration."""
     known = [device_document(one) for one in devices]
     return _page("devices", "deviceId", known, DEVICE_FILTERS, query, spelling)
 
@@ -215,13 +215,13 @@ def _page(
 def _tests(
     pairs: Sequence[tuple[str, str]], filters: Mapping[str, Filter], errors: Errors
 ) -> list[Test]:
-    """A test for each filter: one that is repeated fits what any of its words fits."""
+    """Return a predicate per filter; a repeated filter matches any of its values."""
     tests: dict[str, list[Test]] = {}
     for name, value in pairs:
         if name in PAGING:
             continue
         if name not in filters:
-            fault(errors, name, "is no filter")
+            fault(errors, name, "is not a filter")
             continue
         try:
             tests.setdefault(name, []).append(filters[name](value))
@@ -243,9 +243,9 @@ def _limit(given: Mapping[str, str], errors: Errors) -> int:
 
 
 def _cursor(given: Mapping[str, str], ids: Sequence[str], errors: Errors) -> int:
-    """Where the cursor stands among all there is, whether or not the filters would find it."""
+    """Return the cursor's position among all entries, whether or not the filters match it."""
     if "before" in given and "after" in given:
-        fault(errors, "before", "must not come with after")
+        fault(errors, "before", "must not be combined with after")
     for name in ("before", "after"):
         if name in given:
             if given[name] in ids:
@@ -268,4 +268,4 @@ def _document(
     return {"limit": limit, "count": len(page), "hasMore": more, **rest}
 
 
-filter_by, page_of = _is, _page  # for the lists that other modules have
+filter_by, page_of = _is, _page  # for the lists in other modules

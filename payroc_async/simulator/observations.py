@@ -1,4 +1,4 @@
-"""What the simulator saw, and what of it the contract forbids."""
+"""Recorded requests, and the contract violations among them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 SECRET_HEADERS = ("authorization", "x-api-key")
 TOKEN = re.compile(re.escape(TOKEN_MARK) + r"[\w-]*")
 
-# How often, and how long apart, to look whether an apparent overlap resolves itself: 20 ms, and at
-# least 20 turns of the event loop, however long one takes under load.
+# How often, and how far apart, to check whether an apparent overlap resolves itself: for 20 ms and
+# at least 20 turns of the event loop, which may be slow under load.
 LOOKS = 20
 LOOK_AGAIN = 0.001
 
@@ -32,20 +32,20 @@ class Observed:
 
     Attributes:
         kind: ``authorize``, ``submit``, ``status``, ``cancel``, ``payment``, ``refund``,
-            ``signature``, ``closed_loop_read``, ``change``, ``search``, ``other``, or another of
-            those that ``docs/simulator.md`` lists.
+            ``signature``, ``closed_loop_read``, ``change``, ``search``, ``other``, or another kind
+            listed in ``docs/simulator.md``.
         method: The HTTP method.
         path: The path, decoded, without the query.
         query: The query as sent, without the question mark.
         headers: Its headers, names in lower case. The token and the API key are masked.
         body: Its body.
-        started: When it came, by `time.monotonic`.
-        ended: When its answer was ready, or the connection was lost; None while it is open.
-        status: The HTTP status of the answer; None if there was none.
-        instruction_id: The instruction it was about, where that is known.
-        fault: The kind of fault that struck it, if one did.
-        answer: The answer's body. A token in it is masked; None if there was no answer, or it was
-            sent in pieces.
+        started: When the request arrived, by `time.monotonic`.
+        ended: When its answer was ready or the connection was lost; None while it is open.
+        status: The HTTP status of the answer; None if there was no answer.
+        instruction_id: The request's instruction, if known.
+        fault: The kind of the injected fault, if any.
+        answer: The answer's body, with tokens masked; None if there was no answer, or the answer
+            was streamed.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class Observed:
 
 
 def breaches(seen: Observed, api_key: str) -> Iterator[str]:
-    """What the contract forbids about this request alone, one sentence each.
+    """List the contract violations of this request alone, one sentence each.
 
     Source: contract section 1.
     """
@@ -72,11 +72,11 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
     key = headers.get("idempotency-key")
     if seen.kind == "authorize":
         if "authorization" in headers:
-            yield f"{where} carries a token; authorize takes the API key alone."
+            yield f"{where} carries a token; authorize takes only the API key."
         if seen.body:
             yield f"{where} has a body."
     elif "x-api-key" in headers:
-        yield f"{where} carries the x-api-key header, which belongs to authorize alone."
+        yield f"{where} carries the x-api-key header, which only authorize takes."
     if seen.kind == "authorize" or seen.method != "POST" or seen.kind in ASKS:
         if key is not None:
             yield f"{where} carries an Idempotency-Key, which belongs to what changes something."
@@ -84,19 +84,19 @@ def breaches(seen: Observed, api_key: str) -> Iterator[str]:
         if key is None:
             yield f"{where} has no Idempotency-Key."
         elif not UUID4.fullmatch(key):
-            yield f"{where} has an Idempotency-Key that is no UUID v4."
+            yield f"{where} has an Idempotency-Key that is not a UUID v4."
         if seen.body and not is_json(headers):
             yield f"{where} has no Content-Type of application/json."
     yield from _leaks(seen, api_key)
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:
-    """These headers without their secrets."""
+    """Return the headers with their secrets masked."""
     return {name: "***" if name in SECRET_HEADERS else its for name, its in headers.items()}
 
 
 def without_tokens(text: str) -> str:
-    """This text with ``***`` for every token."""
+    """Return the text with every token replaced by ``***``."""
     return TOKEN.sub("***", text)
 
 
@@ -106,7 +106,7 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
 
 def _leaks(seen: Observed, api_key: str) -> Iterator[str]:
-    # These sentences leave out the path, so as not to repeat the secret.
+    # These sentences omit the path, which may hold the secret.
     url = f"{seen.path}?{unquote(seen.query)}"
     for secret, name in ((TOKEN_MARK, "a token"), (api_key, "the API key")):
         if not secret:
@@ -126,10 +126,10 @@ def _is_gone(seen: Observed, request: web.BaseRequest) -> bool:
 
 @define(eq=False)
 class Records:
-    """Every request seen, every violation found, and which requests are still open.
+    """All requests and violations, and the requests that are still open.
 
     Attributes:
-        note: Informed of each request when it comes and when it ends; None if no one looks on.
+        note: Called with each request when it arrives and when it ends; None without observers.
     """
 
     requests: list[Observed] = field(factory=list)
@@ -160,11 +160,10 @@ class Records:
 
         Source: the note in "Run a sale", step 2: wait for an answer before the next request.
 
-        A client that has closed its old connection may send the next request on another: no
-        overlap, but the server may read that request before it reads of the close. So a connection
-        that is closing does not count, and an overlap counts only if it is still there after a
-        moment. A request that was answered meanwhile did overlap, unless its connection proves to
-        have been closed.
+        A client may close its connection and send the next request on another one. That is no
+        overlap, but the server may read the request before the close. So a closing connection does
+        not count, and an overlap counts only if it persists for a moment. A request that was
+        answered meanwhile did overlap, unless its connection turns out to have been closed.
         """
         polls = self._polls.setdefault(seen.instruction_id or "", {})
         older = list(polls.items())
@@ -180,6 +179,6 @@ class Records:
         )
 
     def clear(self) -> None:
-        """Forgets every request and violation; those still open stay known as open."""
+        """Forgets all requests and violations. Open requests stay open."""
         self.requests.clear()
         self.violations.clear()

@@ -1,4 +1,4 @@
-"""The simulator's description of itself, for ``/openapi.json``, made from the field table."""
+"""The simulator's OpenAPI document, for ``/openapi.json``, built from the field table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Json = dict[str, Any]
 
 
 def served_operations() -> list[Json]:
-    """The operations of the table that the simulator has."""
+    """The table's operations that the simulator implements."""
     return [one for one in OPERATIONS if is_served(one["method"], one["path"])]
 
 
 def is_served(method: str, path: str) -> bool:
-    """Whether the simulator has this operation; a placeholder in the path stands for any id."""
+    """Whether the simulator implements this operation; a placeholder in the path matches any id."""
     return find_route(method, f"/v1{path}").kind != "other"
 
 
@@ -37,7 +37,7 @@ def description() -> Json:
         "info": {
             "title": "The Payroc simulator of payroc-async",
             "version": __version__,
-            "description": "What the simulator serves, as Payroc describes it.",
+            "description": "The simulator's operations, as Payroc describes them.",
         },
         "servers": [{"url": "/v1"}],
         "security": [{"token": []}],

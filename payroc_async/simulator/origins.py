@@ -1,8 +1,8 @@
-"""Which requests may come from another web site's page, in a browser on this machine.
+"""Detects requests from another web site's page in a browser on this machine.
 
-A browser sends them to loopback as to any host, also under a name of the site's own that is bound
-to this address only after the page has come: DNS rebinding. Two things give them away, and a page's
-script can set neither: the Host, and what the browser says about the page that asks.
+A browser lets such a page send requests to loopback, also through the site's own name once it
+resolves to this address (DNS rebinding). Two headers reveal them, and a page's script can set
+neither: Host, and the browser's headers about the requesting page.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Mapping
 __all__ = ["is_own_origin", "is_program_host", "is_user_host", "refused_api_call"]
 
 OWN_SITES = ("same-origin", "none")
-"""What ``Sec-Fetch-Site`` says of its own pages, and of an address that a person has typed."""
+"""``Sec-Fetch-Site`` of the simulator's own pages, and of an address typed by the user."""
 
 
 def is_user_host(host: str, name: str) -> bool:
-    """Whether a person opens the simulator's pages by this Host: an IP address, ``localhost`` or
-    the name that the simulator was given.
+    """Whether the pages may be opened under this Host: an IP address, ``localhost`` or the
+    simulator's configured host.
     """
     found = _host_name(host)
     return found in ("localhost", name.lower()) or _is_address(found)
 
 
 def is_program_host(host: str, name: str) -> bool:
-    """Whether a program reaches the API by this Host: as a person does, or by a name that no web
-    site can have, such as that of a container.
+    """Whether programs may call the API under this Host: one that serves pages, or a name that no
+    web site can have, such as a container's.
     """
     found = _host_name(host)
     unregistrable = bool(found) and "." not in found
@@ -34,31 +34,31 @@ def is_program_host(host: str, name: str) -> bool:
 
 
 def is_own_origin(origin: str | None, host: str) -> bool:
-    """Whether an Origin is that of a page which this server has given under this Host."""
+    """Whether the Origin is that of a page served here under this Host."""
     return (origin or "").lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
 def refused_api_call(headers: Mapping[str, str], name: str) -> str | None:
-    """Why a call of the API is refused, if another web site may have made it; None if not.
+    """Return why an API call is refused as possibly another web site's; None if it is allowed.
 
     Args:
-        headers: Those of the request, in any case of letters.
-        name: The host that the simulator was given.
+        headers: The request's headers; names are case-insensitive.
+        name: The simulator's configured host.
     """
     host, origin = headers.get("Host", ""), headers.get("Origin")
     site = headers.get("Sec-Fetch-Site", "none")
     if not is_program_host(host, name):
         return (
             f"The simulator does not know the Host {host!r}: reach it by an IP address, localhost"
-            f" or {name}, or give it that name as its host. A proxy has to set the Host."
+            f" or {name}, or configure that name as its host. A proxy must set the Host."
         )
     if site.strip().lower() not in OWN_SITES or not (origin is None or is_own_origin(origin, host)):
-        return "A page of another web site may not call the simulator: it answers programs."
+        return "A page of another web site may not call the simulator: the API is for programs."
     return None
 
 
 def _host_name(host: str) -> str:
-    """The name alone, without port, brackets and the dot that may end it."""
+    """Return the host name without port, brackets and trailing dot."""
     name, _, port = host.rpartition(":")
     found = name if port.isdigit() else host
     return found.removeprefix("[").removesuffix("]").removesuffix(".").lower()

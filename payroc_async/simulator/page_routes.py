@@ -1,12 +1,13 @@
-"""The simulator's pages: payment devices to drive by hand, and all that goes on at the gateway.
+"""The simulator's pages: payment devices to operate by hand, and an overview of the gateway.
 
-``/`` is a new device, ``/device/{serialNumber}`` that one, ``/gateway`` the overview. Each page has
-a WebSocket, which pushes what changes and carries what the person does: unlike server-sent events
-it does not count among the six connections that a browser has for one host, and so among six tabs.
+``/`` opens a new device, ``/device/{serialNumber}`` a given one, ``/gateway`` the overview. Each
+page has a WebSocket for updates and for the operator's actions. Unlike server-sent events, a
+WebSocket does not count toward a browser's limit of six connections per host, so more than six tabs
+work.
 
-What a page does is done over its WebSocket alone. So that no other web site does it, the Host must
-be an IP address, ``localhost`` or the name that the simulator was given, which no rebound DNS name
-is; and a WebSocket's Origin must be that of the page.
+All actions go through the WebSocket. To keep other web sites out, the Host must be an IP address,
+``localhost`` or the simulator's configured host, which no rebound DNS name is, and the WebSocket's
+Origin must be that of the page.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 FIRST_SERIAL = 1850010868
 REST = 0.03
-"""Seconds between two pushes: what changes in a burst goes together."""
+"""Seconds between two pushes: a burst of changes is sent together."""
 HEARTBEAT = 20.0
-"""Seconds: after one and a half of it, a page that has vanished without a word is known to have."""
+"""Seconds between WebSocket pings: a vanished page is detected after one and a half intervals."""
 KEPT = 200
-"""How many requests and instructions a page is shown of those that were before it."""
+"""How many earlier requests and instructions a new page shows."""
 
 HTML, CSS, JS = "text/html", "text/css", "text/javascript"
 FILES = {
@@ -93,14 +94,14 @@ SAFE = {
 
 @define(eq=False)
 class Feed:
-    """What is to be pushed to one page.
+    """The pending updates of one page.
 
     Args:
-        device: The device that the page is; None for the overview.
+        device: The page's device; None for the overview.
 
     Attributes:
-        heard: The number that the page gave to the last action that was handled. The page keeps
-            the keys that are pressed until its action was handled.
+        heard: The page's number of the last action that was handled. The page holds back further
+            key presses until its action was handled.
     """
 
     device: Device | None
@@ -111,11 +112,11 @@ class Feed:
     wake: asyncio.Event = field(factory=asyncio.Event)
 
     def note(self, changed: Changed) -> None:
-        """Has this pushed, if the page shows it."""
+        """Queues this update if the page shows the object."""
         if self.device is None:
             self.changed[changed] = None
             if len(self.changed) > 2 * KEPT:
-                # The page does not keep up. Better the latest than all.
+                # The page is too slow: drop old updates and keep the latest.
                 self.changed.clear()
                 self.whole = True
         elif isinstance(changed, Device | SimInstruction):
@@ -126,20 +127,20 @@ class Feed:
         self.wake.set()
 
     def notice(self, text: str) -> None:
-        """Has the person reported this."""
+        """Queues a message for the operator."""
         self.notices.append(text)
         self.wake.set()
 
 
 class Pages:
-    """Serves the pages, and lets them drive devices and inject faults.
+    """Serves the pages, which operate devices and inject faults.
 
     Args:
-        state: What the gateway knows.
-        records: What it has seen.
-        faults: The faults to come.
-        name: The host that the simulator was given.
-        api_key: Says what must not be shown.
+        state: The gateway's state.
+        records: The recorded requests.
+        faults: The injected faults.
+        name: The simulator's configured host.
+        api_key: Returns the API key, which the pages must not show.
     """
 
     def __init__(
@@ -158,13 +159,14 @@ class Pages:
         self._api_key = api_key
         self._feeds: dict[Feed, web.BaseRequest] = {}
         self._numbers = Numbers()
-        # A page that has cleared its log must not hide the same numbers of another simulator.
+        # Numbers start anew in each simulator: a page that cleared its log must not hide the new
+        # ones.
         self._run = secrets.token_hex(4)
         self._serial = FIRST_SERIAL
         self._files: dict[str, bytes] = {}
 
     async def serve(self, request: web.BaseRequest, raw_path: str) -> web.StreamResponse | None:
-        """The answer to a request for a page or what belongs to it; None for any other."""
+        """Answers a request for a page or its files; returns None for any other request."""
         found: Answering
         match (request.method, *(unquote(part) for part in raw_path.split("/")[1:])):
             case "GET", "" | "device":
@@ -185,12 +187,12 @@ class Pages:
         return await found(request) if refused is None else refused
 
     def drop(self) -> None:
-        """Resets the connection of every page; those that are still there come back."""
+        """Resets the connection of every page; open pages reconnect."""
         for request in list(self._feeds.values()):
             drop(request.transport)
 
     def refresh(self) -> None:
-        """Shows everything anew: something was forgotten."""
+        """Sends every page its data anew after the gateway forgot something."""
         for feed in self._feeds:
             feed.whole = True
             feed.wake.set()
@@ -200,13 +202,13 @@ class Pages:
         if not is_user_host(host, self._name):
             why = f"Open this page by an IP address, localhost or {self._name}."
         elif "Upgrade" in request.headers and not is_own_origin(origin, host):
-            why = "Another web site may not drive these devices."
+            why = "Another web site may not operate these devices."
         else:
             return None
         return web.Response(status=403, text=why + "\n", headers=SAFE)
 
     async def _new_device(self, request: web.BaseRequest) -> web.StreamResponse:
-        # Counted and not looked up alone: two tabs may be opened before either has its socket.
+        # Use a counter, not only a look-up: two tabs may be opened before either has its socket.
         while (serial := str(self._serial)) in self._state.devices:
             self._serial += 1
         self._serial += 1
@@ -227,7 +229,7 @@ class Pages:
             socket = web.WebSocketResponse(heartbeat=HEARTBEAT, compress=False)
             if not socket.can_prepare(request):
                 return web.Response(status=426, text="This is a WebSocket.\n", headers=SAFE)
-            # It reads its table from disk when it is asked first.
+            # The first call reads the field table from disk.
             await asyncio.to_thread(digits_after_point, "USD")
             await socket.prepare(request)
             with self._open(serial, request) as feed:
@@ -261,7 +263,7 @@ class Pages:
             if device is not None:
                 disconnect(self._state, device)
             if not self._feeds:
-                # No one looks on: the gateway is as fast as without pages.
+                # Without open pages, the gateway is as fast as without the feature.
                 self._state.note = self._records.note = self._faults.note = None
 
     def _note(self, changed: Changed) -> None:
@@ -269,7 +271,7 @@ class Pages:
             feed.note(changed)
 
     def touch(self) -> None:
-        """Has the overviews look at the faults again."""
+        """Refreshes the faults on the overviews."""
         for feed in self._feeds:
             feed.wake.set()
 
@@ -277,7 +279,7 @@ class Pages:
         try:
             asked = orjson.loads(text)
             if not isinstance(asked, dict):
-                raise NotNow("That is not understood.")
+                raise NotNow("The simulator does not understand this message.")
             if type(number := asked.get("number")) is int and feed.device is not None:
                 feed.heard = number
                 feed.wake.set()
@@ -290,12 +292,12 @@ class Pages:
                     if self._numbers.of(fault) == asked.get("number"):
                         fault.remove()
             else:
-                raise NotNow("That is not understood.")
+                raise NotNow("The simulator does not understand this message.")
         except (NotNow, ConfigurationError, orjson.JSONDecodeError) as wrong:
             feed.notice(str(wrong))
 
     async def _push(self, feed: Feed, socket: web.WebSocketResponse) -> None:
-        with suppress(ConnectionError):  # the page has gone; anyone who reads from it learns of it
+        with suppress(ConnectionError):  # the page is closed; its reader notices
             feed.wake.set()
             while True:
                 await feed.wake.wait()
@@ -305,9 +307,9 @@ class Pages:
                 if feed.notices:
                     view["notices"] = list(feed.notices)
                     feed.notices.clear()
-                # orjson refuses the half characters that a broken header is decoded to.
+                # orjson refuses lone surrogates, which a broken header is decoded to.
                 await socket.send_str(json.dumps(view))
-                # However much there is to show, most of the time is the gateway's.
+                # However much there is to show, leave most of the time to the gateway.
                 await asyncio.sleep(max(REST, 4 * (time.monotonic() - begun)))
 
     def _view(self, feed: Feed) -> Json:
@@ -317,7 +319,7 @@ class Pages:
         changed, feed.changed = list(feed.changed), {}
         view: Json = {"whole": whole}
         if whole:
-            # What changed is in it.
+            # The full data includes the changes.
             known = list(self._state.instructions.values())[-KEPT:]
             changed = [*self._state.devices.values(), *known, *self._records.requests[-KEPT:]]
             view["menu"], view["run"] = menu_document(), self._run

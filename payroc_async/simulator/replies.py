@@ -1,4 +1,4 @@
-"""What the simulator sends: answers, links and problem documents, written from the contract."""
+"""The simulator's answers, links and problem documents, written from the contract."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from attrs import field, frozen
 
 __all__ = ["Answer", "json_answer", "link_to", "problem"]
 
-# Absolute links to the production host, whatever the environment, as in every public sample
-# (contract sections 3 and 9): a client that follows the host instead of the path shows at once.
+# Absolute links to the production host in every environment, as in all public samples (contract
+# sections 3 and 9). This exposes a client that uses the link's host and not only its path.
 LINK_BASE = "https://api.payroc.com/v1"
 ERROR_BASE = "https://docs.payroc.com/api/errors#"
 
-# As the published samples have them (contract section 8).
+# As in the published samples (contract section 8).
 TITLES = {
     "api-error": "Api error",
     "bad-request": "Bad request",
@@ -38,7 +38,7 @@ TITLES = {
 
 @frozen
 class Answer:
-    """One answer, before it becomes HTTP: it can be remembered, rewritten and sent again."""
+    """One answer before it becomes HTTP: it can be stored, rewritten and sent again."""
 
     status: int
     body: bytes = b""
@@ -46,7 +46,7 @@ class Answer:
     headers: Mapping[str, str] = field(factory=dict)
 
     def response(self) -> web.Response:
-        """The aiohttp response that sends this answer."""
+        """Build the aiohttp response of this answer."""
         headers = dict(self.headers)
         if self.content_type is not None:
             headers["Content-Type"] = self.content_type
@@ -54,12 +54,12 @@ class Answer:
 
 
 def json_answer(status: int, document: object) -> Answer:
-    """An answer that carries `document` as ``application/json``."""
+    """Build an answer with `document` as ``application/json``."""
     return Answer(status, orjson.dumps(document), "application/json")
 
 
 def link_to(rel: str, *path: str) -> dict[str, str]:
-    """A link to the resource under the API's base whose path has these parts."""
+    """Build a link to the resource with these path segments under the API's base."""
     return {"rel": rel, "method": "GET", "href": "/".join((LINK_BASE, *path))}
 
 
@@ -72,7 +72,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **more: object,
 ) -> Answer:
-    """A problem document (RFC 7807) as ``application/problem+json``.
+    """Build a problem document (RFC 7807), as ``application/problem+json``.
 
     Source: contract section 8.
 

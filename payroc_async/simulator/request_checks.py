@@ -1,6 +1,6 @@
-"""What a value of a request may be: each check says what is wrong, as a problem's ``errors``.
+"""Checks of request values, which report errors as a problem's ``errors``.
 
-Unknown fields are tolerated. A field that may be left out may not be null.
+Unknown fields are accepted. An optional field may be omitted but not null.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Check = Callable[[object, str, Errors], None]
 
 
 def fault(errors: Errors, path: str, what: str) -> None:
-    """Adds what is wrong with the field at `path`."""
+    """Adds an error for the field at `path`."""
     message = f"{path or 'The body'} {what}."
     errors.append({"parameter": path, "detail": message, "message": what})
 
@@ -39,7 +39,7 @@ def fault(errors: Errors, path: str, what: str) -> None:
 def text(
     *, least: int = 0, most: int | None = None, pattern: re.Pattern[str] | None = None
 ) -> Check:
-    """A check for a string of `least` to `most` characters, all of which the pattern matches."""
+    """Return a check for a string of `least` to `most` characters that matches the pattern."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, str):
@@ -54,7 +54,7 @@ def text(
 
 
 def one_of(*words: str) -> Check:
-    """A check for one of these words."""
+    """Return a check for one of these words."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, str) or value not in words:
@@ -64,7 +64,7 @@ def one_of(*words: str) -> Check:
 
 
 def amount(value: object, path: str, errors: Errors) -> None:
-    """An amount is a whole number of the currency's smallest unit: no bool, no float, no sign."""
+    """Check an amount: a non-negative int (no bool or float), in the currency's smallest unit."""
     if isinstance(value, bool) or not isinstance(value, int):
         fault(errors, path, "must be an integer in the currency's smallest unit")
     elif value < 0:
@@ -72,7 +72,7 @@ def amount(value: object, path: str, errors: Errors) -> None:
 
 
 def some_amount(value: object, path: str, errors: Errors) -> None:
-    """An amount of more than nothing."""
+    """Check an amount that must be more than 0."""
     amount(value, path, errors)
     if type(value) is int and value == 0:
         fault(errors, path, "must be more than 0")
@@ -81,7 +81,7 @@ def some_amount(value: object, path: str, errors: Errors) -> None:
 def number(
     least: float | None = None, most: float | None = None, above: float | None = None
 ) -> Check:
-    """A check for a number, whole or not, between these."""
+    """Return a check for an int or float within these bounds."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -97,13 +97,13 @@ def number(
 
 
 def flag(value: object, path: str, errors: Errors) -> None:
-    """True or false."""
+    """Check a boolean."""
     if not isinstance(value, bool):
         fault(errors, path, "must be true or false")
 
 
 def day(value: object, path: str, errors: Errors) -> None:
-    """A date, such as 1990-07-15."""
+    """Check a date, such as 1990-07-15."""
     try:
         # fromisoformat() alone would also take 19900715 and 1990-W28-7.
         good = isinstance(value, str) and date.fromisoformat(value).isoformat() == value
@@ -114,7 +114,7 @@ def day(value: object, path: str, errors: Errors) -> None:
 
 
 def moment(value: object, path: str, errors: Errors) -> None:
-    """A date and time in ISO 8601, with its offset from UTC."""
+    """Check a date and time in ISO 8601, with an offset from UTC."""
     try:
         good = (
             isinstance(value, str)
@@ -128,7 +128,7 @@ def moment(value: object, path: str, errors: Errors) -> None:
 
 
 def list_of(item: Check, *, least: int = 0, most: int | None = None, unique: bool = False) -> Check:
-    """A check for a list of so many items, which all pass `item`; no two alike, if unique."""
+    """Return a check for a list: its length, its items, and that they are unique."""
 
     def check(value: object, path: str, errors: Errors) -> None:
         if not isinstance(value, list):
@@ -147,7 +147,7 @@ def list_of(item: Check, *, least: int = 0, most: int | None = None, unique: boo
 
 
 def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """A check for an object with these fields."""
+    """Return a check for an object with these fields."""
     fields = {**required, **(optional or {})}
 
     def check(value: object, path: str, errors: Errors) -> None:
@@ -166,7 +166,7 @@ def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None =
 
 
 def variant(discriminator: str, kinds: Mapping[str, Check]) -> Check:
-    """A check for an object that passes what the field of this name says it is."""
+    """Return a check for a union: the discriminator field selects the object's check."""
     unknown = record({discriminator: one_of(*kinds)})
 
     def check(value: object, path: str, errors: Errors) -> None:

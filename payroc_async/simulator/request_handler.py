@@ -1,4 +1,4 @@
-"""How the simulator answers: one handler for each operation."""
+"""The request handler, with one method per operation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ POSTS = ("submit", "change", "charge", "close_batch")
 
 
 class RequestHandler:
-    """Answers each request: by a page, a fault, or what the gateway knows.
+    """Answers each request with a page, a fault, or from the gateway's state.
 
     Args:
-        settings: The simulator's settings, as they are when a request comes.
-        state: What the gateway knows.
-        tokens: The tokens that are good.
-        records: What it has seen.
-        faults: The faults to come.
+        settings: The simulator's settings, read at each request.
+        state: The gateway's state.
+        tokens: The valid tokens.
+        records: The recorded requests.
+        faults: The injected faults.
         pages: The pages of devices and of the overview.
-        name: The host that the simulator was given.
+        name: The simulator's configured host.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RequestHandler:
         self._pages = pages
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer to a request, which is recorded unless it is for a page."""
+        """Answers a request, and records it unless it is for a page."""
         raw_path, _, query = request.raw_path.partition("?")
         route = find_route(request.method, raw_path)
         if route.kind == "other":
@@ -98,7 +98,7 @@ class RequestHandler:
             return problem(413, "payload-too-large")
         finally:
             self._records.violations.extend(breaches(seen, self._settings.api_key))
-        # A missing scheme is a wrong token: "Bearer" has to be there (contract section 1).
+        # A token without the scheme "Bearer" is wrong (contract section 1).
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token if scheme == "Bearer" else ""
         about = self._about(route)
@@ -187,7 +187,7 @@ class RequestHandler:
 
     def _ask(self, route: Route, seen: Observed) -> Answer:
         if not is_json(seen.headers):
-            return problem(415, "unsupported-media-type", "A POST has to be application/json.")
+            return problem(415, "unsupported-media-type", "A POST must be application/json.")
         office = self._state.office
         if route.kind == "bin_lookup":
             return office.lookups.look_up(seen.body)
@@ -208,7 +208,7 @@ class RequestHandler:
         if not key:
             return problem(400, "idempotency-key-missing", "A POST needs an Idempotency-Key.")
         if seen.body and not is_json(seen.headers):
-            return problem(415, "unsupported-media-type", "A POST has to be application/json.")
+            return problem(415, "unsupported-media-type", "A POST must be application/json.")
         kind, serial_number = route.instruction, route.serial_number or ""
         if (
             kind is not None
@@ -234,7 +234,7 @@ class RequestHandler:
                 f"{seen.method} {seen.path} has an Idempotency-Key that was used with a different"
                 " request."
             )
-            # Published under both, each time with 409 in the body (contract section 9).
+            # Payroc publishes both statuses, each with 409 in the body (contract section 9).
             used = problem(409, "idempotency-key-in-use")
             return evolve(used, status=self._settings.used_key_status)
         if done.instruction is not None:

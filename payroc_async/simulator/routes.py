@@ -1,4 +1,4 @@
-"""Which operation a request asks for, from its method and path."""
+"""Routing: the operation of a request, from its method and path."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REQUEST_KINDS = (
     "search",
     "other",
 )
-"""What a request asks for.
+"""The kinds of request.
 
 ``submit``, ``status`` and ``cancel`` are about instructions of every kind. ``payment``, ``refund``,
 ``signature`` and others that are called as what they read are the GETs of one of them. ``change``
@@ -53,17 +53,17 @@ a list.
 
 @frozen
 class Route:
-    """The operation, and what the path says about it.
+    """The operation of a request, with its path parameters.
 
     Args:
-        kind: One of `REQUEST_KINDS`; ``other`` is what the simulator does not know.
+        kind: One of `REQUEST_KINDS`; ``other`` for unknown operations.
         path: The path, decoded.
-        instruction: The kind of instruction it is about, if it is.
+        instruction: The kind of instruction, if any.
         serial_number: The device in the path.
-        resource_id: What else the path names: an instruction, a payment, a refund …
-        collection: The collection that this is in, or that is searched.
-        action: What a ``change`` does, such as ``capture``.
-        terminal: The terminal that secure tokens are of.
+        resource_id: The id in the path, of an instruction, a payment, a refund …
+        collection: The resource's collection, or the collection that is searched.
+        action: The action of a ``change``, such as ``capture``.
+        terminal: The terminal of the secure tokens.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class Route:
 
 
 def find_route(method: str, raw_path: str) -> Route:
-    """The route of a request.
+    """Return the route of a request.
 
     Source: contract section 2.
 
@@ -86,7 +86,7 @@ def find_route(method: str, raw_path: str) -> Route:
         raw_path: The path as sent, percent-encoded, without the query.
     """
     path = unquote(raw_path)
-    # Split first and decode then: an encoded slash belongs to the part it is in.
+    # Split before decoding: an encoded slash is part of its segment.
     match (method, *(unquote(part) for part in raw_path.split("/")[1:])):
         case "POST", "authorize":
             return Route("authorize", path)

@@ -1,4 +1,4 @@
-"""A payment with every field, for what reads payments."""
+"""A payment with every field, for tests of code that reads payments."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ SAMPLE_CUSTOMER: Json = {
 
 
 def sample_payment() -> Json:
-    """A payment in which every part of contract section 5 appears.
+    """Build a payment with every field of contract section 5.
 
-    No single real payment has all of it; this one is for what reads payments.
+    No real payment has all of them: use it to test code that reads payments.
     """
     body: Json = {
         "processingTerminalId": "1234001",
@@ -112,7 +112,7 @@ def sample_payment() -> Json:
         "customizationOptions": {"ebtDetails": {"benefitCategory": "cash"}},
     }
     payment = make_payment("E29U8OU8Q4", body, Result())
-    payment["card"]["secureToken"]["token"] = "296753123456"  # that of Payroc's samples
+    payment["card"]["secureToken"]["token"] = "296753123456"  # the value in Payroc's samples
     payment["card"]["cardholderSignature"] = "iVBORw0KGgo="
     payment["customFields"] = [{"name": "yourCustomField", "value": "abc123"}]
     payment["refunds"] = [

@@ -1,4 +1,4 @@
-"""Signatures as the gateway would show them (contract section 5), with a picture of one."""
+"""Signatures as the gateway shows them (contract section 5), with a sample image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 @cache
 def sample_png() -> bytes:
-    """A small picture, black on white, of what a hasty hand may leave: a PNG."""
+    """Return a small PNG of a scribbled signature, black on white."""
     rows = [[255] * WIDTH for _ in range(HEIGHT)]
     for step in range(WIDTH * 8):
         x = step / 8
@@ -31,7 +31,7 @@ def sample_png() -> bytes:
         y = HEIGHT / 2 + swing * (HEIGHT / 2 - 4) / 2 * (1 - x / WIDTH / 2)
         for down in (0, 1):
             rows[int(y) + down][int(x)] = 0
-    # 8 bits of grey for each pixel; each row begins with the number of its filter: none.
+    # 8-bit grayscale; each row begins with its filter type, 0 for none.
     pixels = b"".join(b"\0" + bytes(row) for row in rows)
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 0)
     return (
@@ -43,7 +43,7 @@ def sample_png() -> bytes:
 
 
 def make_signature(signature_id: str, body: dict[str, Any], result: Result) -> dict[str, Any]:
-    """The signature that an instruction with this body leads to: as drawn, or the sample."""
+    """Return the signature of an instruction with this body: as drawn, or the sample."""
     return {
         "signatureId": signature_id,
         "processingTerminalId": body["processingTerminalId"],

@@ -1,4 +1,4 @@
-"""Payments without a device: a saved card is charged. Source: contract section 12."""
+"""Payments without a device, from a saved card. Source: contract section 12."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATUSES = {
     "R": "referral",
     "C": "pickup",
 }
-"""The status that goes with each response code (contract section 5)."""
+"""The transaction status for each response code (contract section 5)."""
 
 
 def _charge(value: object, path: str, errors: Errors) -> None:
@@ -47,10 +47,10 @@ CHARGE: Check = _charge
 
 @define(eq=False)
 class Charges:
-    """What becomes of charges.
+    """Charges of saved cards.
 
     Attributes:
-        scripts: The answers of the processor to come; without one it approves.
+        scripts: The processor's next answers. Without a script, the processor approves.
     """
 
     ledger: Ledger
@@ -58,15 +58,15 @@ class Charges:
     scripts: deque[Result] = field(factory=deque)
 
     def charge(self, body: bytes) -> Answer:
-        """Charges a saved card: 201 with the payment, approved or declined."""
+        """Charges a saved card: answers 201 with the payment, approved or declined."""
         asked = read_body(CHARGE, body)
         if isinstance(asked, Answer):
             return asked
         saved = self.vault.find(asked["processingTerminalId"], asked["paymentMethod"]["token"])
         if saved is None:
-            # No 404 here (contract section 12): what is wrong is in the body.
+            # Not 404 (contract section 12): the error is in the body.
             errors: Errors = []
-            fault(errors, "paymentMethod.token", "is no secure token of this terminal")
+            fault(errors, "paymentMethod.token", "is not a secure token of this terminal")
             return problem(400, "bad-request", "The body is not valid.", errors=errors)
         made = self._make(asked, saved)
         self.ledger.resources["payments"][made["paymentId"]] = made

@@ -1,4 +1,4 @@
-"""Devices, and the calls that script them."""
+"""Devices, and the methods that script them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _checked(check: Callable[[str, Any], object]) -> Callable[[Any, Attribute[An
 
 
 NO_APPROVAL = ("C", "D", "P", "R")
-"""Known answers that are other than what `Device.approves` says."""
+"""Response codes that are not approvals, and so are not for `Device.approves`."""
 
 
 @define(eq=False)
 class Operator:
-    """The person who drives a device, on one page or on several that show the same.
+    """The person who operates a device on one or several of its pages.
 
     Attributes:
         pages: How many pages of the device are open.
-        switched_on: Whether the person has left it on.
-        last: The last instruction that ended while it was in that hand.
+        switched_on: Whether the operator left the device on.
+        last: The last instruction that ended while the operator controlled the device.
     """
 
     pages: int = 0
@@ -43,37 +43,36 @@ class Operator:
 
     @property
     def reachable(self) -> bool:
-        """Whether the gateway reaches the device: a page is open, and it is switched on."""
+        """Whether the gateway reaches the device: a page is open, and the device is switched on."""
         return self.pages > 0 and self.switched_on
 
 
 @define(eq=False)
 class Device:
-    """A payment device, to be scripted, or driven by hand on its page.
+    """A payment device, controlled by a script or by an operator on its page.
 
-    Each script method queues what the next instruction does and returns the device. What was queued
-    last stays for all later instructions; a device without a script approves at once. ``after`` is
-    in seconds, from the submission till the status changes. What makes no sense is refused with
-    ``ConfigurationError`` when it is scripted, or when an attribute is set.
+    Each script method queues the behavior for one instruction and returns the device. The last
+    queued behavior applies to all later instructions. A device without a script approves at once.
+    ``after`` is the time in seconds from the submission to the change of status. Script methods and
+    attributes refuse invalid values with ``ConfigurationError``.
 
-    One script serves every kind of instruction: a refund is approved or declined as a payment is. A
+    One script serves every kind of instruction: a refund is approved or declined like a payment. A
     signature is given whenever an instruction completes.
 
-    While a page of the device is open, what is submitted waits for the person at the page, and the
-    script waits too. Once the page is closed the device is offline, until a page is opened again or
-    a script method is called.
+    While a page of the device is open, instructions wait for the operator, and the script waits,
+    too. When the page is closed, the device is offline until a page is opened again or a script
+    method is called.
 
     Attributes:
         serial_number: The device's serial number.
-        device_id: Its id in ``GET /devices``, where the following are shown too.
-        model: Its model.
-        ksi: Its key serial identifier.
+        device_id: The id in ``GET /devices``, which also shows the following attributes.
+        model: The model.
+        ksi: The key serial identifier.
         tender: ``creditDebit`` or ``ebt``.
-        deactivated_date: Set it (``2026-05-01``), and the device is inactive and refuses what is
-            submitted.
-        last_transaction: The last order that completed on it.
-        instruction: The instruction that runs on it now, if any.
-        hand: Who drives it on a page; None if a script does.
+        deactivated_date: If set (``2026-05-01``), the device is inactive and refuses submissions.
+        last_transaction: The last order that completed on the device.
+        instruction: The instruction that runs on the device now, if any.
+        hand: The operator who controls the device on its page; None if a script does.
     """
 
     serial_number: str = field(validator=_checked(arguments.serial), on_setattr=setters.frozen)
@@ -110,17 +109,17 @@ class Device:
         """The cardholder pays; the processor approves.
 
         Args:
-            after: When, in seconds.
-            response_code: The processor's answer: ``A``, or a word that no contract has.
-            tip: What the cardholder adds, in the currency's smallest unit, if the request has a tip
-                with mode ``prompted``; the payment's amount grows by it.
+            after: Seconds until the approval.
+            response_code: The processor's answer: ``A``, or a word that the contract does not have.
+            tip: The cardholder's tip, in the currency's smallest unit, if the request has a tip
+                with mode ``prompted``. It is added to the payment's amount.
             card: ``visa`` (chip and signature), ``mastercard`` (contactless), ``amex`` (chip and
                 PIN) or ``discover`` (swiped).
         """
         if response_code in NO_APPROVAL:
             raise ConfigurationError(
                 "response_code",
-                f"must be that of an approval: for {response_code!r} there is"
+                f"must be that of an approval: for {response_code!r} use"
                 f" answers({response_code!r}), or declines() and approves_partially(…)",
             )
         return self._completes("approves", after, Result(response_code, tip=tip, card=card))
@@ -133,9 +132,9 @@ class Device:
         return self._completes("declines", after, result)
 
     def approves_partially(self, amount: int, after: float = 0.0, *, card: str = "visa") -> Device:
-        """The processor authorizes `amount` alone, in the currency's smallest unit.
+        """The processor authorizes only `amount`, in the currency's smallest unit.
 
-        It has to be less than what is to be paid: otherwise ``check`` of the gateway says so.
+        It must be less than the total: otherwise ``check`` of the gateway reports an error.
         """
         amount = arguments.whole("amount", amount, least=1)
         result = Result("P", authorized_amount=amount, card=card)
@@ -149,18 +148,18 @@ class Device:
         status: str = "ready",
         response_message: str | None = None,
     ) -> Device:
-        """The processor answers with any other code: E, R, C, or a word no one knows."""
+        """The processor answers with any other code: E, R, C, or an unknown one."""
         return self._completes("answers", after, Result(response_code, status, response_message))
 
     def fails(self, message: str = "Device error", after: float = 0.0) -> Device:
-        """The instruction ends in ``failure``, for the reason `message`."""
+        """The instruction ends in ``failure`` with the reason `message`."""
         after = arguments.seconds("after", after)
         message = arguments.text("message", message)
         behaviour = Behaviour(ends="failure", after=after, error_message=message)
         return self._script("fails", behaviour)
 
     def cardholder_cancels(self, after: float = 0.0) -> Device:
-        """The cardholder presses the red key: the instruction ends in ``canceled``."""
+        """The cardholder presses the cancel key: the instruction ends in ``canceled``."""
         behaviour = Behaviour(ends="canceled", after=arguments.seconds("after", after))
         return self._script("cardholder_cancels", behaviour)
 
@@ -169,29 +168,29 @@ class Device:
         return self._script("never_finishes", Behaviour())
 
     def completes_on_cancel(self) -> Device:
-        """The instruction completes just as it is to be canceled: the cancellation is too late.
+        """The instruction completes just before its cancellation, which comes too late.
 
         The DELETE is answered with 409, and the payment is approved.
         """
         return self._script("completes_on_cancel", Behaviour(completes_on_cancel=True))
 
     def is_offline(self, status: int = 409) -> Device:
-        """The submit itself is refused with a problem document of this status, 409 or 400."""
+        """The submission is refused with a problem document of this status, 409 or 400."""
         if arguments.whole("status", status) not in (400, 409):
             raise ConfigurationError("status", f"must be 400 or 409, is {status}")
         return self._script("is_offline", Behaviour(refused_with=status))
 
     def shows_status(self, word: str, after: float = 0.0) -> Device:
-        """The instruction shows this status on the way to what is scripted next.
+        """The instruction shows this status before the behavior that is scripted next.
 
-        A status other than ``inProgress`` is answered without a hold, and cannot be canceled. If
-        nothing is scripted next, the instruction stays there.
+        A status other than ``inProgress`` is answered without a hold, and the instruction cannot be
+        canceled. If nothing is scripted next, the instruction keeps this status.
         """
         stage = (arguments.seconds("after", after), arguments.text("word", word))
         return self._script("shows_status", Behaviour(stages=(stage,), goes_on=True))
 
     def next_behaviour(self, *, asks_for_tip: bool = False) -> Behaviour:
-        """What the instruction that is submitted now will do; takes it off the queue."""
+        """Takes the behavior of the submitted instruction off the queue."""
         if self._queue:
             self._current = self._queue.popleft()
             if self._current.awaits_tip:
@@ -201,8 +200,8 @@ class Device:
         return self._current.behaviour
 
     def unused(self) -> list[str]:
-        """What was scripted and no instruction has used, as it was called."""
-        if self.hand is not None:  # the person at the page decides
+        """Return the script calls that no instruction has used."""
+        if self.hand is not None:  # the operator decides
             return []
         tips = [f"the tip of {script.call}" for script in self._without_tip]
         return [script.call for script in self._queue] + tips
@@ -224,7 +223,7 @@ class Device:
 
 
 def device_document(device: Device) -> dict[str, Any]:
-    """The device as the API shows it (contract section 5)."""
+    """Return the device as the API shows it (contract section 5)."""
     shown: dict[str, Any] = {
         "deviceId": device.device_id,
         "serialNumber": device.serial_number,
@@ -242,5 +241,5 @@ def device_document(device: Device) -> dict[str, Any]:
 
 
 def _moment(day: str) -> str:
-    """A day as its first moment: Payroc describes both dates as date-times."""
+    """Return midnight of the day: Payroc describes both dates as date-times."""
     return f"{day}T00:00:00Z"

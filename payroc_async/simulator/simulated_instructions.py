@@ -1,4 +1,4 @@
-"""An instruction that the simulator runs, by its script or by hand."""
+"""An instruction that the simulator runs, by its script or by an operator."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FINAL = frozenset({"completed", "failure", "canceled"})
 
 @define
 class OperatorInput:
-    """How far a person has come with an instruction on the device's page.
+    """The operator's input for an instruction on the device's page so far.
 
     Attributes:
-        tip: What was added, in the currency's smallest unit; None before the question is answered.
-        entry: What was done with the card, from `ENTRIES`; None before.
+        tip: The tip, in the currency's smallest unit; None before the answer.
+        entry: How the card was read, from `ENTRIES`; None before.
         card: The card, from `CARDS`.
     """
 
@@ -40,16 +40,16 @@ class SimInstruction:
 
     Attributes:
         id: Its id.
-        serial_number: The device it runs on.
-        idempotency_key: The key it was submitted under.
-        body: What was submitted.
-        status: ``inProgress``, ``completed``, ``failure``, ``canceled``, or what the script says.
-        created_at: When it was submitted, by `time.monotonic`.
-        changed_at: When its status changed last, by `time.monotonic`.
-        resource_id: The id of what it led to (payment, refund, signature), once it has completed.
-        payment_id: The same, if it is a payment.
-        delete_count: How many DELETE requests took effect on it, the refused ones included.
-        by_hand: How far a person has come with it; None if it follows a script.
+        serial_number: The device's serial number.
+        idempotency_key: The key of the submission.
+        body: The submitted request.
+        status: ``inProgress``, ``completed``, ``failure``, ``canceled``, or the script's status.
+        created_at: The time of the submission, by `time.monotonic`.
+        changed_at: The time of the last change of status, by `time.monotonic`.
+        resource_id: The id of its payment, refund or signature, once completed.
+        payment_id: The same, if the resource is a payment.
+        delete_count: How many DELETE requests reached it, refused ones included.
+        by_hand: The operator's input so far; None if the instruction follows a script.
     """
 
     id: str
@@ -74,11 +74,11 @@ class SimInstruction:
 
     @property
     def payment_id(self) -> str | None:
-        """The id of the payment it led to, once it has completed."""
+        """The id of its payment, once completed."""
         return self.resource_id if self.kind.resource == "payments" else None
 
     def document(self) -> dict[str, Any]:
-        """The instruction as the API shows it (contract section 3)."""
+        """Return the instruction as the API shows it (contract section 3)."""
         shown: dict[str, Any] = {"status": self.status, self.kind.id_field: self.id}
         if self.status == "failure" and self.behaviour.error_message is not None:
             shown["errorMessage"] = self.behaviour.error_message
@@ -101,7 +101,7 @@ class SimInstruction:
             self._waiters.discard(waiter)
 
     def change(self, status: str) -> None:
-        """Shows another status, and lets every held status request go."""
+        """Changes the status, and releases every held status request."""
         self.status = status
         self.changed_at = time.monotonic()
         if status in FINAL:
@@ -111,19 +111,19 @@ class SimInstruction:
             _wake(waiter)
 
     def pause(self) -> None:
-        """Stops the clock; `State.run` makes up for what was missed."""
+        """Stops the clock; `State.run` makes up for missed changes."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def due(self) -> str | None:
-        """The next status, if its time has come."""
+        """Return the next status if it is due."""
         if self._steps and self.created_at + self._steps[0][0] <= time.monotonic():
             return self._steps.pop(0)[1]
         return None
 
     def arm(self, run: Callable[[SimInstruction], object]) -> None:
-        """Has this instruction run when its next status is due."""
+        """Schedules a run for when the next status is due."""
         if self._steps:
             delay = self.created_at + self._steps[0][0] - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(delay, run, self)

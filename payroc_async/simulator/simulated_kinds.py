@@ -1,4 +1,4 @@
-"""The kinds of instruction a device runs, as data: all of them live the same life."""
+"""The kinds of instruction of a device, as data. They all have the same lifecycle."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class InstructionKind:
     Source: contract sections 2 and 3.
 
     Args:
-        collection: The last part of the path it is submitted to, the first of the path it is read
-            and canceled at.
-        id_field: Its id's name in JSON.
-        resource: The collection of what it leads to.
-        rel: The link's ``rel`` once it has completed.
-        check: What its body must be.
-        make: Makes the resource from its id, the instruction's body and the device's result.
+        collection: The last segment of the submission's path, and the first segment of the path for
+            status and cancellation.
+        id_field: The name of the id in JSON.
+        resource: The collection of the resulting resource.
+        rel: The ``rel`` of a completed instruction's link.
+        check: The check of the request body.
+        make: Builds the resource from its id, the instruction's body and the device's result.
     """
 
     collection: str

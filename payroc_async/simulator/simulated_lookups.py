@@ -1,4 +1,4 @@
-"""What the gateway says of cards and of how terminals are set up; no money moves.
+"""Look-ups of cards and of terminals' configurations; no money moves.
 
 Source: contract sections 10 and 13.
 """
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 NO_CARDS = "the simulator takes no card data"
 BRANDS = {"3": "amex", "4": "visa", "5": "mastercard", "6": "discover"}
-"""The card that stands for each beginning of a number."""
+"""The card for each beginning of a number."""
 
 BIN_LOOKUP: Check = check_of("binLookup")
 """The check for the body of ``POST /cards/bin-lookup``."""
@@ -33,12 +33,12 @@ DEVICE_MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "idtechKioskV": ("idTech", ("Icc", "Contactless")),
     "ingenicoAxiumRx7000": ("ingenico", ("MagStripe", "Icc", "Keyed", "Contactless", "PinEntry")),
 }
-"""The models that the simulator knows, with what they read."""
+"""The device models that the simulator knows, with their entry methods."""
 INPUTS = ("MagStripe", "Icc", "Keyed", "Contactless", "PinEntry")
 
 
 def device_configuration(model: str) -> Json | None:
-    """What a model can do, if it is known."""
+    """Return a device model's capabilities, if known."""
     known = DEVICE_MODELS.get(model)
     if known is None:
         return None
@@ -60,7 +60,7 @@ def device_configuration(model: str) -> Json | None:
 
 
 def host_configuration(terminal: str, account: str) -> Json:
-    """How a terminal is set up at its processor."""
+    """Return a terminal's configuration at its processor."""
     return {
         "processingTerminalId": terminal,
         "processingAccountId": account,
@@ -74,7 +74,7 @@ def host_configuration(terminal: str, account: str) -> Json:
 
 @define(eq=False)
 class Lookups:
-    """What is known of cards.
+    """The known cards.
 
     Attributes:
         surcharging: What a merchant that surcharges shows of it; None without surcharges.
@@ -88,7 +88,7 @@ class Lookups:
     response_code: str = "A"
 
     def look_up(self, body: bytes) -> Answer:
-        """What a card is, by a saved one or the beginning of a number."""
+        """Look up a card, by a saved card or the beginning of a number."""
         asked = read_body(BIN_LOOKUP, body)
         if isinstance(asked, Answer):
             return asked
@@ -130,7 +130,7 @@ class Lookups:
         return shown
 
     def balance(self, body: bytes, terminals: dict[str, Json]) -> Answer:
-        """What is left on an EBT card; 200 with a refusal too."""
+        """Answer with an EBT card's balance; a refusal is 200, too."""
         asked = read_body(BALANCE, body)
         if isinstance(asked, Answer):
             return asked

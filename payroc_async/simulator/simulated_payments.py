@@ -1,4 +1,4 @@
-"""Payments and refunds as the gateway would show them, written by hand from contract section 5."""
+"""Payments and refunds as the gateway shows them, written by hand from contract section 5."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ MESSAGES = {
 
 SUBMITTED = ("processingTerminalId", "operator", "customer")
 
-# What can be done to a payment that took money, by its status. While it is `ready` or `pending` its
-# batch is open; it becomes `complete` when the batch closes. From there it can be refunded only.
+# The supported operations of an approved payment, by status. In `ready` and `pending` its batch is
+# open; it becomes `complete` when the batch closes, and can then only be refunded.
 WHILE_OPEN = ["fullyReverse", "partiallyReverse", "adjustTip", "addSignature"]
 PAYMENT_OPERATIONS = {
     "ready": [*WHILE_OPEN, "setAsPending"],
@@ -59,12 +59,12 @@ REFUND_OPERATIONS = {
 
 
 def new_id() -> str:
-    """An id as payments have it."""
+    """Return an id in the format of payment ids."""
     return secrets.token_hex(5).upper()
 
 
 def now() -> str:
-    """The time now, as the API writes it."""
+    """Return the current time in the API's format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -75,7 +75,7 @@ def took_money(transaction: Json) -> bool:
 
 
 def set_operations(transaction: Json) -> None:
-    """Writes into a payment or refund what can be done to it now."""
+    """Sets the supported operations of a payment or refund."""
     result = transaction["transactionResult"]
     by_status = {
         "refund": REFUND_OPERATIONS,
@@ -87,7 +87,7 @@ def set_operations(transaction: Json) -> None:
 
 
 def refunded(payment: Json) -> int:
-    """How much of a payment has been given back."""
+    """Return the refunded amount of a payment."""
     return sum(
         abs(one["amount"])
         for one in payment.get("refunds", [])
@@ -96,10 +96,10 @@ def refunded(payment: Json) -> int:
 
 
 def summary_of(id_field: str, transaction: Json) -> Json:
-    """A payment or refund as the other one shows it; a refund's amount is negative."""
+    """Return a payment's or refund's summary for the other; a refund's amount is negative."""
     result = transaction["transactionResult"]
     amount = result["authorizedAmount"]
-    if id_field == "refundId" and amount == 0:  # declined: how much it was about
+    if id_field == "refundId" and amount == 0:  # declined: the requested amount
         amount = -transaction["order"]["amount"]
     return {
         id_field: transaction[id_field],
@@ -114,7 +114,7 @@ def summary_of(id_field: str, transaction: Json) -> Json:
 
 
 def shown_breakdown(breakdown: Json) -> Json:
-    """A breakdown as it is read back: its taxes are of one kind there, with a rate (contract 5)."""
+    """Return a breakdown as read back: taxes are of one kind, with a rate (contract section 5)."""
     shown = {**breakdown}
     if "taxes" in breakdown:
         shown["taxes"] = [_shown_tax(one) for one in breakdown["taxes"]]
@@ -124,19 +124,19 @@ def shown_breakdown(breakdown: Json) -> Json:
 
 
 def _shown_tax(tax: Json) -> Json:
-    """How one that was given as a sum reads is not known (contract section 15)."""
+    """Return a tax as read back; unknown for a tax given as an amount (contract section 15)."""
     amount = {"amount": tax["amount"]} if tax.get("amount") else {}
     return {"name": tax["name"], "rate": tax.get("rate", 0), **amount}
 
 
 def _order(body: Json, result: Result) -> Json:
     order: Json = {**body["order"], "dateTime": now()}
-    # An instruction takes none to 1,024 characters; what it led to shows 1 to 256.
+    # An instruction takes 0 to 1,024 characters; its resource shows 1 to 256.
     if not order.get("description"):
         order.pop("description", None)
     else:
         order["description"] = order["description"][:256]
-    if "dccOffer" in order:  # whether it was accepted is only sent
+    if "dccOffer" in order:  # whether it was accepted is in requests only
         offer = order["dccOffer"].items()
         order["dccOffer"] = {name: value for name, value in offer if name != "accepted"}
     if "breakdown" in order:
@@ -148,7 +148,7 @@ def _order(body: Json, result: Result) -> Json:
     tip = breakdown.get("tip", {})
     if result.tip is not None and tip.get("mode") == "prompted":
         order["amount"] += result.tip
-        given = {"amount": result.tip} if result.tip else {}  # Payroc has no tip of nothing
+        given = {"amount": result.tip} if result.tip else {}  # Payroc has no tip of 0
         order["breakdown"] = {**breakdown, "tip": {**tip, **given}}
     return order
 
@@ -157,7 +157,7 @@ def _transaction_result(body: Json, order: Json, result: Result, kind: str) -> J
     code = result.response_code
     status = result.status
     if code in ("A", "P") and status == "ready":
-        # A pre-authorization is not queued for capture; what is processed as a sale has settled.
+        # A pre-authorization is not queued for capture; a payment processed as a sale has settled.
         status = "pending" if kind == "preAuthorization" else "ready"
         status = "complete" if body.get("processAsSale") else status
     asked = order["amount"] if code in ("A", "E", "P") else 0
@@ -199,9 +199,10 @@ def _transaction(body: Json, result: Result, kind: str) -> Json:
 
 
 def show_as_sale(payment: Json) -> None:
-    """Gives a pre-authorization the type ``sale``, as the published samples do.
+    """Shows a pre-authorization with the type ``sale``, as the published samples do.
 
-    Its status says that it is one. So does a terminal that has no pre-authorizations.
+    Only its status shows that it is a pre-authorization. A terminal without pre-authorizations does
+    the same.
     """
     result = payment.get("transactionResult", {})
     if result.get("type") == "preAuthorization":
@@ -210,14 +211,14 @@ def show_as_sale(payment: Json) -> None:
 
 
 def make_payment(payment_id: str, body: Json, result: Result) -> Json:
-    """The payment that an instruction with this body and result leads to."""
+    """Build the payment of an instruction with this body and result."""
     kind = "sale" if body.get("autoCapture", True) else "preAuthorization"
     return {"paymentId": payment_id, **_transaction(body, result, kind), "refunds": []}
 
 
 def make_refund(refund_id: str, body: Json, result: Result) -> Json:
-    """The refund that an instruction with this body and result leads to."""
+    """Build the refund of an instruction with this body and result."""
     made = {"refundId": refund_id, **_transaction(body, result, "refund")}
-    # Funds that go to the customer: the order's amount is positive (contract section 5).
+    # In a refund, too, the order's amount is positive (contract section 5).
     made["transactionResult"]["authorizedAmount"] *= -1
     return made

@@ -1,4 +1,4 @@
-"""What the processor was given: batches, transactions and authorizations.
+"""Settlement reports: batches, transactions and authorizations.
 
 Source: contract section 11.
 """
@@ -76,22 +76,22 @@ REPORTS: dict[str, tuple[str, dict[str, Filter], tuple[str, ...]]] = {
     ),
     "authorizations": ("authorizationId", OF_DAY_OR_BATCH, ("date", "batchId")),
 }
-"""Of each collection: its ids' field, its filters, and those of which one has to be given."""
+"""Per collection: the id field, the filters, and the filters of which one is required."""
 
 
 @define(eq=False)
 class Settlement:
-    """The reports.
+    """The settlement reports.
 
     Attributes:
-        reports: Each collection's documents, by their ids, in the order of their making.
+        reports: Each collection's documents by id, in order of creation.
     """
 
     reports: dict[str, dict[int, Json]] = field(factory=lambda: {name: {} for name in REPORTS})
     _ids: count[int] = field(factory=lambda: count(1001))
 
     def submit(self, settled: Iterable[Json], day: date) -> None:
-        """Reports what was settled: a batch for each terminal and currency."""
+        """Reports settled transactions: one batch per terminal and currency."""
 
         def batch_of(one: Json) -> tuple[str, str]:
             return one["processingTerminalId"], one["transactionResult"]["currency"]

@@ -12,7 +12,7 @@ __all__ = ["TERMINAL", "TIMEZONES", "cut_off", "merged", "terminal_document"]
 Json = dict[str, Any]
 
 TERMINAL = "1234001"
-"""The one that is there from the start: the terminal of Payroc's samples."""
+"""The predefined terminal, as in Payroc's samples."""
 
 DOCUMENT: Json = {
     "processingTerminalId": TERMINAL,
@@ -51,7 +51,7 @@ def _zone(name: str) -> tzinfo:
         return UTC
 
 
-# Read from disk once, on import: later it would be in somebody's event loop.
+# Read from disk on import: a later read would block an event loop.
 TIMEZONES: dict[str, tzinfo] = {
     name: _zone(name)
     for name in (
@@ -69,7 +69,7 @@ TIMEZONES: dict[str, tzinfo] = {
 
 
 def merged(document: Json, changes: Json) -> Json:
-    """A copy of the document in which these members are others; objects are merged in turn."""
+    """Return a copy of the document with these changes; nested objects are merged."""
     made = deepcopy(document)
     for name, value in changes.items():
         known = made.get(name)
@@ -79,12 +79,12 @@ def merged(document: Json, changes: Json) -> Json:
 
 
 def terminal_document(terminal: str, changes: Json) -> Json:
-    """A terminal's document: the usual one, but for these members."""
+    """Return a terminal's document: the default with these changes."""
     return {**merged(DOCUMENT, changes), "processingTerminalId": terminal}
 
 
 def cut_off(document: Json, after: float) -> Json:
-    """The answer to the closing of a batch: when that will be, on the terminal's clock."""
+    """Return the answer to a request to close a batch: the time of the close, in terminal time."""
     name = document["timezone"]
     moment = datetime.now(TIMEZONES[name]) + timedelta(seconds=after)
     return {"cutOffTime": f"{moment:%H:%M}", "timezone": name}

@@ -1,7 +1,7 @@
-"""Instructions, what came of them, and remembered answers: all that requests change.
+"""The gateway's state: instructions, their resources, and the stored answers to POSTs.
 
-Every change happens at once, with nothing awaited in between: concurrent duplicates of a submit
-find the first one's answer.
+Every change is made without an await, so that a concurrent duplicate of a submission finds the
+first one's answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FIRST_DEVICE_ID = 28474
 
 @frozen
 class Remembered:
-    """An answer to a POST, kept under its idempotency key."""
+    """The stored answer to a POST, kept under its idempotency key."""
 
     request: tuple[str, bytes]
     answer: Answer
@@ -37,20 +37,20 @@ class Remembered:
 
 
 PreAuthorizations = Literal["as_type", "as_sale", "refused"]
-"""How a pre-authorization is shown, or refused where the terminal has none (contract section 9)."""
+"""How pre-authorizations are shown, or that they are refused (contract section 9)."""
 Done = tuple[Answer, SimInstruction | None]
-"""An answer to a POST, and the instruction that it is about."""
+"""The answer to a POST, and its instruction."""
 
 
 @define(eq=False)
 class State:
-    """What the gateway knows. It outlives the server: the gateway may go away and come back.
+    """The gateway's state. It survives a stop and restart of the server.
 
     Attributes:
-        unscripted: What a device does that has no script.
+        unscripted: The behavior of a device without a script.
         pre_authorizations: How pre-authorizations are shown, or that they are refused.
-        misuses: What a script or fault asked for that could not be done.
-        note: Called for each device and instruction that is new or has changed, if given.
+        misuses: Requests of scripts and faults that could not be satisfied.
+        note: Called for each new or changed device and instruction, if given.
     """
 
     instructions: dict[str, SimInstruction] = field(factory=dict)
@@ -78,22 +78,22 @@ class State:
         return device
 
     def tell(self, changed: SimInstruction | Device) -> None:
-        """Says who looks on that this is new or has changed."""
+        """Notifies the observers that this device or instruction is new or has changed."""
         if self.note is not None:
             self.note(changed)
 
     def once(
         self, key: str, request: tuple[str, bytes], act: Callable[[], Done]
     ) -> Remembered | None:
-        """Does what a POST asks for, or finds the answer that this key had before.
+        """Performs a POST, or returns the stored answer of its idempotency key.
 
-        The same key with the same bytes has the original answer again; so has a refusal, since a
+        The same key with the same bytes gets the original answer again. Refusals are stored, too: a
         corrected body needs a new key (contract section 8).
 
         Args:
             key: The idempotency key.
             request: The path and the body.
-            act: Does it, at once.
+            act: Performs the operation synchronously.
 
         Returns:
             The answer; None if the key was used with a different request.
@@ -109,7 +109,8 @@ class State:
         if isinstance(made, Answer):
             return made, None
         answer = json_answer(202, made.document())
-        # Only now: the answer to a submit says inProgress, however soon that changes.
+        # After building the answer: the answer to a submission says inProgress, however soon that
+        # changes.
         self.run(made)
         return answer, made
 
@@ -125,17 +126,22 @@ class State:
             return document
         reserves = kind.resource == "payments" and document.get("autoCapture") is False
         if reserves and self.pre_authorizations() == "refused":
-            errors = [{"parameter": "processingTerminalId", "message": "has no pre-authorizations"}]
+            errors = [
+                {
+                    "parameter": "processingTerminalId",
+                    "message": "has no pre-authorizations",
+                }
+            ]
             return problem(400, "capabilities-missing", errors=errors)
         device = self.device(serial_number)
         if device.instruction is not None:
-            # The contract leaves open what a busy or offline device answers (section 9).
+            # The contract does not define the answer of a busy or offline device (section 9).
             return problem(409, "cannot-be-modified", "The device is busy.")
         if device.deactivated_date is not None:
             return problem(409, "cannot-be-modified", "The device is inactive.")
         if device.hand is not None and not device.hand.reachable:
             return problem(409, "cannot-be-modified", "The device is offline.")
-        # By hand nothing happens by itself, and the script is kept for later.
+        # The operator decides what happens; the script is kept for later.
         behaviour = Behaviour()
         if device.hand is None:
             behaviour = device.next_behaviour(asks_for_tip=kind.asks_for_tip(document))
@@ -149,14 +155,14 @@ class State:
         return made
 
     def run(self, instruction: SimInstruction) -> None:
-        """Makes every status change of `instruction` that is due, and waits for the next."""
+        """Makes every due status change of `instruction`, and schedules the next."""
         instruction.pause()
         while (status := instruction.due()) is not None:
             self.change(instruction, status)
         instruction.arm(self.run)
 
     def change(self, instruction: SimInstruction, status: str) -> None:
-        """Gives the instruction another status; makes what it leads to if it has completed."""
+        """Changes the instruction's status; creates its resource if it has completed."""
         device = self.device(instruction.serial_number)
         if status == "completed":
             kind = instruction.kind
@@ -184,7 +190,7 @@ class State:
 
     def _check_part(self, instruction: SimInstruction, made: dict[str, Any]) -> None:
         result = instruction.behaviour.result
-        if result.response_code != "P" or "order" not in made:  # a signature is of no sum
+        if result.response_code != "P" or "order" not in made:  # a signature has no amount
             return
         part, whole = result.authorized_amount, made["order"]["amount"]
         if part is not None and part >= whole:
@@ -194,9 +200,9 @@ class State:
             )
 
     def cancel(self, instruction: SimInstruction) -> Answer:
-        """Cancels the instruction if it is in progress, else answers 409.
+        """Cancels the instruction if it is in progress, otherwise answers 409.
 
-        What has completed is answered with the link to what came of it (contract section 8).
+        For a completed instruction, the answer links to its resource (contract section 8).
         """
         instruction.delete_count += 1
         if instruction.status == IN_PROGRESS:
@@ -222,12 +228,12 @@ class State:
             instruction.pause()
 
     def resume(self) -> None:
-        """Starts every clock again; what should have happened meanwhile happens now."""
+        """Restarts every clock; missed status changes happen now."""
         for instruction in list(self.instructions.values()):
             self.run(instruction)
 
     def forget(self) -> None:
-        """Forgets what has ended: instructions, what came of them, and the answers to POSTs."""
+        """Forgets ended instructions, their resources, and the stored answers to POSTs."""
         self.misuses.clear()
         live = {id_: one for id_, one in self.instructions.items() if one.status not in FINAL}
         self.instructions.clear()

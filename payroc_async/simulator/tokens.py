@@ -1,4 +1,4 @@
-"""The identity service's tokens: opaque, and good for as long as the gateway says."""
+"""The identity service's tokens: opaque, and valid for the gateway's lifetime."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from attrs import define, field
 
 __all__ = ["TOKEN_MARK", "Tokens"]
 
-# Every token begins with this, so that one search finds any of them where none should be.
+# All tokens share this prefix, so that one search finds a leaked token.
 TOKEN_MARK = "payroc-simulator-token."
 
 
 @define
 class Tokens:
-    """The tokens that are good, each with the moment of its issue on the monotonic clock."""
+    """The valid tokens, each with its time of issue on the monotonic clock."""
 
     _issued: dict[str, float] = field(factory=dict)
 
     def issue(self) -> str:
-        """A new token."""
+        """Issues a new token."""
         token = TOKEN_MARK + secrets.token_urlsafe(32)
         self._issued[token] = time.monotonic()
         return token
 
     def accepts(self, token: str | None, lifetime: float) -> bool:
-        """Whether this token was issued within the last `lifetime` seconds, and not revoked."""
+        """Whether the token was issued within the last `lifetime` seconds and not revoked."""
         issued = self._issued.get(token or "")
         return issued is not None and time.monotonic() - issued < lifetime
 

@@ -1,6 +1,6 @@
-"""Request bodies against the field table: what is wrong, as a problem's ``errors``.
+"""Validation of request bodies against the field table; errors become a problem's ``errors``.
 
-Source: contract sections 2, 4, 6 and 12, by `fields.json`.
+Source: contract sections 2, 4, 6 and 12, and `fields.json`.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ ADJUSTMENTS = check_of("paymentAdjustment")
 REFUND_ADJUSTMENTS = check_of("refundAdjustment")
 """The check for the body of ``POST /refunds/{refundId}/adjust``."""
 VOID = record({})
-"""The check for ``POST /refunds/{refundId}/reverse``, which has no body and voids all of it."""
+"""The check for ``POST /refunds/{refundId}/reverse``: no body; it voids the full refund."""
 
 
 def check_serial(value: object, path: str, errors: Errors) -> None:
-    """A device's serial number: 1 to 64 characters that can be printed."""
+    """Check a device's serial number: 1 to 64 printable characters."""
     text(least=1, most=64)(value, path, errors)
     if isinstance(value, str) and (value != value.strip() or not value.isprintable()):
         fault(errors, path, "must be a serial number without blanks")
 
 
 def read_body(check: Check, body: bytes) -> dict[str, Any] | Answer:
-    """What the body says, or the 400 that it gets."""
+    """Return the parsed body, or the 400 answer if it is invalid."""
     try:
         document: dict[str, Any] = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -47,13 +47,13 @@ class Vault:
     """The saved cards.
 
     Attributes:
-        records: Each secure token's document, by its terminal and its id.
+        records: Each secure token's document, by terminal and id.
     """
 
     records: dict[tuple[str, str], Json] = field(factory=dict)
 
     def keep(self, transaction: Json, body: Json) -> None:
-        """Keeps the card of a payment that has saved it; does nothing for any other."""
+        """Stores the card if the payment has saved it; otherwise does nothing."""
         shown = transaction.get("card", {}).get("secureToken")
         terminal = transaction.get("processingTerminalId")
         if not shown or terminal is None:
@@ -80,9 +80,9 @@ class Vault:
         self.records[terminal, shown["secureTokenId"]] = record
 
     def of_terminal(self, terminal: str) -> list[Json]:
-        """The documents of one terminal, in the order in which the cards were saved."""
+        """Return the documents of one terminal, in the order in which the cards were saved."""
         return [one for (owner, _), one in self.records.items() if owner == terminal]
 
     def find(self, terminal: str, token: str) -> Json | None:
-        """The document of a token that can be charged on this terminal."""
+        """Return the document of a token that can be charged on this terminal."""
         return next((one for one in self.of_terminal(terminal) if one["token"] == token), None)

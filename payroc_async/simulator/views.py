@@ -1,4 +1,4 @@
-"""What the pages show: devices, instructions, requests and faults as JSON, without secrets."""
+"""The pages' data: devices, instructions, requests and faults as JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ TENTATIVE_DIGITS = 2
 
 @define
 class Numbers:
-    """A number for each request and fault that was ever shown, for the page to know it by."""
+    """Numbers that identify requests and faults on the pages."""
 
     _known: WeakKeyDictionary[Observed | Fault, int] = field(factory=WeakKeyDictionary)
     _next: count[int] = field(factory=lambda: count(1))
 
     def of(self, one: Observed | Fault) -> int:
-        """Its number, the same each time."""
+        """Return the object's number, the same each time."""
         number = self._known.get(one)
         if number is None:
             number = self._known[one] = next(self._next)
@@ -46,17 +46,17 @@ class Numbers:
 
 @define
 class Scrubber:
-    """Takes the secrets out of what clients sent: the tokens, and this API key."""
+    """Masks tokens and the API key in clients' requests."""
 
     api_key: str = field(repr=False)
 
     def text(self, text: str) -> str:
-        """The text with ``***`` for each secret."""
+        """Return the text with each secret replaced by ``***``."""
         text = without_tokens(text)
         return text.replace(self.api_key, "***") if self.api_key else text
 
     def body(self, body: bytes | None) -> str:
-        """A body as text, cut short if it is very long."""
+        """Return a body as text, truncated if very long."""
         text = self.text((body or b"").decode(errors="replace"))
         if len(text) <= MOST_OF_A_BODY:
             return text
@@ -64,7 +64,7 @@ class Scrubber:
 
 
 def device_view(state: State, device: Device) -> Json:
-    """A device, with what runs on it and what ended on it last."""
+    """Return a device with its running and its last ended instruction."""
     hand, running = device.hand, device.instruction
     last = hand.last if hand else None
     return {
@@ -80,7 +80,7 @@ def device_view(state: State, device: Device) -> Json:
 
 
 def instruction_view(state: State, instruction: SimInstruction) -> Json:
-    """An instruction: what is asked for, how far the person has come, and how it ended."""
+    """Return an instruction: its request, the operator's input so far, and its outcome."""
     body = instruction.body
     shown: Json = {
         "id": instruction.id,
@@ -97,7 +97,7 @@ def instruction_view(state: State, instruction: SimInstruction) -> Json:
     }
     if instruction.status == "failure":
         shown["error"] = instruction.behaviour.error_message
-    # What is not asked about a signature is tolerated, and may be anything.
+    # Unknown fields of a signature request are accepted, and may hold any type.
     if instruction.kind.resource != "signatures":
         order = body["order"]
         digits = digits_after_point(order["currency"])
@@ -138,7 +138,7 @@ def _outcome(state: State, instruction: SimInstruction) -> Json:
 
 
 def request_view(number: int, seen: Observed, scrub: Scrubber) -> Json:
-    """A request and its answer, as they crossed the wire."""
+    """Return a request and its answer, as sent on the wire."""
     took = None if seen.ended is None else round((seen.ended - seen.started) * 1000)
     return {
         "number": number,
@@ -159,7 +159,7 @@ def request_view(number: int, seen: Observed, scrub: Scrubber) -> Json:
 
 
 def fault_view(number: int, fault: Fault) -> Json:
-    """A fault that waits for its requests."""
+    """Return a fault that waits for its requests."""
     return {
         "number": number,
         "on": fault.on,
@@ -178,5 +178,5 @@ def _without_dull(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str
 
 
 def _wall_clock(moment: float) -> float:
-    """A moment of the monotonic clock in seconds since 1970."""
+    """Convert a monotonic time to seconds since 1970."""
     return time.time() - (time.monotonic() - moment)

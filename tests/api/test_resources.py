@@ -193,7 +193,7 @@ async def test_a_circle_of_pages_ends(gateway: Simulator, session: PayrocSession
     for cursor in ("a", "b", "a", "b"):
         gateway.faults.add("search", answers(page(f"{BASE}?after={cursor}")))
     search = session.devices.search()
-    with pytest.raises(ResponseFormatError, match="circle"):
+    with pytest.raises(ResponseFormatError, match="form a loop"):
         [device async for device in search]
     assert len(gateway.requests_of("search")) == 3
 

@@ -321,7 +321,7 @@ class TestCapture:
             ({"status": "expired"}, 5, "OUTCOME UNKNOWN"),
             (
                 {"responseCode": "P", "authorizedAmount": 2000},
-                *(3, "ONLY A PART WAS CAPTURED: 20.00 USD, 29.99 USD less than asked for"),
+                *(3, "PARTIALLY CAPTURED: 20.00 USD, 29.99 USD less than requested"),
             ),
         ],
     )

@@ -61,7 +61,7 @@ def test_an_approved_refund_exits_with_0(served: Simulator) -> None:
         (
             lambda g: g.device(SERIAL).approves_partially(300),
             3,
-            "ONLY A PART WAS REFUNDED: 3.00 USD of 10.00 USD; 7.00 USD is still to be refunded",
+            "PARTIALLY APPROVED: 3.00 USD of 10.00 USD refunded; 7.00 USD is still to be refunded",
         ),
         (lambda g: g.device(SERIAL).fails("Out of paper"), 4, "FAILED: Out of paper"),
         (lambda g: g.device(SERIAL).is_offline(), 4, "REFUSED by the gateway, HTTP 409"),
@@ -178,7 +178,7 @@ def test_a_timeout_exits_with_4(served: Simulator, command: str) -> None:
     done = run(served, command, "--timeout", "0.2")
     assert done.exit_code == 4
     nothing = {"refund": "no money moved", "signature": "nothing was signed"}[command]
-    assert f"CANCELED: the time was up, {nothing}" in done.stdout
+    assert f"CANCELED: timed out, {nothing}" in done.stdout
     assert served.in_progress == []
 
 
@@ -225,4 +225,4 @@ async def test_ctrl_c_after_the_refund(gateway: Simulator) -> None:
     running.signal(signal.SIGINT)
     code, out, err = await running.end()
     assert code == 0, out + err
-    assert "Too late to cancel, the refund came first. APPROVED: 10.00 USD" in out
+    assert "Too late to cancel: the refund was made. APPROVED: 10.00 USD" in out

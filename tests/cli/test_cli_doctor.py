@@ -129,7 +129,7 @@ async def test_a_certificate_that_nobody_vouches_for(gateway: Simulator) -> None
         checks = await examined_over_tls(gateway, base)
     for name in ("tls identity", "tls api", "key"):
         assert checks[name]["status"] == "failed"
-    assert "the certificate is not believed" in checks["tls api"]["message"]
+    assert "the certificate is not trusted" in checks["tls api"]["message"]
     assert "SSL_CERT_FILE" in checks["tls api"]["advice"]
     assert checks["api"]["status"] == checks["clock"]["status"] == "warning"
     assert gateway.requests == []
@@ -150,7 +150,7 @@ def test_p7_a_key_that_is_refused(served: Simulator) -> None:
     done = doctor({**variables(served), "PAYROC_API_KEY": "s3cret-key"})
     assert done.exit_code == 1
     assert "failed   key" in done.stdout
-    assert "-> look whether PAYROC_API_KEY is of this environment" in done.stdout
+    assert "-> check that PAYROC_API_KEY is complete" in done.stdout
     assert "2 warnings" in done.stdout
     assert "s3cret-key" not in done.output
 
@@ -259,14 +259,12 @@ def journal_checks(place: Path | str) -> dict[str, Check]:
 
 class TestJournal:
     def test_what_is_open(self, served: Simulator, path: Path) -> None:
-        """What no one drives and what is unknown are counted, and lead to what ends them."""
+        """Orphaned and unknown entries are counted, with advice for each."""
         left(served, path)
         left(served, path, EntryState.UNKNOWN)
         check = journal_checks(path)["journal entries"]
         assert check.status == "warning"
-        assert check.message == (
-            "0 under way, 1 unfinished that no one drives, 1 of unknown outcome"
-        )
+        assert check.message == ("0 in progress, 1 orphaned, 1 of unknown outcome")
         assert "recover" in check.advice
         assert "journal close" in check.advice
 
@@ -284,10 +282,10 @@ class TestJournal:
                 await holder.aclose()
 
         checks = asyncio.run(look())
-        assert "1 are held by others" in checks["journal"].message
+        assert "others hold 1" in checks["journal"].message
         assert "version 2" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
-        assert checks["journal entries"].message.startswith("1 under way, 0 unfinished")
+        assert checks["journal entries"].message.startswith("1 in progress, 0 orphaned")
 
     def test_who_may_read_it(self, served: Simulator, path: Path) -> None:
         """Rights of others are a warning, with the command that takes them away."""

@@ -116,7 +116,7 @@ class TestRecover:
         assert {entry.state for entry in kept(path).values()} == {EntryState.COMPLETED}
         again = recover(served, path)
         assert (again.exit_code, again.stdout) == (0, "")
-        assert again.stderr == "nothing was left unfinished\n"
+        assert again.stderr == "nothing to recover\n"
 
     @pytest.mark.parametrize(
         ("kind", "request_"),
@@ -259,7 +259,7 @@ class TestRecover:
             done = asyncio.run(hold())
         assert done.exit_code == 0, done.output
         assert done.stdout == ""
-        assert "1 more under way" in done.stderr
+        assert "1 more in progress" in done.stderr
         assert "1 more unfinished at another gateway" in done.stderr
         assert kept(path)[key].state is EntryState.SUBMITTED
 
@@ -312,7 +312,7 @@ async def test_ctrl_c_lets_go(gateway: Simulator, path: Path, options: list[str]
     entry = (await asyncio.to_thread(kept, path))[key]
     if options:
         assert code == 0, out + err
-        assert "letting go of what has not ended" in err
+        assert "releasing the unfinished entries" in err
         assert gateway.in_progress == []
         assert entry.state is EntryState.CANCELED
         return
@@ -333,7 +333,7 @@ class TestJournal:
         assert heading.split()[:5] == ["state", "kind", "device", "age", "running"]
         assert oldest.split() == ["intent", "payment", SERIAL, "2", "h", "no", keys[1]]
         assert newest.split()[-2:] == [keys[0], *served.instructions]
-        assert "no one drives 2 of them" in done.stderr
+        assert "2 orphaned: run" in done.stderr
 
     def test_json_lines(self, served: Simulator, path: Path) -> None:
         """--json prints one object a line; --all has what ended, and nothing shows a body."""
@@ -623,5 +623,5 @@ class TestSale:
             patch.setattr("payroc_async.cli.device.device_run.on_signal", _no_signals)
             done = asyncio.run(hold())
         assert done.exit_code == 5, done.output
-        assert "another process or session drives" in done.stdout
+        assert "another process or session runs" in done.stdout
         assert served.requests_of("submit") == []

@@ -103,7 +103,7 @@ class TestPayments:
         arguments = [word for option in typed.items() for word in option]
         done = run(served, "payments", "list", *arguments)
         assert done.exit_code == 0, done.output
-        assert "no payment fits" in done.stderr
+        assert "no payment matches" in done.stderr
         (seen,) = served.requests_of("search")
         assert set(seen.query.split("&")) == {f"{name}={value}" for name, value in options.values()}
 
@@ -177,7 +177,7 @@ class TestDevices:
             assert said["active"] == (option == "--active")
         done = run(served, "devices", "list", "--ksi", "none")
         assert (done.exit_code, done.stdout) == (0, "")
-        assert "no device fits" in done.stderr
+        assert "no device matches" in done.stderr
 
     def test_show(self, served: Simulator) -> None:
         """One device by its serial number; an unknown one exits with 4."""

@@ -52,7 +52,7 @@ async def test_what_ends_after_ctrl_c_is_told(
     assert code == 0, out + err
     assert "nothing was left" not in err
     said = {
-        "payment": "Too late to cancel, the payment came first. APPROVED: 49.99 USD\n",
+        "payment": "Too late to cancel: the payment was made. APPROVED: 49.99 USD\n",
         "canceled": "CANCELED: as you asked, no money moved\n",
         "failed": "FAILED: Out of paper; no money moved\n",
     }[ending]

@@ -57,7 +57,7 @@ Script = Callable[[Simulator], object]
         (
             lambda g: g.device(SERIAL).approves_partially(3000),
             3,
-            "ONLY A PART WAS PAID: 30.00 USD of 49.99 USD; 19.99 USD is still to be paid",
+            "PARTIALLY APPROVED: 30.00 USD of 49.99 USD paid; 19.99 USD is still to be paid",
         ),
         (lambda g: g.device(SERIAL).answers("E"), 3, "NOT DECIDED YET"),
         (lambda g: g.device(SERIAL).answers("R"), 3, "call the issuer"),
@@ -75,7 +75,7 @@ Script = Callable[[Simulator], object]
     ],
 )
 def test_each_ending_has_its_code(served: Simulator, script: Script, code: int, said: str) -> None:
-    """3 for what was answered otherwise than approved, 4 where there is no payment."""
+    """3 for an answer other than an approval, 4 where there is no payment."""
     environment = variables(served)
     script(served)
     done = CliRunner().invoke(cli, ["sale", SERIAL, *SALE], env=environment)
@@ -88,7 +88,7 @@ def test_a_timeout_exits_with_4(served: Simulator) -> None:
     served.device(SERIAL).never_finishes()
     done = run(served, "--timeout", "0.2")
     assert done.exit_code == 4
-    assert "CANCELED: the time was up, no money moved" in done.stdout
+    assert "CANCELED: timed out, no money moved" in done.stdout
     assert served.in_progress == []
 
 
@@ -354,7 +354,7 @@ async def test_ctrl_c_after_the_payment(gateway: Simulator) -> None:
     command.signal()
     code, out, err = await command.end()
     assert code == 0, out + err
-    assert "Too late to cancel, the payment came first. APPROVED: 49.99 USD" in out
+    assert "Too late to cancel: the payment was made. APPROVED: 49.99 USD" in out
     (payment_id,) = gateway.payments
     assert payment_id in out
 

@@ -72,7 +72,7 @@ async def test_rolling_deploy() -> None:
     assert (code, errors) == (0, "")
     lines = output.splitlines()
     for said in (
-        "old server: asked to stop: what it runs is left running",
+        "old server: asked to stop: running sales stay on their devices",
         "till: the old server says 202, asking the new one",
         "new server: resumed a payment on 1850010868: submitted and now completed",
     ):

@@ -191,7 +191,7 @@ async def test_a_rolling_deploy_loses_no_sale(fleet: Fleet, gateway: Simulator) 
     output = await fleet.deploy("replace")
     deployed.set()
     sold = [one for each in await asyncio.gather(*tills) for one in each]
-    assert output.count("what it sold goes on elsewhere") == 2
+    assert output.count("its sales continue elsewhere") == 2
     assert not set(before) & {fleet.process(port) for port in fleet.ports}
     assert {one["outcome"] for one in sold} == {"approved"}
     assert sorted(one["payment"] for one in sold) == sorted(gateway.payments)

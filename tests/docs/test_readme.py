@@ -127,8 +127,8 @@ def test_every_field_is_in_its_table(options: type[Any]) -> None:
 @pytest.mark.parametrize(
     ("function", "heading"),
     [
-        (PayrocSession.__init__, "## What a session is given"),
-        (PayrocSession.run_sale, "## What a sale is given"),
+        (PayrocSession.__init__, "## Options of a session"),
+        (PayrocSession.run_sale, "## Options of a sale"),
     ],
 )
 def test_every_option_is_in_its_table(function: Callable[..., Any], heading: str) -> None:

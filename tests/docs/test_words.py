@@ -13,7 +13,8 @@ from tests.harness.programs import ROOT
 BANNED = re.compile(
     r"\b(whoever|lest|nobody|mend|mends|mended|told|tells|thereof)\b"
     r"|\b(asked on|to its end|let go of|what is owed|of its own accord|for want of"
-    r"|in the midst of)\b",
+    r"|in the midst of|what stands between|begins? anew|is no longer to be had)\b"
+    r"|\b(deeds?|behaviours?|colours?|honour(s|ed)?|grey)\b",
     re.IGNORECASE,
 )
 FOLDERS = ("payroc_async", "tests", "benchmarks", "examples", "docs", ".")

@@ -228,7 +228,7 @@ class Unreadable(SQLiteJournal):
 async def test_a_journal_that_fails_ends_neither_recovery_nor_what_it_drives(
     gateway: Simulator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, what is driven goes on, and later ones are found once it can be read."""
+    """It is logged, running recoveries continue, and later ones are found once it can be read."""
     gateway.device(SERIAL).approves(after=0.5)
     gateway.device(OTHER).approves(after=UNIT)
     await detached(gateway, path, SERIAL)

@@ -431,7 +431,7 @@ async def test_p11_the_journal_refuses_a_device_on_which_another_is_unfinished(
         assert (busy.serial_number, busy.idempotency_key) == ("1", "first")
         assert busy.since == first.begun
         assert busy.running is True
-        assert "living process" in str(busy)
+        assert "live process" in str(busy)
     assert await journal.get("second") is None
     await journal.aclose()
     with pytest.raises(DeviceBusyError) as raised:

@@ -851,7 +851,7 @@ async def test_a_payment_that_may_be_of_a_sale_under_way_is_not_taken_for_it(
         await until(lambda: [r for r in gateway.open_requests if r.kind == "payment"])
         (found,) = await recovered(one)
         assert (found.action, found.state) == ("left", EntryState.INTENT)
-        assert "under way on its device, may" in str(found.error)
+        assert "running on its device, may" in str(found.error)
         opens.set()
         assert await reading == payment
         (found,) = await recovered(one)

@@ -115,7 +115,7 @@ def test_p12_the_guard_says_that_its_loop_is_closed(use: Callable[[LoopGuard], N
         use(guard)
     assert caught.value.loop_closed
     assert "the session's event loop is closed" in str(caught.value)
-    assert "asyncio.run() closes its loop at its end" in str(caught.value)
+    assert "asyncio.run() closes its loop at the end" in str(caught.value)
 
 
 def in_child(work: Callable[[], object]) -> Any:

@@ -116,7 +116,7 @@ def test_a_decline_that_nothing_used_is_reported() -> None:
     """The test does not show what it is meant to."""
     with PayrocGateway() as gateway:
         gateway.decline_next("capture")
-        with pytest.raises(AssertionError, match="No capture was declined"):
+        with pytest.raises(AssertionError, match="was called for capture, but no such change"):
             gateway.check()
         gateway.clear()
         gateway.check()

@@ -135,7 +135,7 @@ class TestViolations:
         """An Idempotency-Key has to be a UUID v4."""
         headers = {**caller.bearer(), "Idempotency-Key": key}
         (said,) = await raw(caller, "POST", SUBMIT, json=BODY, headers=headers)
-        assert "no UUID v4" in said
+        assert "not a UUID v4" in said
 
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -147,7 +147,7 @@ class TestViolations:
         ],
     )
     async def test_key_where_none_belongs(self, caller: Caller, method: str, path: str) -> None:
-        """An Idempotency-Key belongs to the API's POSTs alone."""
+        """An Idempotency-Key which only the API's POSTs take."""
         (said,) = await raw(caller, method, path, headers={"Idempotency-Key": str(uuid.uuid4())})
         assert "belongs to what changes something" in said
 
@@ -183,10 +183,10 @@ class TestViolations:
         assert "has a body" in said
 
     async def test_api_key_on_the_api(self, gateway: Simulator, caller: Caller) -> None:
-        """The API key belongs to authorize alone."""
+        """The API key which only authorize takes."""
         headers = {"x-api-key": gateway.api_key, **caller.bearer()}
         (said,) = await raw(caller, "GET", "/v1/payments/x", headers=headers)
-        assert "belongs to authorize alone" in said
+        assert "which only authorize takes" in said
 
     @pytest.mark.parametrize("api_key", ["simulator-key", "a/b c+d"])
     async def test_secret_in_url(self, gateway: Simulator, caller: Caller, api_key: str) -> None:

@@ -306,10 +306,10 @@ class TestByHand:
             await submit(caller, "signature-instructions", {"processingTerminalId": "1234001"})
             for wrong in (b"", b"GIF89a", sample_png() + bytes(300_000)):
                 await page.does(caller, do="sign", image=base64.b64encode(wrong).decode())
-                assert "no picture" in await page.notice()
+                assert "not a PNG image" in await page.notice()
             for nonsense in ("%", "iVBORw0KGgo==="):
                 await page.does(caller, do="sign", image=nonsense)
-                assert "no picture" in await page.notice()
+                assert "not a PNG image" in await page.notice()
             await page.does(caller, do="sign", image=base64.b64encode(drawn).decode())
             await page.hear(lambda said: said["device"]["last"])
         (signature,) = caller.gateway.signatures
@@ -322,7 +322,7 @@ class TestByHand:
         async with opened(caller) as page:
             await submit(caller, "refund-instructions", {**BODY, "order": order})
             await page.does(caller, do="tip", amount=1)
-            assert "No tip" in await page.notice()
+            assert "does not ask for a tip" in await page.notice()
             await page.does(caller, do="present", entry="insert", card="amex")
             await page.does(caller, do="answer", code="A")
             await page.hear(lambda said: said["device"]["last"])
@@ -348,23 +348,27 @@ class TestByHand:
             assert running["entries"] == ways
             for other in set(ENTRIES) - set(ways):
                 await page.does(caller, do="present", entry=other, card="visa")
-                assert "not asked for" in await page.notice()
+                assert "does not allow this entry" in await page.notice()
 
     @pytest.mark.parametrize(
         ("before", "what", "why"),
         [
             ([], {"do": "answer", "code": "A"}, "No card"),
-            ([], {"do": "present", "entry": "tap", "card": "visa"}, "tip comes first"),
+            ([], {"do": "present", "entry": "tap", "card": "visa"}, "Choose a tip first"),
             ([], {"do": "tip", "amount": -1}, "at least 0"),
             ([], {"do": "tip", "amount": True}, "at least 0"),
             ([], {"do": "tip", "amount": "5"}, "at least 0"),
-            ([], {"do": "sign", "image": "iVBORw0KGgo="}, "No signature"),
+            ([], {"do": "sign", "image": "iVBORw0KGgo="}, "does not ask for a signature"),
             ([], {"do": "dance"}, "does not know"),
-            (["tip"], {"do": "present", "entry": "sniff", "card": "visa"}, "not asked for"),
-            (["tip"], {"do": "present", "entry": ["tap"], "card": {}}, "not asked for"),
+            (
+                ["tip"],
+                {"do": "present", "entry": "sniff", "card": "visa"},
+                "does not allow this entry",
+            ),
+            (["tip"], {"do": "present", "entry": ["tap"], "card": {}}, "does not allow this entry"),
             (["tip", "card"], {"do": "present", "entry": "tap", "card": "visa"}, "already"),
-            (["tip", "card"], {"do": "tip", "amount": 1}, "No tip"),
-            (["tip", "card"], {"do": "answer", "code": "Z"}, "no answer"),
+            (["tip", "card"], {"do": "tip", "amount": 1}, "does not ask for a tip"),
+            (["tip", "card"], {"do": "answer", "code": "Z"}, "not one of the answers"),
             (["tip", "card"], {"do": "answer", "code": "P", "amount": 4999}, "less than"),
             (["tip", "card"], {"do": "answer", "code": "P", "amount": 0}, "at least 1"),
             (["tip", "card"], {"do": "answer", "code": "P"}, "at least 1"),
@@ -415,7 +419,7 @@ class TestByHand:
             for running in (0, 1):
                 late = {"do": "cancel", "instruction": instruction}
                 await page.send(**late)
-                assert "ended already" in await page.notice()
+                assert "instruction has ended" in await page.notice()
                 assert len(caller.gateway.in_progress) == running
                 # What the till sends next must not be struck by it either.
                 await caller.submit()

@@ -264,7 +264,7 @@ def test_a_slip_is_shown(make: Callable[[], object], said: str) -> None:
 @pytest.mark.parametrize("on", ["authorize", "search", "closed_loop_read", "other"])
 def test_a_filter_that_nothing_can_pass(on: str) -> None:
     """A request that is about no device can't be chosen by its device."""
-    with pytest.raises(ConfigurationError, match=f"no request of kind {on}"):
+    with pytest.raises(ConfigurationError, match=f"requests of kind {on} have none"):
         Simulator().faults.add(on, sim.garbage(), serial_number=SERIAL)
 
 
@@ -360,7 +360,9 @@ async def test_a_function_that_fails(running: PayrocGateway, function: Any, said
     running.faults.add("payment", sim.edit(function))
     assert (await pay(running)).approved
     first = complaint(running)
-    assert first.startswith("The test asked for what can't be: The function of edit() failed")
+    assert first.startswith(
+        "The test requested something impossible: The function of edit() failed"
+    )
     assert said in first
 
 

@@ -179,14 +179,14 @@ def test_a_careless_test_fails_at_its_end(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*ERROR at teardown of test_left *",
-            "Instruction * was left in progress on device 1850010868. If that is on purpose: *",
+            "Instruction * was left in progress on device 1850010868. If that is intended, call *",
             "The gateway saw:",
             "  POST /authorize: 200",
             "  POST /v1/devices/1850010868/payment-instructions under *-4*-*: 202",
             "*ERROR at teardown of test_forbidden *",
             "GET /v1/payments/x carries the x-api-key header, *",
             "*ERROR at teardown of test_idle *",
-            "The fault drop_after on submit struck no request. If it need not: remove() it.",
+            "The fault drop_after on submit matched no request. If intended, call remove() on it.",
             "*ERROR at setup of test_set_up_in_vain *",
             "*- Seen by payroc_gateway -*",
             "  GET /v1/payments/x: 401",
@@ -388,7 +388,7 @@ def test_a_gateway_that_cannot_listen(running: PayrocGateway) -> None:
 def test_check_raises_what_is_wrong(running: PayrocGateway) -> None:
     """Without pytest, `check` says it."""
     fault = running.faults.add("status", drop_before())
-    with pytest.raises(AssertionError, match="drop_before on status struck no request"):
+    with pytest.raises(AssertionError, match="drop_before on status matched no request"):
         running.check()
     fault.remove()
 

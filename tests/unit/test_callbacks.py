@@ -214,7 +214,7 @@ def test_what_defers_its_work_is_no_plain_function(form: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_callback("on_event", {**ASYNC, **OTHERS}[form])
     assert str(caught.value) == (
-        f"on_event: {PLAINLY}{DEFERRED[form]}; start a task in it if you need to await"
+        f"on_event: {PLAINLY}{DEFERRED[form]}; to await something, start a task in it"
     )
 
 
@@ -403,7 +403,7 @@ async def test_an_awaitable_that_comes_back_is_closed_and_logged_once(
     assert heard[-1] is ResultReceived
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert record.name == "payroc_async.callbacks"
-    assert record.getMessage().startswith(f"on_event returned {named}, which nothing awaits")
+    assert record.getMessage().startswith(f"on_event returned {named}, which is never awaited")
     assert vars(record)["serial_number"] == SERIAL
 
 

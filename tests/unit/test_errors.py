@@ -255,7 +255,9 @@ def test_an_instruction_that_failed_without_a_reason_says_so() -> None:
 def test_an_unknown_outcome_says_its_cause() -> None:
     """The text of an unknown outcome warns of money, and ends with the cause."""
     error = e.OutcomeUnknownError(**KNOWN)
-    said = "the outcome is unknown, money may have moved; resume it by its id to learn it (device 1"
+    said = (
+        "the outcome is unknown: money may have moved; to learn it, resume it by its id (device 1"
+    )
     assert str(error).startswith(said)
     error.__cause__ = e.TransportError("refused", request_sent=False)
     assert str(error).endswith("): refused")

@@ -131,7 +131,7 @@ def test_p8_retry_after_is_honoured_and_capped(retry_after: float, least: float)
 
 
 def test_p8_retry_after_wins_over_the_backoff(longest_jitter: list[tuple[float, float]]) -> None:
-    """A Retry-After that is longer than the policy's `maximum` is still honoured."""
+    """A Retry-After that is longer than the policy's `maximum` is still honored."""
     assert backoff_delay(answered(503, 10.0), 9, POLICY) == 10.0 + POLICY.initial
 
 

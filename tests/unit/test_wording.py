@@ -320,13 +320,13 @@ async def test_a_session_that_is_not_open_says_how_to_open_it(gateway: Simulator
     handle = await session.start_sale(SERIAL, sale())
     closing = asyncio.create_task(session.aclose())
     await asyncio.sleep(0)
-    with pytest.raises(SessionClosedError, match="the session is closing, and starts nothing new"):
+    with pytest.raises(SessionClosedError, match="the session is closing and accepts no new calls"):
         await session.run_sale("1850010869", sale())
     await closing
     assert handle.status == "canceled"
-    with pytest.raises(SessionClosedError, match="is closed: build another one to go on"):
+    with pytest.raises(SessionClosedError, match="is closed: create another one"):
         session.resume_sale("e743a9165d134678a9100ebba3b29597")
-    with pytest.raises(SessionClosedError, match="is opened once, build another one"):
+    with pytest.raises(SessionClosedError, match="opens only once; create another one"):
         await session.open()
 
 
@@ -395,7 +395,7 @@ async def test_a_401_names_the_host_and_the_usual_reason(answers: tuple[bytes, .
 def test_an_unknown_outcome_says_what_it_means_and_what_to_do(
     kind: str, instruction_id: str | None
 ) -> None:
-    """Where this call has made nothing, it does not say that money may have moved."""
+    """If this call made no instruction, the text does not say that money may have moved."""
     error = OutcomeUnknownError(
         serial_number=SERIAL, idempotency_key="key", instruction_id=instruction_id, kind=kind
     )
@@ -405,9 +405,8 @@ def test_an_unknown_outcome_says_what_it_means_and_what_to_do(
     assert how in str(error)
     error.may_have_taken_effect = False
     assert "money" not in str(error)
-    assert "this call has made nothing, but an earlier one under the same key may have" in str(
-        error
-    )
+    said = "this call made no instruction, but an earlier call under the same key may have"
+    assert said in str(error)
 
 
 async def test_an_unknown_outcome_of_a_refused_call_speaks_of_no_money(

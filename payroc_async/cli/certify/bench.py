@@ -1,4 +1,4 @@
-"""What every scenario works with: a session, a bare connection, the device, the evidence."""
+"""The tools of every scenario: a session, a bare connection, the device, the evidence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ APPROVE = "present the test card and approve; amount {amount}"
 
 
 class Unmet(Exception):
-    """What a scenario expects was not so."""
+    """A scenario's expectation was not met."""
 
 
 class Skipped(Exception):
@@ -59,12 +59,12 @@ class NoOtherToken:
 
 @define(eq=False, kw_only=True)
 class Bench:
-    """What every scenario works with.
+    """The tools of every scenario.
 
     Attributes:
-        attempt: The attempt that runs; its facts and notes are the scenario's to add to.
-        patience: Seconds for what happens at the device.
-        settled_payment: A payment that is known to be settled; empty if none was named.
+        attempt: The running attempt; the scenario adds facts and notes to it.
+        patience: Seconds to wait for the person at the device.
+        settled_payment: The id of a settled payment; empty if none was given.
     """
 
     environment: Environment
@@ -85,20 +85,20 @@ class Bench:
     # The evidence ----------
 
     def expect(self, condition: object, otherwise: str) -> None:
-        """Go on if it is so.
+        """Check an expectation.
 
         Raises:
-            Unmet: It is not.
+            Unmet: The expectation is not met.
         """
         if not condition:
             raise Unmet(otherwise)
 
     def fact(self, **facts: Any) -> None:
-        """Keep these facts as evidence."""
+        """Add facts to the evidence."""
         self.attempt.facts.update(facts)
 
     def note(self, text: str) -> None:
-        """Keep a sentence as evidence."""
+        """Add a note to the evidence."""
         self.attempt.notes.append(text)
 
     def exchanges(self, match: str = "") -> list[Exchange]:
@@ -113,7 +113,7 @@ class Bench:
         kind: Literal["lose answer", "answer instead", "spoil token"],
         answer: Answer | None = None,
     ) -> None:
-        """Do this to the next exchange whose method and path match the regular expression."""
+        """Tamper with the next exchange whose method and path match the regular expression."""
         self.wiretap.pending.append(Tampering(match, kind, answer))
 
     # Requests ----------
@@ -202,7 +202,7 @@ class Bench:
         return payment
 
     def at_device(self, text: str, amount: int | None, script: Script | None) -> None:
-        """Have something done at the device, with the instruction that comes next."""
+        """Prepare what happens at the device during the next instruction."""
         shown = "" if amount is None else f"{self.money(amount)}"
         self.guide.at_device(
             text.format(amount=shown), script or (lambda device: device.approves())
@@ -225,7 +225,7 @@ class Bench:
         key: str | None = None,
         token: str | None = None,
     ) -> Answer:
-        """The gateway's answer to one request, as it is: no retries, no checks.
+        """Send one request and return the gateway's answer, without retries or checks.
 
         Args:
             method: The HTTP method.
@@ -256,9 +256,9 @@ class Bench:
     async def submit_raw(
         self, body: Mapping[str, Any], *, key: str, token: str | None = None, serial: str = ""
     ) -> Answer:
-        """The answer to the submission of a sale, over the bare connection.
+        """Submit a sale over the bare connection, and return the answer.
 
-        What may have been lost is sent again under its key: what it has started must be ended.
+        A possibly lost submission is retried under its key, so that its instruction can be ended.
         """
         path = f"/devices/{serial or self.serial_number}/payment-instructions"
         for _ in range(2):
@@ -277,7 +277,7 @@ class Bench:
         return answer
 
     async def end_raw(self, answer: Answer) -> str:
-        """Cancel what an answer to a submission has started, and its last status."""
+        """Cancel the instruction of a submission's answer, and return its last status."""
         found = self.json(answer).get("paymentInstructionId")
         return await self._end(found) if isinstance(found, str) else "nothing was started"
 
@@ -311,10 +311,10 @@ class Bench:
 
     @contextmanager
     def refused(self, *statuses: int) -> Iterator[None]:
-        """Within it, the gateway has to refuse with one of these statuses.
+        """Expect the gateway to refuse with one of these statuses in this context.
 
         Raises:
-            Unmet: It did not refuse, or with another status.
+            Unmet: The gateway did not refuse, or with another status.
         """
         wanted = " or ".join(map(str, statuses))
         try:
@@ -327,7 +327,7 @@ class Bench:
             raise Unmet(f"the gateway did not refuse: {wanted} was expected")
 
     async def close(self) -> None:
-        """End what was started over the bare connection, and close it."""
+        """End the instructions of the bare connection, and close it."""
         try:
             for found in sorted(self._started):
                 await self._end(found)

@@ -58,9 +58,9 @@ EPILOG = epilog(
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write certification.json and report.html here; go on with what is there.",
+    help="Write certification.json and report.html here; continue an earlier run there.",
 )
-@click.option("--again", is_flag=True, help="Run what has passed already once more.")
+@click.option("--again", is_flag=True, help="Run scenarios again that have passed.")
 @click.option("--list", "only_list", is_flag=True, help="List the scenarios, and run none.")
 @click.option(
     "--patience",
@@ -81,21 +81,22 @@ EPILOG = epilog(
     "--settled-payment",
     default="",
     metavar="PAYMENT_ID",
-    help="A payment whose batch has closed, to be refunded; else one is made, and waited for.",
+    help="A payment whose batch has closed, to refund. Otherwise one is made and waited for.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before each scenario at the device.")
 @click.option("--simulator", is_flag=True, help="On a simulated gateway and device.")
 @JSON_OBJECT
 def certify(**given: Any) -> None:
-    """Run the scenarios that Payroc wants to see before it lets anybody go live.
+    """Run the scenarios that Payroc requires before going live.
 
-    Against UAT, as the PAYROC_ variables name it, with test cards and a person at the device; or
-    with --simulator. Never against production. What has passed is not run again: the same command
-    goes on where an earlier one ended. SCENARIO runs those alone, such as CP-05.
+    Runs against UAT, selected by the PAYROC_ variables, with test cards and a person at the device;
+    or with --simulator. Never runs against production. Scenarios that have passed are not run
+    again: the same command continues where an earlier one stopped. SCENARIO runs only the given
+    ones, such as CP-05.
 
-    Written are certification.json and report.html: ids, keys of every attempt, requests and answers
-    without secrets, what passed, failed, was skipped and why. What no source documents about the
-    gateway is tried as well (OBS), and the answers recorded.
+    Writes certification.json and report.html: ids and keys of every attempt, requests and answers
+    without secrets, and which scenarios passed, failed or were skipped, and why. Also tries
+    undocumented behavior of the gateway (OBS), and records the answers.
     """
     from .start import CertifyOptions, run_certify
 

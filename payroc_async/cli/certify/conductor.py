@@ -1,4 +1,4 @@
-"""Runs scenarios one after the other, and keeps what came of each at once."""
+"""Runs scenarios one after the other, and stores each result at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COLORS: dict[Status, str] = {
 
 
 class Interrupted(Exception):
-    """Ctrl-C, or the person's wish to go on another day."""
+    """Ctrl-C, or the person chose to quit."""
 
 
 @define(kw_only=True)
@@ -41,8 +41,8 @@ class Conductor:
     """Runs scenarios.
 
     Args:
-        folder: Where the evidence and the report are written.
-        prompt: Whether a person is asked before each scenario that needs one at the device.
+        folder: The folder for the evidence and the report.
+        prompt: Whether to ask before each scenario that needs a person at the device.
     """
 
     environment: Environment
@@ -73,7 +73,7 @@ class Conductor:
             if self.prompt and scenario.device and not self._is_ready(scenario):
                 continue
             attempt = self.evidence.begin(scenario.id)
-            self.save()  # a process that dies leaves the attempt's number used
+            self.save()  # save now: after a crash, the attempt's number must not be reused
             try:
                 status, reason = runner.run(self._run(scenario, attempt))
             except KeyboardInterrupt:
@@ -82,7 +82,7 @@ class Conductor:
             self._end(attempt, status, reason)
 
     def _is_ready(self, scenario: Scenario) -> bool:
-        """Whether the person wants it now; else it is skipped."""
+        """Ask whether to run the scenario now; otherwise it is skipped."""
         try:
             said = click.prompt(
                 "         This needs you at the device. Enter to start, s to skip, q to quit",
@@ -109,7 +109,7 @@ class Conductor:
             retries=self.retries,
             telemetry=wiretap,
         ) as session:
-            # The session's first token is no part of the scenario, whose exchanges are counted.
+            # Fetch the session's first token before the scenario, whose exchanges are counted.
             with suppress(TimeoutError):
                 await asyncio.wait_for(wiretap.reached.wait(), self.timeouts.token)
             wiretap.exchanges.clear()
@@ -146,7 +146,7 @@ class Conductor:
             note(f": {attempt.reason}")
 
     def save(self) -> None:
-        """Write the evidence, and the report that is made of it."""
+        """Write the evidence and the report."""
         save_evidence(self.file, self.evidence)
         write_report(self.folder / "report.html", self.evidence)
 
@@ -162,6 +162,6 @@ async def _result(scenario: Scenario, bench: Bench) -> tuple[Status, str]:
         return "waiting", str(waiting)
     except PayrocError as error:
         return "failed", f"{type(error).__name__}: {error}"
-    except Exception as error:  # an answer that no scenario expects must not end them all
+    except Exception as error:  # an unexpected answer must not end all scenarios
         return "failed", f"unexpected {type(error).__name__}: {error}"
     return ("recorded" if scenario.tier == "open question" else "passed"), ""

@@ -1,4 +1,4 @@
-"""What is kept of a certification: every attempt at every scenario, as one JSON file."""
+"""The evidence of a certification: all attempts at all scenarios, as one JSON file."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = [
 SIMULATOR = "the simulator"
 """The gateway's name where there was none."""
 Status = Literal["running", "passed", "failed", "skipped", "waiting", "recorded", "interrupted"]
-"""``waiting``: the gateway has to do something first, such as to close a batch. ``recorded``: what
-no source documents was tried, and the answer written down. ``running``: the process died."""
+"""``waiting``: the gateway must do something first, such as close a batch. ``recorded``:
+undocumented behavior was tried, and the answer recorded. ``running``: the process crashed."""
 
 
 def now() -> str:
-    """The time now, as the evidence has it."""
+    """Return the current time in the evidence's format."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -41,8 +41,8 @@ class Exchange:
     """One request and its answer, without secrets.
 
     Args:
-        note: What this command did to it, such as to discard its answer; empty for nothing.
-        status: The HTTP status; None where no answer came.
+        note: How this command tampered with it, such as discarding its answer; empty if it did not.
+        status: The HTTP status; None without an answer.
     """
 
     method: str
@@ -96,11 +96,11 @@ class Evidence:
     attempts: list[Attempt] = field(factory=list)
 
     def last(self, scenario: str) -> Attempt | None:
-        """The latest attempt at a scenario."""
+        """Return the latest attempt at a scenario."""
         return next((one for one in reversed(self.attempts) if one.scenario == scenario), None)
 
     def begin(self, scenario: str) -> Attempt:
-        """A new attempt, with a number and a tag of its own."""
+        """Add a new attempt, with its own number and tag."""
         number = 1 + sum(one.scenario == scenario for one in self.attempts)
         tag = f"{self.project}-{scenario}-{number}"
         attempt = Attempt(scenario=scenario, number=number, tag=tag)
@@ -108,7 +108,7 @@ class Evidence:
         return attempt
 
     def fact(self, scenario: str, name: str) -> Any:
-        """A fact of the latest attempt that has it; None if there is none."""
+        """Return a fact from the latest attempt that has it; None if there is none."""
         for one in reversed(self.attempts):
             if one.scenario == scenario and name in one.facts:
                 return one.facts[name]
@@ -116,7 +116,7 @@ class Evidence:
 
 
 def load_evidence(path: Path, fresh: Evidence) -> Evidence:
-    """The evidence of an earlier run; ``fresh`` where there is none.
+    """Load the evidence of an earlier run; return ``fresh`` if there is none.
 
     Raises:
         ConfigurationError: The file can't be read, or is about another gateway, device or terminal.
@@ -140,7 +140,7 @@ def load_evidence(path: Path, fresh: Evidence) -> Evidence:
 
 
 def save_evidence(path: Path, evidence: Evidence) -> None:
-    """Writes the evidence, whole or not at all."""
+    """Write the evidence atomically."""
     text = orjson.dumps(asdict(evidence), option=orjson.OPT_INDENT_2)
     beside = path.with_suffix(".part")
     beside.write_bytes(text + b"\n")

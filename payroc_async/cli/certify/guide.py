@@ -1,4 +1,4 @@
-"""Who acts at the device: a person who is informed what to do, or the simulator's scripts."""
+"""The actor at the device: a person who follows instructions, or the simulator's scripts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Script = Callable[[Device], object]
 
 
 class WaitingForGateway(Exception):
-    """The gateway has to do something first, which nothing here can bring about."""
+    """The gateway must do something first, which this command can't cause."""
 
 
 class Guide(Protocol):
-    """What a scenario needs done outside of the API."""
+    """The protocol of actions outside of the API."""
 
     simulated: bool
 
     def at_device(self, text: str, script: Script) -> None:
-        """Have this done at the device with the instruction that comes next.
+        """Prepare an action at the device during the next instruction.
 
         Args:
-            text: What a person is to do.
-            script: What the simulator's device is to do.
+            text: The instructions for a person.
+            script: The script for the simulator's device.
         """
         ...
 
@@ -71,7 +71,7 @@ class Person:
 
 @define
 class Scripted:
-    """The simulator's device, which does at once what a person would be asked for."""
+    """The simulator's device, which replaces the person."""
 
     gateway: Simulator
     serial_number: str

@@ -1,6 +1,6 @@
-"""OBS: what no source documents about the gateway. It is tried, and the answer written down.
+"""OBS: undocumented behavior of the gateway, tried and recorded.
 
-Source: contract section 16. None of these passes or fails: what is recorded is the evidence.
+Source: contract section 16. These scenarios neither pass nor fail: the record is the evidence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may be kept of a request and an answer: no secret, no card data, no cardholder. Pure."""
+"""Redaction of requests and answers: no secrets, card data or cardholders. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET_FIELDS = frozenset(
     {"access_token", "token", "cardholderName", "customerName", "expiryDate", "emvTags", "customer"}
     | {"cvv", "pin", "pinDetails", "encryptedData", "trackData"}
 )
-"""Fields whose value is no evidence, and that no report may hold."""
+"""Fields whose values are not needed as evidence and must not be in a report."""
 LARGE_FIELDS = frozenset({"signature", "cardholderSignature"})
 CARD_FIELDS = frozenset({"cardNumber", "pan"})
 LONG_DIGITS = re.compile(r"(?<![\w-])\d{12,19}(?![\w-])")  # of a UUID, no part is one
@@ -43,7 +43,7 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact_body(body: bytes | None) -> Any:
-    """The JSON of a body without what may not be kept; for other text, what kind of text."""
+    """Return a body's JSON, redacted; for other text, only its kind."""
     if not body:
         return None
     try:
@@ -56,7 +56,7 @@ def redact_body(body: bytes | None) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """A text in which every number that is long enough for a card or a token is masked."""
+    """Return the text with every number masked that could be a card or a token."""
     return LONG_DIGITS.sub(lambda found: f"{found[0][:6]}{HIDDEN}{found[0][-4:]}", text)
 
 

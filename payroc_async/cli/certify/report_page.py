@@ -1,4 +1,4 @@
-"""The report that a person reads: one HTML page, made of the evidence, that needs nothing else."""
+"""The report for people: one self-contained HTML page, built from the evidence."""
 
 from __future__ import annotations
 

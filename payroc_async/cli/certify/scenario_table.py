@@ -1,4 +1,4 @@
-"""A scenario, as data, and the decorator that enters it into a table."""
+"""A scenario, as data, and the decorator that adds it to a table."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Scenario:
     Source: contract section 14; those named OBS are ours, about what its section 16 leaves open.
 
     Args:
-        title: What is done.
-        expected: What has to come of it.
-        feature: What of `FEATURES` it belongs to; empty for those that everybody runs.
-        device: Whether a person has to be at the device.
+        title: What the scenario does.
+        expected: The expected result.
+        feature: Its feature, from `FEATURES`; empty for required scenarios.
+        device: Whether a person must be at the device.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Scenario:
 
 
 class Table(dict[str, Scenario]):
-    """Scenarios by their ids, in the order in which they are run."""
+    """Scenarios by id, in the order of their runs."""
 
     def add(
         self,
@@ -62,7 +62,7 @@ class Table(dict[str, Scenario]):
         feature: str = "",
         device: bool = False,
     ) -> Callable[[Run], Run]:
-        """A decorator that enters a scenario."""
+        """Return a decorator that adds a scenario."""
 
         def enter(run: Run) -> Run:
             assert id not in self, id

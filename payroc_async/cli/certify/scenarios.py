@@ -1,4 +1,4 @@
-"""Every scenario there is, in the order in which they are run, and what is left to attest."""
+"""All scenarios, in the order of their runs, and the statements to attest."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ ATTESTATIONS = {
     "SEC-02": "API keys are kept on the server alone, and come from a secret store.",
     "SEC-05": "No id, key or host of UAT is in the configuration of production.",
 }
-"""What only the integrator can state."""
+"""Statements that only the integrator can make."""

@@ -61,7 +61,7 @@ class CertifyOptions:
 
 
 def run_certify(options: CertifyOptions) -> int:
-    """Run what was asked for; the exit code."""
+    """Run the requested scenarios; return the exit code."""
     try:
         chosen = _chosen(options)
         if options.only_list:
@@ -75,10 +75,10 @@ def run_certify(options: CertifyOptions) -> int:
 
 
 def _chosen(options: CertifyOptions) -> list[Scenario]:
-    """The scenarios that were asked for, in their order.
+    """Return the requested scenarios, in their order.
 
     Raises:
-        ConfigurationError: One was named that does not exist.
+        ConfigurationError: A requested scenario does not exist.
     """
     named = {one.upper() for one in options.only}
     unknown = sorted(named - set(SCENARIOS))
@@ -108,7 +108,7 @@ def _list(chosen: Sequence[Scenario], options: CertifyOptions) -> int:
 def _gateway(
     options: CertifyOptions, runner: asyncio.Runner
 ) -> Iterator[tuple[Environment, str, Guide]]:
-    """Where the scenarios run, with which key, and who is at the device.
+    """Return the gateway, the key and the actor at the device.
 
     Raises:
         ConfigurationError: The variables name no gateway, or production; the device is missing.
@@ -134,10 +134,10 @@ def _gateway(
 
 
 def _refuse_production(environment: Environment) -> None:
-    """Test cards, wrong keys and orphaned tokens have no business where real money is.
+    """Refuse production: test cards and wrong keys do not belong there.
 
     Raises:
-        ConfigurationError: Either address is one of production.
+        ConfigurationError: One of the addresses is in production.
     """
     production = {
         urlsplit(url).hostname

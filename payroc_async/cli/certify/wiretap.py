@@ -1,8 +1,8 @@
-"""The connection to the gateway: every exchange is recorded, and single ones are tampered with.
+"""The connection to the gateway, which records all exchanges and tampers with some.
 
-A certification asks how the software behaves when an answer is lost, a token has expired or the
-gateway is overloaded. None of that can be had on demand, so it is made here, on this side of a real
-exchange, and the evidence says so.
+A certification tests the software's behavior when an answer is lost, a token has expired or the
+gateway is overloaded. These cases can't be produced on demand, so this side of a real exchange
+simulates them, and the evidence says so.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ NOTES: dict[Kind, str] = {
 
 @frozen
 class Tampering:
-    """What is done to the next exchange whose method and path match.
+    """The tampering with the next exchange whose method and path match.
 
     Args:
         match: A regular expression for ``METHOD /path``.
-        kind: What is done.
-        answer: The answer that is made up.
+        kind: The kind of tampering.
+        answer: The simulated answer.
     """
 
     match: str
@@ -51,11 +51,11 @@ class Tampering:
 
 @define(eq=False)
 class Wiretap(Telemetry):
-    """Records what a session, and a bare transport, send and get.
+    """Records the exchanges of a session and of a bare transport.
 
     Attributes:
         exchanges: Every exchange, in order; without secrets.
-        pending: The tamperings to come.
+        pending: The pending tamperings.
         reached: Set once there was an exchange.
     """
 
@@ -72,7 +72,7 @@ class Wiretap(Telemetry):
         run.start()
 
     def take(self, method: str, path: str) -> Tampering | None:
-        """The tampering that is meant for this exchange, which is used up by it."""
+        """Return and remove the tampering for this exchange."""
         for one in self.pending:
             if re.fullmatch(one.match, f"{method} {path}"):
                 self.pending.remove(one)
@@ -86,7 +86,7 @@ class Wiretap(Telemetry):
 
 
 class RecordingTransport(http.Transport):
-    """A transport that records each exchange, and does what is pending to it."""
+    """A transport that records each exchange, and applies pending tamperings."""
 
     def __init__(self, wiretap: Wiretap, environment: Environment, **options: Any) -> None:
         super().__init__(environment, **options)

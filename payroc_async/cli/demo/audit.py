@@ -1,4 +1,4 @@
-"""The demo's verdict: what the gateway saw and holds, against what the callers were given."""
+"""The demo's audit: compares the gateway's records with the callers' results."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ FAULTS = {
 
 @define
 class Report:
-    """What came out.
+    """The audit's result.
 
     Attributes:
-        endings: How many sales ended in what.
-        failures: The requests that failed on the way, by what went wrong; all were survived.
-        submissions: How many times a submission was sent, repeats included.
+        endings: The number of sales per ending.
+        failures: The failed requests by kind; the SDK recovered from all of them.
+        submissions: How many times a submission was sent, retries included.
         submitted: How many sales were submitted, each under its own key.
-        made: How many instructions the gateway made of that.
-        left_running: The instructions still in progress, a sentence each; like the next four.
+        made: How many instructions the gateway created.
+        left_running: The instructions still in progress, one sentence each, like the next four.
         lost: Outcomes that never reached their caller.
         doubled: Orders charged or prompted for more than once.
-        wrong: Sales that ended otherwise than scripted.
-        violations: What the gateway saw that the contract forbids.
+        wrong: Sales that did not end as scripted.
+        violations: Violations of the contract.
         added: Seconds that the SDK added to each undisturbed sale, sorted: from the gateway's
             change of status to the awaited result.
     """
@@ -58,16 +58,16 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """Everything that should not be; empty if all is well."""
+        """Return all problems; empty if all is well."""
         return [one for kind in self.kinds_of_problems for one in kind]
 
     @property
     def kinds_of_problems(self) -> list[list[str]]:
-        """The same, each kind by itself."""
+        """Return the problems, grouped by kind."""
         return [self.left_running, self.lost, self.doubled, self.wrong, self.violations]
 
     def added_at(self, share: float) -> float | None:
-        """The time added at this percentile (0.5, 0.99), in seconds, by nearest rank."""
+        """Return this percentile (0.5, 0.99) of the time added, in seconds, by nearest rank."""
         if not self.added:
             return None
         return self.added[max(0, math.ceil(share * len(self.added)) - 1)]
@@ -76,13 +76,13 @@ class Report:
 def audit(
     gateway: Simulator, sales: Sequence[Sale], *, planned: int, outage: tuple[float, float]
 ) -> Report:
-    """Compare the callers' side with the gateway's, once the session is closed.
+    """Compare the callers' results with the gateway's records, once the session is closed.
 
     Args:
         gateway: The gateway.
-        sales: Every sale that was begun.
-        planned: How many should have been, at the least.
-        outage: When the tokens were revoked, and when the identity service was back.
+        sales: All sales that were begun.
+        planned: The minimum number of sales.
+        outage: When the tokens were revoked, and when the identity service came back.
     """
     submissions = gateway.requests_of("submit")
     return Report(
@@ -104,7 +104,7 @@ def audit(
 
 
 def _failure(seen: Observed) -> str | None:
-    """What went wrong with a request, in plain words; None if nothing did."""
+    """Return what went wrong with a request, in words; None if nothing did."""
     if seen.fault in FAULTS:
         return FAULTS[seen.fault]
     if seen.status == 401:
@@ -139,7 +139,7 @@ def _doubled(gateway: Simulator) -> Iterator[str]:
 def _wrong(sale: Sale) -> str | None:
     who = f"order {sale.visit.order_id} ({sale.visit.manner.name})"
     if sale.ending is None:
-        return None  # that is lost, not wrong
+        return None  # counted as lost, not as wrong
     if sale.ending is not sale.expected:
         why = f", {type(sale.error).__name__}: {sale.error}" if sale.error else ""
         return f"{who} should be {sale.expected.value!r}, is {sale.ending.value!r}{why}"
@@ -162,7 +162,7 @@ def _added(
         if seen.fault is not None or seen.status not in (200, 202)
     }
     began, back = outage
-    # Anyone who needed a token meanwhile had to wait until the first was issued again.
+    # Sales that needed a token meanwhile had to wait until the first one was issued again.
     issued = [one.ended for one in gateway.requests_of("authorize") if one.status == 200]
     over = min((when for when in issued if when is not None and when >= back), default=back)
     for sale in sales:

@@ -1,6 +1,6 @@
-"""Who comes to pay in the demo, what goes wrong on the way, and what must come out.
+"""The demo's cardholders, the injected faults, and the expected outcomes.
 
-All of it follows from a seed.
+All of it is derived from a seed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRICES = (3.5, 4.2, 7.95, 12.0, 18.6, 24.99, 49.99, 65.0, 89.9, 129.0)
 
 
 class Ending(Enum):
-    """How a sale ends, in plain words."""
+    """The ending of a sale, in words."""
 
     APPROVED = "approved"
     PARTIAL = "paid in part"
@@ -51,14 +51,14 @@ class Ending(Enum):
 
 @frozen
 class Manner:
-    """How a cardholder behaves.
+    """A cardholder's behavior.
 
     Args:
-        name: In plain words.
-        share: How often, out of all.
-        ending: What the sale must end in.
-        script: Says the device, given the amount and the seconds it takes.
-        patience: What ends a sale that would not end by itself: the sale's ``timeout``, or the
+        name: The description.
+        share: The relative frequency.
+        ending: The expected ending.
+        script: Scripts the device, given the amount and the seconds it takes.
+        patience: What ends a sale that would not end otherwise: the sale's ``timeout``, or the
             till, which cancels the awaiting task.
     """
 
@@ -91,20 +91,20 @@ MANNERS = (
         patience="timeout",
     ),
     Manner(
-        "pays just as the time is up",
+        "pays just as the sale times out",
         4,
         Ending.APPROVED,
         lambda device, _, after: device.completes_on_cancel(),
         patience="timeout",
     ),
     Manner(
-        "meets a broken device",
+        "uses a broken device",
         5,
         Ending.FAILED,
         lambda device, _, after: device.fails("Card reader error", after),
     ),
     Manner(
-        "presses the red key",
+        "presses the cancel key",
         5,
         Ending.REFUSED_BY_CARDHOLDER,
         lambda device, _, after: device.cardholder_cancels(after),
@@ -120,18 +120,18 @@ MANNERS = (
 
 
 def part_of(amount: int) -> int:
-    """What a gift card still holds, in the smallest unit."""
+    """The balance of a gift card, in the smallest unit."""
     return amount * 2 // 5
 
 
 @frozen
 class Trouble:
-    """Something that goes wrong with one request of a sale.
+    """A fault in one request of a sale.
 
     Args:
-        name: In plain words, for the summary.
-        on: The kind of request it strikes, as the simulator names them.
-        make: Makes the fault, given the demo's pace.
+        name: The description for the summary.
+        on: The simulator's kind of request that the fault applies to.
+        make: Builds the fault, given the demo's pace.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Trouble:
     make: Callable[[float], FaultAction]
 
     def befalls(self, manner: Manner) -> bool:
-        """Whether a sale of this manner sends such a request at all."""
+        """Whether a sale of this manner sends such a request."""
         if self.on == "cancel":
             return manner.patience is not None
         if manner.patience is not None:
@@ -167,11 +167,11 @@ class Visit:
 
     Args:
         order_id: The order's id.
-        manner: How the cardholder behaves.
-        amount: What is to be paid, in cents.
-        after: How long it takes them, in seconds.
+        manner: The cardholder's behavior.
+        amount: The amount to pay, in cents.
+        after: How long the cardholder takes, in seconds.
         pause: How long the till takes before the sale, in seconds.
-        trouble: What goes wrong with one of its requests.
+        trouble: The fault in one of its requests.
     """
 
     order_id: str
@@ -183,7 +183,7 @@ class Visit:
 
     @property
     def authorized(self) -> int | None:
-        """What must be authorized in the end, in cents; None if there is to be no payment."""
+        """The expected authorized amount, in cents; None if no payment is expected."""
         return {
             Ending.APPROVED: self.amount,
             Ending.PARTIAL: part_of(self.amount),
@@ -193,20 +193,20 @@ class Visit:
 
 @frozen(kw_only=True)
 class Tour:
-    """One device and those who come to it, one after the other."""
+    """One device and its cardholders, in order."""
 
     serial_number: str
     visits: tuple[Visit, ...]
 
 
 def plan(devices: int, seed: int, pace: float) -> list[Tour]:
-    """What happens on each device; the same for the same seed.
+    """Return the cardholders of each device; the same for the same seed.
 
-    Every manner and every trouble comes once, where there are sales enough; the rest is chance.
+    If there are enough sales, every manner and every fault occurs; the rest is random.
 
     Args:
         devices: How many devices.
-        seed: What it follows from.
+        seed: The seed.
         pace: 1 for about ten seconds in all; less is faster.
     """
     chance = random.Random(seed)
@@ -215,7 +215,7 @@ def plan(devices: int, seed: int, pace: float) -> list[Tour]:
     extra = chance.choices(MANNERS, [one.share for one in MANNERS], k=max(0, total - len(MANNERS)))
     manners = [*MANNERS, *extra][:total]
     chance.shuffle(manners)
-    # A single device has the troubles of all on it, one after the other: they take their time too.
+    # A single device has all the faults, one after the other: they take time, too.
     slot = (9.0 - 2.5 * (devices == 1)) * pace / rounds
     visits = [
         Visit(

@@ -1,4 +1,4 @@
-"""``payroc-async demo``: many devices at once, with everything that goes wrong on such a day."""
+"""``payroc-async demo``: concurrent sales on many devices, under injected faults."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from .summary import print_summary, report_members
 __all__ = ["run_demo"]
 
 LONGEST = 60.0
-"""Seconds after which the demo is stopped at any pace: a sale that hangs is a lost one."""
+"""Seconds after which the demo is stopped at any pace: a hanging sale counts as lost."""
 
 
 def run_demo(*, devices: int, seed: int, pace: float, as_json: bool) -> int:
-    """The demo from its beginning to its exit code.
+    """Run the demo, and return its exit code.
 
     Args:
         devices: How many devices.
-        seed: What the mix of cardholders and troubles follows from.
+        seed: The seed of the mix of cardholders and faults.
         pace: 1 for about ten seconds in all; less is faster.
-        as_json: One object on stdout; what it shows meanwhile goes to stderr.
+        as_json: Write one object to stdout, and the display to stderr.
 
     Returns:
-        0; 1 if anything came out wrong; 130 if it was interrupted.
+        0; 1 if the audit found a problem; 130 if interrupted.
     """
     console = SteadyConsole(stderr=as_json)
     report, took, interrupted = asyncio.run(_main(console, devices, seed, pace))
@@ -74,7 +74,7 @@ def run_demo(*, devices: int, seed: int, pace: float, as_json: bool) -> int:
 async def _main(
     console: Console, devices: int, seed: int, pace: float
 ) -> tuple[Report, float, bool]:
-    # Shorter than the gateway's 60 s, so that there is a change of polls to be seen.
+    # Shorter than the gateway's 60 s, so that the display shows several polls.
     hold = 1.5 * pace
     async with Simulator(hold=hold) as gateway:
         session = PayrocSession(
@@ -125,7 +125,7 @@ async def _run_until_interrupted(demo: Demo, longest: float) -> bool:
 
 @define(eq=False)
 class Demo:
-    """All devices, their tills and the outage, on one session."""
+    """All devices, their tills and the outage, in one session."""
 
     gateway: Simulator
     session: PayrocSession
@@ -134,20 +134,20 @@ class Demo:
     pace: float
     lines: list[Line] = field(factory=list)
     outage: tuple[float, float] = (math.inf, math.inf)
-    """When the identity service went down, and when it was back, by `time.monotonic`."""
+    """When the identity service went down and came back, by `time.monotonic`."""
 
     @property
     def planned(self) -> int:
-        """How many sales there are to be."""
+        """The planned number of sales."""
         return sum(len(tour.visits) for tour in self.tours)
 
     @property
     def sales(self) -> list[Sale]:
-        """Every sale that was begun."""
+        """All sales begun so far."""
         return [sale for line in self.lines for sale in line.sales]
 
     async def run(self) -> None:
-        """Run every sale and close the session, while the board shows it."""
+        """Run every sale and close the session, while the board displays them."""
         self.lines = [
             Line(tour.serial_number, len(tour.visits), self.board.tell) for tour in self.tours
         ]
@@ -177,11 +177,11 @@ class Demo:
         if fault:
             fault.remove()
         if sale.submitted is None:
-            device.next_behaviour()  # its script was never run: the next sale has its own
+            device.next_behaviour()  # the script was not used: the next sale has its own
         self.board.ended(line, sale)
 
     async def _ring_up(self, sale: Sale, line: Line) -> None:
-        """One sale; its end is written down, whatever it is."""
+        """Run one sale, and record its end in every case."""
         visit = sale.visit
         task = asyncio.current_task()
         assert task is not None
@@ -189,7 +189,7 @@ class Demo:
         def on_event(event: Event) -> None:
             line.note(event)
             if isinstance(event, Submitted) and visit.manner.patience == "till":
-                # All that a till has to do: cancel the task. The SDK cancels the instruction.
+                # A till only cancels the task. The SDK cancels the instruction.
                 asyncio.get_running_loop().call_later(visit.after, task.cancel)
 
         payment: Payment | None = None
@@ -202,7 +202,7 @@ class Demo:
                 on_event=on_event,
             )
         except Exception as failure:
-            error = failure  # which of them should be, and which not, the audit says
+            error = failure  # the audit decides which of these errors were expected
         finally:
             sale.end(payment, error)
 
@@ -216,7 +216,7 @@ class Demo:
         )
         await asyncio.sleep(0.6 * self.pace)
         if down.hits == 0:
-            # With few devices no one may have asked for a token: let them feel it.
+            # With few devices, no sale may have needed a token yet: wait until one does.
             await asyncio.sleep(0.6 * self.pace)
         down.remove()
         self.outage = (began, time.monotonic())

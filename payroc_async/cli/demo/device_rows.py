@@ -10,16 +10,16 @@ from rich.text import Text
 __all__ = ["NARROW", "Cells", "Layout", "layout_for"]
 
 NARROW = 70
-"""Columns below which a row is stacked: a table would cut its values off."""
+"""Below this width, rows are stacked: a table would cut off values."""
 LONGEST = 60
-"""Columns in which the longest state and the longest outcome stand beside each other."""
+"""The width at which the longest state and the longest outcome fit side by side."""
 WITH_SALE = 90
-"""Columns from which there is room for the number of the sale."""
+"""The width from which the sale's number fits."""
 
 
 @frozen(kw_only=True)
 class Cells:
-    """What a row shows, and the rich styles of its state and its outcome."""
+    """A row's values, and the rich styles of its state and outcome."""
 
     device: str
     sale: str = ""
@@ -44,27 +44,27 @@ HEADER = Cells(
 
 
 class Layout(Protocol):
-    """How rows are laid out on a terminal of some width."""
+    """The layout of rows for a terminal's width."""
 
     height: int
     """Lines of a row."""
 
     def head(self) -> list[Text]:
-        """What stands above the rows."""
+        """Return the lines above the rows."""
         ...
 
     def rows(self, cells: Cells) -> list[Text]:
-        """The lines of one row."""
+        """Return the lines of one row."""
         ...
 
 
 def layout_for(width: int) -> Layout:
-    """The layout for a terminal of this many columns."""
+    """Return the layout for a terminal of this width."""
     return Stacked(width) if width < NARROW else Columns(width)
 
 
 class Columns:
-    """One line a device. What does not fit ends with an ellipsis."""
+    """One line per device. Text that does not fit ends with an ellipsis."""
 
     height = 1
 
@@ -76,11 +76,11 @@ class Columns:
         self._outcome = rest - self._state
 
     def head(self) -> list[Text]:
-        """The headings, and a line below them."""
+        """Return the headings, and a line below them."""
         return [*self.rows(HEADER), Text("\u2500" * self._width, style="dim")]
 
     def rows(self, cells: Cells) -> list[Text]:
-        """The only line."""
+        """Return the row's only line."""
         bold = "bold" if cells is HEADER else ""
         sale = f"{cells.sale:>4}  " if self._sale else ""
         row = Text.assemble(
@@ -95,18 +95,18 @@ class Columns:
 
 
 class Stacked:
-    """Two lines a device, or three on a very narrow terminal, so that no value is cut off."""
+    """Two lines per device, or three on a very narrow terminal, so that no value is cut off."""
 
     def __init__(self, width: int) -> None:
         self._beside = width >= LONGEST
         self.height = 2 if self._beside else 3
 
     def head(self) -> list[Text]:
-        """Nothing: the values speak for themselves."""
+        """Return no lines: the values need no headings."""
         return []
 
     def rows(self, cells: Cells) -> list[Text]:
-        """The device, the amount and the time; below them the state and the outcome."""
+        """Return the device, the amount and the time; below them the state and the outcome."""
         first = f"{cells.device:<12.10}{cells.amount:>10}  {cells.time:>6}"
         if cells.sale:
             first += f"  {cells.sale:>4}"
@@ -119,7 +119,7 @@ class Stacked:
 
 
 def _fit(text: str, width: int) -> str:
-    """The text in a column of this width, with a space after it."""
+    """Fit the text into a column of this width, followed by a space."""
     if len(text) >= width:
         text = text[: width - 2] + "\u2026"
     return text.ljust(width)

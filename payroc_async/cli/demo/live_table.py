@@ -1,4 +1,4 @@
-"""What the demo looks like while it runs: a live table on a terminal, else plain lines."""
+"""The demo's display: a live table on a terminal, otherwise plain lines."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ STYLES = {
     Ending.WRONG: "bold white on red",
 }
 REFRESH = 0.1
-"""Seconds between two pictures; drawing takes time from the sales themselves."""
+"""Seconds between two frames; drawing takes time from the sales."""
 SPARE = 2
-"""Lines below the picture: for the cursor, and for what the shell had there."""
+"""Lines to leave free below the table: for the cursor, and for the shell's own line."""
 
 
 class Board(Protocol):
-    """What shows the demo as it goes on."""
+    """The protocol of a display of the demo."""
 
     def showing(self, lines: Sequence[Line]) -> AbstractAsyncContextManager[None]:
-        """Shows these lines within it."""
+        """Display these lines while the context is open."""
         ...
 
     def tell(self, line: Line, what: str, style: str) -> None:
-        """Something happened on this line."""
+        """Display an event on this line."""
 
     def ended(self, line: Line, sale: Sale) -> None:
-        """A sale ended."""
+        """Display the end of a sale."""
 
     def say(self, what: str, style: str) -> None:
-        """Something happened that is about all of them."""
+        """Display an event that concerns all devices."""
 
 
 def outcome_in_words(sale: Sale) -> str:
-    """How a sale ended; with the sum, where that is not the whole amount."""
+    """Return a sale's ending, with the amount of a partial approval."""
     assert sale.ending is not None
     if sale.ending is Ending.PARTIAL and sale.payment is not None:
         paid = in_words(sale.payment.transaction_result.authorized_amount, "USD")
@@ -71,12 +71,12 @@ def outcome_in_words(sale: Sale) -> str:
 
 
 def title_of(devices: int, url: str) -> str:
-    """What the demo is about."""
+    """Return the title."""
     return f"{counted(devices, 'device')}, one session, a simulated gateway at {url}"
 
 
 class PlainBoard:
-    """A line for each event worth telling, for logs and pipes."""
+    """A display with one line per event, for logs and pipes."""
 
     def __init__(self, console: Console, devices: int, url: str) -> None:
         self._console = console
@@ -85,11 +85,11 @@ class PlainBoard:
 
     @asynccontextmanager
     async def showing(self, lines: Sequence[Line]) -> AsyncIterator[None]:
-        """Nothing to be kept up."""
+        """Do nothing: lines are printed as they come."""
         yield
 
     def tell(self, line: Line, what: str, style: str) -> None:
-        """Print it with the device and the amount."""
+        """Print the event with the device and the amount."""
         assert line.sale is not None
         amount = in_words(line.sale.visit.amount, "USD")
         self._print(f"{line.serial_number}  {amount:>10}", what)
@@ -114,7 +114,7 @@ class PlainBoard:
 
 
 class LiveBoard:
-    """A table with a row for each device, as many as fit."""
+    """A table with one row per device, as many as fit."""
 
     def __init__(self, console: Console, devices: int, url: str) -> None:
         self._console = console
@@ -126,7 +126,7 @@ class LiveBoard:
 
     @asynccontextmanager
     async def showing(self, lines: Sequence[Line]) -> AsyncIterator[None]:
-        """Draws in a task of this loop: no thread beside it, so nothing changes while it draws."""
+        """Draw in a task of this loop, not in a thread, so that nothing changes during a draw."""
         self._lines = lines
         with Live(
             self.picture(), console=self._console, auto_refresh=False, vertical_overflow="crop"
@@ -145,24 +145,25 @@ class LiveBoard:
             await asyncio.sleep(REFRESH)
 
     def tell(self, line: Line, what: str, style: str) -> None:
-        """The row shows it by itself."""
+        """Do nothing: the row shows the event."""
 
     def ended(self, line: Line, sale: Sale) -> None:
-        """The row shows it by itself."""
+        """Do nothing: the row shows the event."""
 
     def say(self, what: str, style: str) -> None:
-        """Show it above the table until something else is said."""
+        """Show the text above the table until the next one."""
         self._notice = Text(what, style=style)
 
     def picture(self) -> RenderableType:
-        """The whole screen as it is now."""
+        """Return the current screen."""
         # Each row is one Text, laid out by hand: a rich Table takes ten times as long to draw, and
-        # in that time no sale goes on.
+        # the sales wait meanwhile.
         width, height = self._console.size
         layout = layout_for(width)
-        lines = sorted(self._lines, key=lambda line: not line.active)  # stable: no dancing rows
+        # a stable sort, so that rows keep their places
+        lines = sorted(self._lines, key=lambda line: not line.active)
         head, table_head = self._head(), layout.head()
-        # Measured with all devices hidden: then it is at its longest.
+        # Measure with all devices hidden, when the line is longest.
         frame = self._height([*head, *table_head, *self._foot(lines)]) + SPARE
         fit = max(1, (height - frame) // layout.height)
         shown, hidden = (lines, []) if len(lines) <= fit else (lines[:fit], lines[fit:])
@@ -201,7 +202,7 @@ class LiveBoard:
 
 
 def cells_of(line: Line, spinner: str) -> Cells:
-    """What a device's row shows."""
+    """Return a device's row."""
     sale = line.sale
     if sale is None:
         return Cells(device=line.serial_number, state="no customer yet", state_style="dim")

@@ -1,4 +1,4 @@
-"""What is known of each sale of the demo: written down as it happens, read by those who show it."""
+"""The records of the demo's sales, updated by events and read by the displays."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ ENDINGS = {
 }
 WHY_CANCELING = {
     "caller": "canceling for the till",
-    "timeout": "time is up, canceling",
+    "timeout": "timed out, canceling",
     "close": "canceling at closing",
     "gave up": "gateway unreachable, canceling",
 }
 
 
 def reason_in_words(error: BaseException) -> str:
-    """What went wrong with a request, in a few words."""
+    """Return what went wrong with a request, in a few words."""
     if isinstance(error, APIError):
         return f"HTTP {error.status}"
     if isinstance(error, RequestTimeoutError):
@@ -58,16 +58,16 @@ def reason_in_words(error: BaseException) -> str:
 
 @define(eq=False)
 class Sale:
-    """One sale: its script, and what came of it.
+    """One sale: its script and its outcome.
 
     Attributes:
-        state: What it is doing, in plain words.
-        in_trouble: A request is being repeated, or the sale canceled.
+        state: The sale's present step, in words.
+        in_trouble: Whether a request is being retried, or the sale canceled.
         polls: How many status requests brought no change.
-        submitted: When the gateway had accepted it, by `time.monotonic`; None until then.
-        settled: The payment that an event informed of.
-        payment: The payment that the caller was given.
-        ended: When its caller went on, by `time.monotonic`; None while it runs.
+        submitted: When the gateway accepted the sale, by `time.monotonic`; None before.
+        settled: The payment reported by an event.
+        payment: The payment returned to the caller.
+        ended: When the sale returned to its caller, by `time.monotonic`; None while it runs.
     """
 
     serial_number: str
@@ -86,19 +86,19 @@ class Sale:
 
     @property
     def expected(self) -> Ending:
-        """What must come out of it."""
+        """Return the expected ending."""
         if self.submitted is None and self.visit.manner.patience == "timeout":
-            # The time was up before there was a token to submit it with.
+            # The sale timed out before there was a token to submit it with.
             return Ending.TIMED_OUT
         return self.visit.manner.ending
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began, until it ended."""
+        """Return the seconds from the sale's start until it ended, or until now."""
         return (self.ended or time.monotonic()) - self.started
 
     def end(self, payment: Payment | None, error: BaseException | None) -> None:
-        """Write down how it ended for its caller, now; both None: its task was canceled."""
+        """Record the result that its caller got; both None if its task was canceled."""
         self.ended = time.monotonic()
         self.payment = payment
         self.error = error
@@ -126,12 +126,12 @@ Tell = Callable[["Line", str, str], object]
 
 @define(eq=False)
 class Line:
-    """One device: the sale it is at, and those it has seen.
+    """One device: its present sale and its earlier ones.
 
     Args:
         serial_number: The device's serial number.
         planned: How many sales there will be.
-        tell: Called with the line, what happened, and a style, for each event worth telling.
+        tell: Called with the line, the text and a style, for each event to display.
     """
 
     serial_number: str
@@ -141,16 +141,16 @@ class Line:
 
     @property
     def sale(self) -> Sale | None:
-        """The sale it is at, or was at last."""
+        """The present or last sale."""
         return self.sales[-1] if self.sales else None
 
     @property
     def active(self) -> bool:
-        """Whether a sale runs on it now."""
+        """Whether a sale runs on the device now."""
         return self.sale is not None and self.sale.ended is None
 
     def note(self, event: Event) -> None:
-        """Take note of what the SDK reports the present sale."""
+        """Record an event of the present sale."""
         sale = self.sale
         if sale is None:
             return
@@ -171,7 +171,7 @@ class Line:
             case Completed():
                 sale.state = "reading the payment"
             case ResultReceived():
-                assert isinstance(event.resource, Payment)  # the demo runs sales alone
+                assert isinstance(event.resource, Payment)  # the demo runs only sales
                 sale.settled = event.resource
                 sale.state = "payment read"
             case Canceled() | Failed():

@@ -1,4 +1,4 @@
-"""The demo's last word: the numbers, and whether all is well."""
+"""The demo's summary: the numbers, and whether all is well."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["print_summary", "report_members"]
 
 RED = style_of("red")
 MOST_OF_A_KIND = 6
-"""How many problems of one kind are reported one by one."""
+"""How many problems of one kind are listed."""
 
 
 def print_summary(
     console: Console, report: Report, *, devices: int, took: float, seed: int
 ) -> None:
-    """Print the numbers, then in green that all is well, or in red what is not."""
+    """Print the numbers, then the verdict: in green if all is well, else the problems in red."""
     total = report.endings.total()
     sales = f"{counted(total, 'sale')} on {counted(devices, 'device')} in {took:.1f} s"
     rows = list(_rows(report))
@@ -55,14 +55,14 @@ def _grid(rows: list[tuple[str, Text]]) -> Table:
 
 
 def _stacked(rows: list[tuple[str, Text]]) -> Group:
-    """Each value below its name: beside it there is no room for more than a word."""
+    """Print each value below its name, for narrow terminals."""
     return Group(
         *(one for name, value in rows for one in (Text(name, "bold"), Padding(value, (0, 0, 0, 2))))
     )
 
 
 def report_members(report: Report) -> dict[str, Any]:
-    """The same for JSON: the counts, and each problem in words."""
+    """Return the summary for JSON: the counts, and each problem in words."""
     return {
         "outcomes": {ending.value: times for ending, times in report.endings.most_common()},
         "retries_survived": dict(report.failures.most_common()),
@@ -85,9 +85,9 @@ def _verdict(console: Console, report: Report, devices: int, seed: int) -> None:
     if not problems:
         wraps = not console.is_terminal
         well = f"[{style_of('green', bold=True)}]All well:[/]"
-        said = "every sale came out as its cardholder had it."
+        said = "every sale ended as scripted."
         console.print(f"{well} {said}", soft_wrap=wraps, highlight=False)
-        # The timing differs, and with it how many requests are repeated.
+        # The timing differs, and with it the number of retries.
         note = f"Reproduce with: {again} (the same cardholders, amounts and faults; not the timing)"
         console.print(Text(note, style="dim"), soft_wrap=wraps)
         return

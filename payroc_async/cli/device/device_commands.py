@@ -1,4 +1,4 @@
-"""The commands that run on a device: their options, and their help."""
+"""The commands that run on a device: options and help."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _codes(noun: str, done: str) -> dict[int, str]:
     return {
         0: "approved",
         2: "usage: a wrong option, a missing variable; nothing was sent",
-        3: f"answered otherwise: declined, or only a part was {done}",
+        3: f"other answer: declined, or only a part was {done}",
         4: f"no {noun}: canceled, timed out, failed, or refused by the gateway",
-        5: "the outcome is unknown: what is printed says how to find out",
+        5: "the outcome is unknown: the output says how to find out",
     }
 
 
@@ -74,14 +74,14 @@ _on_a_device = _together(
 _an_amount = _together(
     click.option("--amount", required=True, metavar="DECIMAL", help="In major units, as 49.99."),
     click.option("--currency", required=True, metavar="CODE", help="ISO 4217, such as USD."),
-    click.option("--order-id", metavar="ID", help="Made up if left out."),
+    click.option("--order-id", metavar="ID", help="A generated one if left out."),
 )
 _as_it_runs = _together(
     click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Cancel it if the cardholder takes longer.",
+        help="Cancel if the cardholder takes longer.",
     ),
     KEY,
     JSON_OBJECT,
@@ -89,7 +89,7 @@ _as_it_runs = _together(
     click.option(
         "--simulator",
         is_flag=True,
-        help="On a simulated gateway, where it succeeds; PAYROC_JOURNAL is left alone.",
+        help="Use a simulated gateway, where it succeeds; PAYROC_JOURNAL is not used.",
     ),
 )
 
@@ -97,13 +97,13 @@ _as_it_runs = _together(
 @click.command(epilog=SALE_EPILOG)
 @_on_a_device
 @_an_amount
-@click.option("--description", metavar="TEXT", help="What is sold.")
+@click.option("--description", metavar="TEXT", help="The order's description.")
 @_as_it_runs
 def sale(order_id: str | None, **given: Any) -> None:
     """Run one sale on the device with the serial number SERIAL.
 
-    The gateway is the one that PAYROC_API_KEY and PAYROC_ENVIRONMENT (uat, production) name, or
-    PAYROC_API_URL with PAYROC_IDENTITY_URL. Ctrl-C cancels the sale.
+    PAYROC_API_KEY and PAYROC_ENVIRONMENT (uat, production), or PAYROC_API_URL with
+    PAYROC_IDENTITY_URL, select the gateway. Ctrl-C cancels the sale.
     """
     from payroc_async.cli.device_operations import SALE
 
@@ -112,7 +112,7 @@ def sale(order_id: str | None, **given: Any) -> None:
 
 def _some_text(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not value.strip():
-        raise click.BadParameter("must not be empty: say why it is refunded")
+        raise click.BadParameter("must not be empty: give the reason for the refund")
     return value
 
 
@@ -120,14 +120,18 @@ def _some_text(context: click.Context, parameter: click.Parameter, value: str) -
 @_on_a_device
 @_an_amount
 @click.option(
-    "--description", required=True, metavar="TEXT", help="Why it is refunded.", callback=_some_text
+    "--description",
+    required=True,
+    metavar="TEXT",
+    help="The reason for the refund.",
+    callback=_some_text,
 )
 @_as_it_runs
 def refund(order_id: str | None, **given: Any) -> None:
     """Refund a card on the device with the serial number SERIAL.
 
-    The refund refers to no payment. To give back a payment made through Payroc, `void` needs no
-    card. The gateway is the one that the PAYROC_ variables name, as for `sale`. Ctrl-C cancels the
+    The refund is not linked to a payment. To refund a payment made through Payroc, use `void`,
+    which needs no card. The PAYROC_ variables select the gateway, as for `sale`. Ctrl-C cancels the
     refund.
     """
     from payroc_async.cli.device_operations import REFUND
@@ -141,13 +145,13 @@ def refund(order_id: str | None, **given: Any) -> None:
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Save the image here, such as signature.png, over what may be there.",
+    help="Save the image here, such as signature.png. An existing file is overwritten.",
 )
 @_as_it_runs
 def signature(**given: Any) -> None:
-    """Take a signature on the device with the serial number SERIAL.
+    """Capture a signature on the device with the serial number SERIAL.
 
-    The gateway is the one that the PAYROC_ variables name, as for `sale`. Ctrl-C cancels it.
+    The PAYROC_ variables select the gateway, as for `sale`. Ctrl-C cancels the signature.
     """
     from payroc_async.cli.device_operations import SIGNATURE
 

@@ -1,4 +1,4 @@
-"""What runs on a device, a sale, a refund or a signature: from its options to its exit code."""
+"""Run a sale, refund or signature on a device: from the options to the exit code."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from payroc_async.simulator import Simulator
 __all__ = ["run_on_device"]
 
 SIMULATED_SECONDS = 2.0
-"""What a simulated cardholder takes."""
+"""Seconds that a simulated cardholder takes."""
 
 
 def run_on_device(options: JobOptions) -> int:
-    """The exit code; progress goes to stderr, the result to stdout."""
+    """Run it; return the exit code. Progress goes to stderr, the result to stdout."""
     progress = Progress(SteadyConsole(stderr=True), options)
     request: Any = None
     try:
@@ -53,7 +53,7 @@ def run_on_device(options: JobOptions) -> int:
     except ConfigurationError as error:
         result = Result(error=in_option_names(error))
     except JournalError as error:
-        result = Result(error=error)  # it can't be opened: nothing was sent
+        result = Result(error=error)  # the session can't be opened: nothing was sent
     if isinstance(result.resource, Signature) and options.output is not None:
         result = evolve(result, unsaved=_save(result.resource, options.output))
     order = getattr(request, "order", None)
@@ -73,7 +73,7 @@ def _save(signature: Signature, output: Path) -> str | None:
 
 
 def _session(options: JobOptions) -> AbstractAsyncContextManager[PayrocSession]:
-    # What is tried on a simulator is entered only where that is asked for.
+    # With a simulator, write a journal only if ``--journal`` was given.
     place = options.journal if options.simulator else journal_named(options.journal)
     journal = None if place is None else new_or_existing_journal(place)
     if not options.simulator:
@@ -110,10 +110,10 @@ async def _main(
             name=f"payroc-async {options.job.command}",
         )
         progress.begin(getattr(request, "order", None))
-        # Canceled once: the SDK then cancels the instruction, and waits for the gateway's word.
+        # Cancel the task once: the SDK then cancels the instruction, and waits for the gateway.
         with on_signal(lambda: _interrupt(running, progress), progress.already_cancelling):
             await asyncio.wait((running,))
-            # Here, and not only below: what the gateway says while it closes counts too.
+            # Here, and not only below: the gateway's answers during the close count, too.
             await session.aclose()
     if running.cancelled():
         return _after_interrupt(options, request, progress)
@@ -127,7 +127,7 @@ async def _main(
         and options.key_is_fresh
         and not error.may_have_taken_effect
     ):
-        # The SDK can't know that the key, which it was given, was made a moment ago.
+        # The SDK can't know that the given key was generated just now.
         if isinstance(error.__cause__, APIError):
             error = error.__cause__
         else:
@@ -147,7 +147,7 @@ def _interrupt(running: asyncio.Task[Any], progress: Progress) -> None:
 
 
 def _after_interrupt(options: JobOptions, request: Any, progress: Progress) -> Result:
-    """What became of what Ctrl-C was to end: the last event reported."""
+    """Return the outcome after Ctrl-C, from the last event."""
     known: dict[str, Any] = {
         "serial_number": options.serial_number,
         "idempotency_key": options.idempotency_key,

@@ -1,4 +1,4 @@
-"""``payroc-async journal``: what was begun on this machine or these machines, and how it ended."""
+"""``payroc-async journal``: list, show, close and purge entries."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ DAY = 86400.0
 
 
 def list_entries(place: str | None, *, everything: bool, as_json: bool) -> int:
-    """Print what is unfinished, or everything; the exit code."""
+    """Print the unfinished or all entries; return the exit code."""
     return exit_code_of(lambda: _list(place, everything, as_json))
 
 
 def show_entry(place: str | None, key: str, *, as_json: bool) -> int:
-    """Print one entry; the exit code."""
+    """Print one entry; return the exit code."""
     return exit_code_of(lambda: _show(place, key, as_json))
 
 
 def close_entry(
     place: str | None, key: str, outcome: str, resource_id: str | None, *, as_json: bool
 ) -> int:
-    """Write what became of an unknown entry, and print it; the exit code."""
+    """Write the outcome of an unknown entry, and print the entry; return the exit code."""
     return exit_code_of(lambda: _close(place, key, EntryState(outcome), resource_id, as_json))
 
 
 def purge_entries(place: str | None, *, days: float, as_json: bool) -> int:
-    """Delete what ended longer ago; the exit code."""
+    """Delete entries that ended longer ago; return the exit code."""
     return exit_code_of(lambda: _purge(place, days, as_json))
 
 
@@ -65,14 +65,14 @@ def _list(place: str | None, everything: bool, as_json: bool) -> int:
         note("the journal is empty" if everything else "nothing in the journal is unfinished")
     stray = sum(entry.unfinished and not entry.running for entry in found)
     if stray:
-        note(f"no one drives {stray} of them: `payroc-async recover` does")
+        note(f"{stray} orphaned: run `payroc-async recover`")
     unknown = sum(entry.state is EntryState.UNKNOWN for entry in found)
     if unknown:
         more = (
-            f"{unknown} of unknown outcome: a person has to look at the device's payments, and "
+            f"{unknown} of unknown outcome: check the device's payments, "
             "then `payroc-async journal close` it"
         )
-        click.echo(more if everything else f"{more}; --all shows what is known", err=True)
+        click.echo(more if everything else f"{more}; --all shows them", err=True)
     return DONE
 
 
@@ -119,7 +119,7 @@ def _purge(place: str | None, days: float, as_json: bool) -> int:
 
 
 def ask(journal: AnyJournal, question: Callable[[AnyJournal], Awaitable[T]]) -> T:
-    """What a question to a journal gives, which is open meanwhile."""
+    """Open the journal, run the query, and return its result."""
 
     async def main() -> T:
         await journal.open()
@@ -135,7 +135,7 @@ def ask(journal: AnyJournal, question: Callable[[AnyJournal], Awaitable[T]]) -> 
 
 
 def age_in_words(seconds: float) -> str:
-    """An age as people say it; that of a clock which was set back is negative."""
+    """Return an age in words. It is negative if the clock was set back."""
     for unit, length in (("d", DAY), ("h", 3600.0), ("min", 60.0)):
         if abs(seconds) >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -143,7 +143,7 @@ def age_in_words(seconds: float) -> str:
 
 
 def _members(entry: Entry) -> dict[str, Any]:
-    """An entry for JSON: never its body."""
+    """Return an entry for JSON, without its body."""
     return {
         "idempotency_key": entry.idempotency_key,
         "state": entry.state.value,

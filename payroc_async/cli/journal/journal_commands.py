@@ -1,6 +1,6 @@
-"""The commands about the journal: their options, and their help.
+"""The journal's commands: options and help.
 
-Each imports what it needs when it runs, so that ``--help`` is quick.
+Each command imports its implementation when it runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ RECOVER_EPILOG = epilog(
     "payroc-async recover --journal sales.db",
     "payroc-async recover --journal sales.db --cancel --json",
     codes={
-        0: "nothing that was found is left open: it was approved, declined, canceled, or failed",
+        0: "nothing is left open: all were approved, declined, canceled, or failed",
         2: "usage: a wrong option, a missing variable; nothing was sent",
-        4: "not begun, or stopped: the journal refused, or could not be reached",
-        5: "the outcome of something is still unknown, also where the gateway refused or was not "
-        "reached",
+        4: "not begun or stopped: the journal refused or could not be reached",
+        5: "an outcome is still unknown, also because the gateway refused or was not reached",
     },
 )
 
@@ -33,7 +32,7 @@ def _epilog(*examples: str, done: str, not_done: str) -> str:
 LIST_EPILOG = _epilog(
     "payroc-async journal list --journal sales.db",
     "payroc-async journal list --all --json",
-    done="done, also where nothing was found",
+    done="done, even if nothing was found",
     not_done="the journal is not there, or could not be read",
 )
 SHOW_EPILOG = _epilog(
@@ -46,33 +45,36 @@ CLOSE_EPILOG = _epilog(
     "  --as completed --resource-id M2MJOG6O2Y",
     "payroc-async journal close 7f3c5a9e-2d41-4b6f-9a0c-1e8d2b3c4d5e --as failed",
     done="closed",
-    not_done="not closed: there is no such entry, it is not unknown, or a living process drives "
+    not_done="not closed: there is no such entry, it is not unknown, or a live process runs "
     "it; or the journal is not there or could not be written",
 )
 PURGE_EPILOG = _epilog(
     "payroc-async journal purge --journal sales.db --older-than 30",
-    done="done, also where nothing was found",
+    done="done, even if nothing was found",
     not_done="the journal is not there, or could not be written",
 )
 
 
 @click.command(epilog=RECOVER_EPILOG)
-@click.option("--cancel", is_flag=True, help="Cancel what is found, in place of waiting for it.")
+@click.option(
+    "--cancel", is_flag=True, help="Cancel the unfinished instructions instead of waiting for them."
+)
 @click.option(
     "--resubmit",
     is_flag=True,
-    help="Send again also what is older than two minutes and may never have arrived. That may "
-    "start a prompt before a customer who has left.",
+    help="Also resubmit what is older than two minutes and may never have arrived. This may "
+    "start a prompt when the customer has left.",
 )
 @JSON_LINES
 @JOURNAL
 def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) -> None:
-    """End what processes that died have left unfinished.
+    """Recover sales left unfinished by crashed processes.
 
-    Each sale, refund and signature that the journal has unfinished at the gateway of the PAYROC_
-    variables, and that no living process drives, is seen to the end, all at once, and printed as it
-    ends. Run it as often, and in as many places, as you like: each is taken by one alone, and none
-    is charged twice. Ctrl-C releases what has not ended; it stays in the journal.
+    Claims every sale, refund and signature that is unfinished in the journal, belongs to the
+    gateway of the PAYROC_ variables, and is run by no live process. Runs them concurrently to their
+    ends, and prints each when it ends. You can run this any number of times, in any number of
+    places: each instruction is claimed once, and no customer is charged twice. Ctrl-C releases
+    unfinished instructions; they stay in the journal.
     """
     from .recover_command import RecoverOptions, run_recovery
 
@@ -82,26 +84,26 @@ def recover(journal: str | None, cancel: bool, resubmit: bool, as_json: bool) ->
 
 @click.group(
     cls=CommandGroup,
-    short_help="See, close and purge what the journal holds.",
+    short_help="List, close and purge the journal's entries.",
     epilog=epilog("payroc-async journal list --journal sales.db"),
 )
 def journal() -> None:
-    """See what the journal holds, close what is unknown, delete what is old.
+    """List the journal's entries, close those of unknown outcome, delete old ones.
 
     Needs no API key.
     """
 
 
 @journal.command("list", epilog=LIST_EPILOG)
-@click.option("--all", "everything", is_flag=True, help="Print what has ended, too.")
+@click.option("--all", "everything", is_flag=True, help="Include entries that have ended.")
 @JSON_LINES
 @JOURNAL
 def list_journal(journal: str | None, everything: bool, as_json: bool) -> None:
-    """Print what is unfinished, the oldest first.
+    """Print the unfinished entries, oldest first.
 
-    States: intent (the gateway may or may not know of it), submitted, canceling; and with --all
-    completed, failed, canceled, unknown (polling shows nothing more). A running one is driven by a
-    process that lives; `recover` ends the others.
+    States: intent (the gateway may or may not have received it), submitted, canceling; with --all
+    also completed, failed, canceled, unknown (polling can't find the outcome). An entry marked as
+    running belongs to a live process; `recover` recovers the others.
     """
     from .entry_table import list_entries
 
@@ -126,12 +128,12 @@ def show_journal(journal: str | None, key: str, as_json: bool) -> None:
     "outcome",
     type=click.Choice(["completed", "failed", "canceled"]),
     required=True,
-    help="What became of it. The last two: nothing came of it, no money moved.",
+    help="The outcome. failed and canceled: no money moved.",
 )
 @click.option(
     "--resource-id",
     metavar="ID",
-    help="The id of the payment, refund or signature; needed with completed, and with it alone.",
+    help="The id of the payment, refund or signature; required with completed, else not allowed.",
 )
 @JSON_OBJECT
 @JOURNAL
@@ -140,9 +142,9 @@ def close_journal(
 ) -> None:
     """Close the entry with the idempotency key KEY, whose outcome is unknown.
 
-    For a person who has found out, at the device or with Payroc: nothing is asked of the gateway,
-    and what is written here is believed from then on. What may end by itself is refused: only an
-    entry in state unknown is closed, and only if no living process drives it.
+    Use this after you have found out the outcome, at the device or from Payroc. The gateway is not
+    asked: the journal trusts what you enter. Only an entry in state unknown can be closed, and only
+    if no live process runs it.
     """
     from .entry_table import close_entry
 
@@ -156,14 +158,14 @@ def close_journal(
     default=90,
     show_default=True,
     metavar="DAYS",
-    help="Only what ended longer ago.",
+    help="Only entries that ended longer ago.",
 )
 @JSON_OBJECT
 @JOURNAL
 def purge_journal(journal: str | None, older_than: float, as_json: bool) -> None:
-    """Delete what ended long ago.
+    """Delete entries that ended long ago.
 
-    What has no outcome stays, however old.
+    Entries without an outcome are kept, however old.
     """
     from .entry_table import purge_entries
 

@@ -1,4 +1,4 @@
-"""``payroc-async recover``: what processes that died have left unfinished, driven to the end."""
+"""``payroc-async recover``: recover sales left unfinished by crashed processes."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ JOBS: dict[str, Job] = {job.noun: job for job in (SALE, REFUND, SIGNATURE)}
 
 @frozen(kw_only=True)
 class RecoverOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        journal: What ``--journal`` says.
-        cancel: Cancel what is found.
-        resubmit: Submit again also what is old.
-        as_json: One JSON object a line on stdout, and nothing else there.
+        journal: The value of ``--journal``.
+        cancel: Cancel the instructions that are found.
+        resubmit: Resubmit old instructions, too.
+        as_json: Write only JSON to stdout, one object per line.
     """
 
     journal: str | None = field(default=None, repr=False)
@@ -70,17 +70,17 @@ class RecoverOptions:
 
 @define(eq=False)
 class Search:
-    """What has come of it so far.
+    """The progress of the recovery.
 
     Attributes:
-        before: What was unfinished, by key.
-        ends: The last event of each that has ended, by key.
-        found: What has ended, or was left, by key.
-        stray: How many are unfinished, and driven by no one, after all.
-        driven: How many other processes drive.
-        elsewhere: How many are unfinished at another gateway.
-        error: What stopped it.
-        interrupted: Ctrl-C came before the end.
+        before: The unfinished entries at the start, by key.
+        ends: The last event of each instruction that has ended, by key.
+        found: The instructions that have ended or were left unchanged, by key.
+        stray: How many entries are still unfinished, without a running process.
+        driven: How many entries other processes run.
+        elsewhere: How many entries are unfinished at another gateway.
+        error: The error that stopped the recovery.
+        interrupted: Whether Ctrl-C interrupted the recovery.
     """
 
     options: RecoverOptions
@@ -95,13 +95,13 @@ class Search:
 
     @property
     def exit_code(self) -> int:
-        """0 nothing is left open, 4 it was stopped, 5 the outcome of something is unknown."""
+        """0: nothing is left open, 4: stopped by an error, 5: an outcome is unknown."""
         if self.stray or any(_is_open(one) for one in self.found.values()):
             return UNKNOWN
         return NOT_DONE if self.error else DONE
 
     def note(self, event: Event) -> None:
-        """Take note of how one has ended."""
+        """Record the last event of an instruction."""
         if (
             isinstance(event, ResultReceived | Canceled | Failed)
             and event.idempotency_key is not None
@@ -109,13 +109,13 @@ class Search:
             self.ends[event.idempotency_key] = event
 
     def tell(self, found: Recovered) -> None:
-        """Print one, and keep it."""
+        """Print one recovered instruction, and store it."""
         self.found[found.entry.idempotency_key] = found
         (_show_json if self.options.as_json else _show)(found)
 
 
 def run_recovery(options: RecoverOptions) -> int:
-    """The exit code; what was found goes to stdout, each as it ends, all else to stderr."""
+    """Run the recovery, and return the exit code. Results go to stdout, all else to stderr."""
     return exit_code_of(lambda: _run(options))
 
 
@@ -136,9 +136,9 @@ async def _main(search: Search, opening: PayrocSession, journal: Journal) -> Non
         def interrupt() -> None:
             if working.cancel():
                 search.interrupted = True
-                note("letting go of what has not ended")
+                note("releasing the unfinished entries")
 
-        with on_signal(interrupt, lambda: note("already letting go")):
+        with on_signal(interrupt, lambda: note("already releasing")):
             await asyncio.wait((working,))
             error = None if working.cancelled() else working.exception()
             if error is not None and not isinstance(error, PayrocError):
@@ -158,7 +158,7 @@ async def _recover(search: Search, session: PayrocSession) -> None:
     search.before = {entry.idempotency_key: entry for entry in await session.unfinished()}
     waiting = sum(not entry.running for entry in search.before.values())
     if waiting:
-        verb = "canceling" if search.options.cancel else "asking what became of"
+        verb = "canceling" if search.options.cancel else "recovering"
         note(f"{waiting} unfinished: {verb} {'it' if waiting == 1 else 'them'}")
     recovery = session.recover(
         "cancel" if search.options.cancel else "finish",
@@ -171,7 +171,7 @@ async def _recover(search: Search, session: PayrocSession) -> None:
 
 
 def _tell_the_rest(search: Search) -> None:
-    """What has ended while it was released: the recovery yields that to no one."""
+    """Collect instructions that ended during the release: the recovery no longer yields them."""
     for key, event in search.ends.items():
         entry = search.before.get(key)
         if entry is not None and key not in search.found:
@@ -179,7 +179,7 @@ def _tell_the_rest(search: Search) -> None:
 
 
 def _recovered(entry: Entry, event: Event, *, cancel: bool) -> Recovered:
-    """What the recovery would have yielded."""
+    """Build the result that the recovery would have yielded."""
     action: RecoveryAction = "resumed" if entry.instruction_id else "resubmitted"
     if cancel or entry.state is EntryState.CANCELING:
         action = "canceled"
@@ -202,7 +202,7 @@ def _recovered(entry: Entry, event: Event, *, cancel: bool) -> Recovered:
 
 
 async def _look_around(search: Search, session: PayrocSession, journal: Journal) -> None:
-    """What the journal has unfinished after all."""
+    """Count the entries that are still unfinished in the journal."""
     here = await session.unfinished()
     search.stray = sum(not entry.running for entry in here)
     search.driven = sum(
@@ -212,7 +212,7 @@ async def _look_around(search: Search, session: PayrocSession, journal: Journal)
 
 
 def _is_open(found: Recovered) -> bool:
-    """Whether its outcome is still to be learned."""
+    """Whether the outcome is still unknown."""
     if found.resource is not None:
         return False
     return found.state in OPEN or isinstance(found.error, OutcomeUnknownError | LeaseLost)
@@ -274,19 +274,19 @@ def _instruction_id(found: Recovered) -> str | None:
 
 
 def _conclude(search: Search) -> None:
-    """What is to be said beside what was found, on stderr."""
+    """Print the summary and hints to stderr."""
     if search.error is not None:
         say_error(search.error)
     elif not search.found and not search.stray:
-        note("nothing was left unfinished")
+        note("nothing to recover")
     if search.stray:
         said = "interrupted: " if search.interrupted else ""
         stays = f"{said}{search.stray} still unfinished, in the journal for the next `recover`"
         note(stays)
     if any(map(_may_be_sent_again, search.found.values())) and not search.options.resubmit:
-        note("--resubmit sends again what may never have arrived: a prompt may start on the device")
+        note("--resubmit sends again what may never have arrived: the device may prompt")
     if search.driven:
-        note(f"{search.driven} more under way, which other processes drive")
+        note(f"{search.driven} more in progress in other processes")
     if search.elsewhere:
         note(f"{search.elsewhere} more unfinished at another gateway, see `journal list --json`")
 

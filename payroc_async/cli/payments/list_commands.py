@@ -1,4 +1,4 @@
-"""``payroc-async payments`` and ``devices``: what there is, one or many."""
+"""``payroc-async payments`` and ``devices``: list many, show one."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 def list_payments(*, limit: int | None, as_json: bool, **filters: Any) -> int:
-    """Print the payments that fit; the exit code. ``limit`` None prints all."""
+    """Print the payments that match; return the exit code. ``limit`` None prints all."""
     return with_session(
         lambda session: _list(PAYMENTS, session.payments.search(**filters), limit, as_json)
     )
 
 
 def list_devices(*, limit: int | None, as_json: bool, **filters: Any) -> int:
-    """Print the devices that fit; the exit code. ``limit`` None prints all."""
+    """Print the devices that match; return the exit code. ``limit`` None prints all."""
     return with_session(
         lambda session: _list(DEVICES, session.devices.search(**filters), limit, as_json)
     )
 
 
 def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
-    """Print one payment, or its receipt in so many columns; the exit code."""
+    """Print one payment, or its receipt of this width; return the exit code."""
 
     async def show(session: PayrocSession) -> int:
         payment: Payment = await session.payments.retrieve(payment_id)
@@ -49,7 +49,7 @@ def show_payment(payment_id: str, *, receipt: int | None, as_json: bool) -> int:
 
 
 def show_device(serial_number: str, *, as_json: bool) -> int:
-    """Print one device; the exit code."""
+    """Print one device; return the exit code."""
 
     async def show(session: PayrocSession) -> int:
         device: Device
@@ -63,14 +63,14 @@ def show_device(serial_number: str, *, as_json: bool) -> int:
 
 
 def with_session(work: Callable[[PayrocSession], Coroutine[Any, Any, int]]) -> int:
-    """The exit code of work that reads, with a session that is open for it."""
+    """Run a reading operation in an open session, and return the exit code."""
 
     async def main(opening: PayrocSession) -> int:
         async with opening as session:
             return await work(session)
 
     def run() -> int:
-        # Nothing is sold: the journal of those who sell is not opened, nor made.
+        # No sale runs: do not open or create the journal.
         session = PayrocSession.from_env(variables(), journal=None)
         return run_with_amounts(lambda: main(session))
 
@@ -92,7 +92,7 @@ async def _list(
     if rows and not as_json:
         print_table(rows)
     if not rows:
-        note(f"no {summary.noun} fits")
+        note(f"no {summary.noun} matches")
     if more:
         note(f"there are more than {limit}: see --limit and --all")
     return DONE

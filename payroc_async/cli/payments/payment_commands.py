@@ -1,6 +1,6 @@
-"""The commands about payments that were made, and about devices: their options, and their help.
+"""The commands for payments and devices: options and help.
 
-Each imports what it needs when it runs, so that ``--help`` is quick.
+Each command imports its implementation when it runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["capture", "devices", "payments", "void"]
 
 USAGE = "usage: a wrong option, a missing variable; nothing was sent"
 LIST_CODES = {
-    0: "done, also where nothing was found",
+    0: "done, even if nothing was found",
     2: USAGE,
     4: "refused by the gateway, or it could not be reached",
 }
@@ -30,26 +30,26 @@ SHOW_CODES = {
 CHANGE_CODES = {
     0: "done",
     2: "usage: a wrong option, a missing variable; nothing was changed",
-    3: "the gateway declined it, has not decided yet, or captured only a part",
+    3: "declined, not decided yet, or captured only in part",
     4: "not done: the payment does not allow it, the gateway refused or could not be reached",
-    5: "it may have been done: what is printed says how to find out",
+    5: "it may have been done: the output says how to find out",
 }
 
 AMOUNT = click.option(
-    "--amount", metavar="DECIMAL", help="In major units, as 49.99; all of it if left out."
+    "--amount", metavar="DECIMAL", help="In major units, as 49.99; the full amount if left out."
 )
 CURRENCY = click.option(
-    "--currency", metavar="CODE", help="Only if the payment is in this one, such as USD."
+    "--currency", metavar="CODE", help="Only if the payment is in this currency, such as USD."
 )
 
 SEVERAL = ("tip_mode", "type", "status")
-"""Filters that take several words."""
+"""Filters that take several values."""
 
 Command = Callable[..., Any]
 
 
 def _filters(*options: tuple[str, str, str, str]) -> Callable[[Command], Command]:
-    """An option for each keyword of a search: its name, the keyword, its value, its help."""
+    """Return an option for each keyword of a search: its name, the keyword, its value, its help."""
 
     def decorate(command: Command) -> Command:
         for name, keyword, metavar, help_ in reversed(options):
@@ -127,12 +127,12 @@ def payments() -> None:
     ("--type", "type", "WORD", "Only of this type, such as sale or preAuthorization."),
     ("--status", "status", "WORD", "Only of this status, such as ready or complete."),
     ("--settlement-state", "settlement_state", "WORD", "Only in this state of settlement."),
-    ("--payment-link", "payment_link_id", "ID", "Only those that came by this payment link."),
+    ("--payment-link", "payment_link_id", "ID", "Only those made through this payment link."),
 )
 @_how_many
 @JSON_LINES
 def list_payments(limit: int, everything: bool, **given: Any) -> None:
-    """Print the payments that fit all the options."""
+    """Print the payments that match all options."""
     from . import list_commands as lists
 
     raise SystemExit(lists.list_payments(limit=None if everything else limit, **given))
@@ -150,7 +150,7 @@ def list_payments(limit: int, everything: bool, **given: Any) -> None:
 @click.option(
     "--receipt",
     type=click.Choice(["32", "42"]),
-    help="Print the customer's receipt instead, in so many columns.",
+    help="Print the customer's receipt instead, with this many columns.",
 )
 @JSON_OBJECT
 def show_payment(payment_id: str, receipt: str | None, as_json: bool) -> None:
@@ -158,7 +158,7 @@ def show_payment(payment_id: str, receipt: str | None, as_json: bool) -> None:
     from . import list_commands as lists
 
     if receipt and as_json:
-        raise click.UsageError("--receipt and --json do not go together")
+        raise click.UsageError("--receipt and --json can't be combined")
     width = int(receipt) if receipt else None
     raise SystemExit(lists.show_payment(payment_id, receipt=width, as_json=as_json))
 
@@ -175,11 +175,13 @@ def devices() -> None:
     ("--ksi", "ksi", "ID", "Only with this key serial identifier."),
     ("--model", "model", "NAME", "Only of this model."),
 )
-@click.option("--active/--inactive", default=None, help="Only those in use, or only the others.")
+@click.option(
+    "--active/--inactive", default=None, help="Only active devices, or only inactive ones."
+)
 @_how_many
 @JSON_LINES
 def list_devices(limit: int, everything: bool, **given: Any) -> None:
-    """Print the devices that fit all the options."""
+    """Print the devices that match all options."""
     from . import list_commands as lists
 
     raise SystemExit(lists.list_devices(limit=None if everything else limit, **given))
@@ -208,13 +210,15 @@ def show_device(serial_number: str, as_json: bool) -> None:
 @click.argument("payment_id", metavar="PAYMENT_ID")
 @AMOUNT
 @CURRENCY
-@click.option("--description", required=True, metavar="TEXT", help="Why; a refund carries it.")
+@click.option(
+    "--description", required=True, metavar="TEXT", help="The reason, sent with a refund."
+)
 @KEY
 @JSON_OBJECT
 def void(**given: Any) -> None:
-    """Undo the payment PAYMENT_ID: reverse it while its batch is open, refund it after.
+    """Undo the payment PAYMENT_ID: reverse it while its batch is open, refund it afterwards.
 
-    Which of the two it was is printed.
+    The output says which of the two was done.
     """
     _change("void", **given)
 
@@ -232,7 +236,7 @@ def void(**given: Any) -> None:
 @KEY
 @JSON_OBJECT
 def capture(**given: Any) -> None:
-    """Capture the pre-authorization PAYMENT_ID: take its money."""
+    """Capture the pre-authorization PAYMENT_ID."""
     _change("capture", **given)
 
 

@@ -1,4 +1,4 @@
-"""``payroc-async void`` and ``capture``: what is done to a payment after the sale."""
+"""``payroc-async void`` and ``capture``: change a payment after the sale."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ How = Literal["reversed", "refunded", "captured"]
 
 @frozen(kw_only=True)
 class ChangeOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        amount: Decimal text in major units; None for the whole payment.
-        currency: What the payment must be in; None if it does not matter.
-        description: Why; None for a capture, which takes no reason.
-        as_json: One JSON object on stdout, and nothing else there.
+        amount: Decimal text in major units; None for the full amount.
+        currency: The currency that the payment must have; None for any.
+        description: The reason; None for a capture, which takes none.
+        as_json: Write only one JSON object to stdout.
     """
 
     command: Literal["void", "capture"]
@@ -62,7 +62,7 @@ class ChangeOptions:
     as_json: bool
 
     def again(self) -> str:
-        """The command that does the same under the same key."""
+        """Return the command that repeats this one under the same key."""
         options = {
             "--amount": self.amount,
             "--currency": self.currency,
@@ -90,17 +90,17 @@ class Change(SingleCall):
 
     @property
     def after(self) -> Payment | None:
-        """The payment as the answer has it."""
+        """The payment in the answer."""
         return self.undone.payment if self.undone else self.captured
 
     @property
     def refund_id(self) -> str | None:
-        """The refund that it made, or that was declined."""
+        """The refund, made or declined."""
         return self.undone.refund.refund_id if self.undone and self.undone.refund else None
 
     @property
     def how(self) -> How | None:
-        """What was done; None if the answer does not show that it was."""
+        """The operation that was done; None if the answer does not prove it."""
         if self.undone is not None:
             return self.undone.how
         done = self.captured and self.captured.in_effect and not self.captured.uncaptured
@@ -108,18 +108,18 @@ class Change(SingleCall):
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the gateway said of it; None without an answer."""
+        """The outcome in the answer; None without an answer."""
         if self.undone is not None:
             return self.undone.outcome
         if self.captured is None:
             return None
         approved = self.captured.outcome in (Outcome.APPROVED, Outcome.PARTIALLY_APPROVED)
-        # The code of an approval, on what is pending, expired or reversed, is not the capture's.
+        # On a pending, expired or reversed payment, an approval's code is not that of the capture.
         return Outcome.UNKNOWN if approved and self.how is None else self.captured.outcome
 
     @property
     def lacking(self) -> int | None:
-        """How much less was captured than asked for; None if all was."""
+        """The requested amount that was not captured; None if all of it was."""
         if self.how != "captured" or self.captured is None or self.before is None:
             return None
         asked = total_amount(self.before) if self.amount is None else self.amount.minor_units
@@ -130,7 +130,7 @@ class Change(SingleCall):
 
     @property
     def exit_code(self) -> int:
-        """0 done, 2 usage, 3 declined or only in part, 4 not done, 5 unknown."""
+        """0: done, 2: usage, 3: declined or only in part, 4: not done, 5: unknown."""
         if self.how is not None:
             return NOT_APPROVED if self.lacking else DONE
         if self.outcome is not None:
@@ -139,7 +139,10 @@ class Change(SingleCall):
 
 
 def run_change(options: ChangeOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Make the change, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     change = Change(options=options)
     run_single_call(change, options.command, lambda session: _change(change, session.payments))
     (_show_json if options.as_json else _show)(change)
@@ -156,7 +159,7 @@ async def _change(change: Change, payments: Payments) -> None:
         )
     if options.amount is not None:
         if currency is None:
-            raise ConfigurationError("amount", "the gateway does not say the payment's currency")
+            raise ConfigurationError("amount", "the gateway does not state the payment's currency")
         change.amount = some_amount(options.amount, currency)
     note(f"idempotency key {options.idempotency_key}")
     change.sent = True
@@ -179,16 +182,16 @@ async def _undo(change: Change, payments: Payments, payment: Payment) -> Undone:
         )
         return _read_as_first(undone, payment, amount) if change.options.key_is_fresh else undone
     except ConfigurationError as error:
-        # A part that is more than what is left: no refund lowers what was authorized.
+        # The part exceeds the remaining amount: refunds do not lower the authorized amount.
         was_reversal = error.field == "amount" and amount is not None
         if change.options.key_is_fresh or not (error.field == "payment" or was_reversal):
             raise
         refusal: PayrocError = error
     except IdempotencyKeyInUseError as error:
-        # A reversal's, if the batch has closed since.
+        # The answer to a reversal if the batch has closed since.
         refusal, was_reversal = error, True
-    # That it can't be undone now may be an earlier try's work. What that sent, sent again under its
-    # key, has no second effect and is answered as it was.
+    # The payment may be impossible to undo now because an earlier attempt has undone it. The same
+    # request under its key has no second effect, and gets the original answer.
     id_ = payment.payment_id
     reversed_before = payment.transaction_result.status == TransactionStatus.REVERSAL
     given_back = total_amount(payment) if amount is None else amount
@@ -227,7 +230,7 @@ def _minor_units(change: Change) -> int | None:
 
 
 def _amount(change: Change) -> str:
-    """How much it is about, or how much was done."""
+    """Return the requested amount, or the amount of the change."""
     assert change.before is not None
     currency = change.before.order.currency
     refund = change.undone.refund if change.undone else None
@@ -275,13 +278,13 @@ def _headline(change: Change) -> tuple[str, str]:
     if change.lacking:
         assert change.before is not None
         rest = in_words(change.lacking, change.before.order.currency)
-        return f"ONLY A PART WAS CAPTURED: {amount}, {rest} less than asked for", "yellow"
+        return f"PARTIALLY CAPTURED: {amount}, {rest} less than requested", "yellow"
     if change.how is not None:
         return f"{change.how.upper()}: {amount}", "green"
     if change.outcome is Outcome.DEFERRED:
         return f"NOT DECIDED YET: {amount} was received and will be processed later", "yellow"
     if change.outcome is Outcome.UNKNOWN:
-        said = "the gateway's answer does not show whether it was done. Before you try again:"
+        said = "the gateway's answer does not prove that it was done. Before you try again:"
         show = command_line("payments", "show", change.options.payment_id, options={})
         return f"OUTCOME UNKNOWN: {amount}, {said} {show}", "red"
     words = {"capture": "CAPTURED", "reverse": "REVERSED", "refund": "REFUNDED"}

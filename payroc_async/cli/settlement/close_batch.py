@@ -1,4 +1,4 @@
-"""``payroc-async close-batch``: a terminal's batch is closed, and never a doubt unsaid."""
+"""``payroc-async close-batch``: close a terminal's batch, and report every doubt about it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["CloseOptions", "run_close_batch"]
 
 @frozen(kw_only=True)
 class CloseOptions:
-    """What the command line said.
+    """The command's options.
 
     Args:
-        as_json: One JSON object on stdout, and nothing else there.
+        as_json: Write only one JSON object to stdout.
     """
 
     processing_terminal_id: str
@@ -31,7 +31,7 @@ class CloseOptions:
     as_json: bool
 
     def again(self) -> str:
-        """The command that does the same under the same key."""
+        """Return the command that repeats this one under the same key."""
         options = {
             "--terminal": self.processing_terminal_id,
             "--idempotency-key": self.idempotency_key,
@@ -54,14 +54,17 @@ class Close(SingleCall):
 
     @property
     def exit_code(self) -> int:
-        """0 it is closed, 2 usage, 4 not done, 5 unknown."""
+        """0: closed, 2: usage, 4: not done, 5: unknown."""
         if self.closing is not None:
             return DONE
         return self.code_without_answer(self.options)
 
 
 def run_close_batch(options: CloseOptions) -> int:
-    """The exit code; the key goes to stderr before anything is sent, the result to stdout."""
+    """Close the batch, and return the exit code.
+
+    The key goes to stderr before anything is sent, the result to stdout.
+    """
     close = Close(options=options)
     run_single_call(close, "close-batch", lambda session: _close(close, session))
     (_show_json if options.as_json else _show)(close)
@@ -107,7 +110,7 @@ def _show(close: Close) -> None:
     options, closing = close.options, close.closing
     if closing is not None:
         when = " ".join(filter(None, (closing.cut_off_time, closing.timezone)))
-        said = f"ACCEPTED: the gateway closes the batch at {when or 'a time it does not say'}"
+        said = f"ACCEPTED: the gateway closes the batch at {when or 'an unknown time'}"
         say(plain(said), fg="green", bold=True)
         show_details(
             {
@@ -116,11 +119,11 @@ def _show(close: Close) -> None:
                 "idempotency key": options.idempotency_key,
             }.items()
         )
-        note("what it settles is seen later: payroc-async settlement")
+        note("to see later what it settles: payroc-async settlement")
     elif close.exit_code == UNKNOWN:
         say(
             f"UNKNOWN: the batch may be closed ({close.said()}; idempotency key "
-            f"{options.idempotency_key}). To find out, do it again under its key: "
+            f"{options.idempotency_key}). To find out, repeat it under the same key: "
             f"{options.again()}",
             fg="red",
             bold=True,

@@ -1,4 +1,4 @@
-"""The day's sums: what payments brought, by currency, and what is not captured."""
+"""The day's totals by currency, and the open pre-authorizations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Sums", "bounds_of", "find_uncaptured", "size_of"]
 
 
 def size_of(transaction: Transaction) -> int | None:
-    """How much was authorized, in the smallest unit; None where that is not known."""
+    """Return the authorized amount in the smallest unit; None if unknown."""
     amount = transaction.transaction_result.authorized_amount
     if amount is None and transaction.outcome is Outcome.APPROVED:
         return transaction.order.amount
@@ -25,11 +25,11 @@ def size_of(transaction: Transaction) -> int | None:
 
 @define
 class Sums:
-    """How many there were of each currency, and what they come to.
+    """Counts and totals by currency.
 
     Attributes:
-        undecided: How many the processor has received and not decided.
-        unknown: How many of an amount or currency that the gateway does not say.
+        undecided: How many the processor has received but not decided.
+        unknown: How many have an amount or currency that the gateway does not state.
     """
 
     counts: dict[str, int] = field(factory=dict)
@@ -38,7 +38,7 @@ class Sums:
     unknown: int = 0
 
     def add(self, transaction: Transaction) -> None:
-        """Count it, if money moves for it; what was declined or reversed does not count."""
+        """Count a transaction that moves money. Declined and reversed ones do not count."""
         if transaction.outcome is Outcome.DEFERRED:
             self.undecided += 1
         if not transaction.in_effect:
@@ -52,7 +52,7 @@ class Sums:
         self.amounts[currency] = self.amounts.get(currency, 0) + amount
 
     def members(self) -> dict[str, Any]:
-        """The same for JSON; amounts in the smallest unit."""
+        """Return the totals for JSON, in the smallest unit."""
         currencies = [
             {"currency": currency, "count": self.counts[currency], "amount": amount}
             for currency, amount in sorted(self.amounts.items())
@@ -64,7 +64,7 @@ class Sums:
         }
 
     def words(self, noun: str) -> str:
-        """The same for people: ``2 payments, 69.99 USD``."""
+        """Return the totals in words: ``2 payments, 69.99 USD``."""
         parts = [
             f"{counted(self.counts[currency], noun)}, {in_words(amount, currency)}"
             for currency, amount in sorted(self.amounts.items())
@@ -72,18 +72,18 @@ class Sums:
         if self.undecided:
             parts.append(f"{counted(self.undecided, noun)} not decided yet")
         if self.unknown:
-            parts.append(f"{counted(self.unknown, noun)} of an amount that is not known")
+            parts.append(f"{counted(self.unknown, noun)} of unknown amount")
         return "; ".join(parts)
 
 
 def bounds_of(day: date) -> tuple[datetime, datetime]:
-    """The first and the last moment of a day, in this machine's time zone."""
+    """Return the first and last moment of a day, in this machine's time zone."""
     first, last = (datetime.combine(day, end).astimezone() for end in (time.min, time.max))
     return first, last
 
 
 async def find_uncaptured(session: PayrocSession, processing_terminal_id: str) -> list[Payment]:
-    """The terminal's open pre-authorizations. Source: contract section 10."""
+    """Return the terminal's open pre-authorizations. Source: contract section 10."""
     found: AsyncIterator[Payment] = session.payments.search(
         processing_terminal_id=processing_terminal_id,
         status=TransactionStatus.PENDING,

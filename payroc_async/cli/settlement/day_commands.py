@@ -1,4 +1,4 @@
-"""The commands for the end of the day: their options, and their help."""
+"""The commands for the end of the day: options and help."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 @click.command(
-    short_help="What was sold, what is unsettled, what is not captured.",
+    short_help="Print the day's sales, and what is unsettled or not captured.",
     epilog=epilog(
         "payroc-async settlement --terminal 1234001",
         "payroc-async settlement --terminal 1234001 --date 2026-05-01 --json",
         codes={
-            0: "done, also where nothing was sold",
+            0: "done, even if nothing was sold",
             2: USAGE,
             4: "refused by the gateway, or it could not be reached",
         },
@@ -51,10 +51,10 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
 )
 @JSON_OBJECT
 def settlement(processing_terminal_id: str, day: date | None, as_json: bool) -> None:
-    """Print what a terminal has sold on a day, and what of it is still to be settled.
+    """Print a terminal's sales of a day, and what is still unsettled.
 
-    The pre-authorizations that are not captured are named one by one: closing the batch does not
-    capture them. The day's batches are those of all terminals that the API key may see.
+    Lists every pre-authorization that is not captured: closing the batch does not capture it. The
+    day's batches are those of all terminals that the API key may list.
     """
     from .settlement_table import run_settlement
 
@@ -63,15 +63,15 @@ def settlement(processing_terminal_id: str, day: date | None, as_json: bool) -> 
 
 @click.command(
     name="close-batch",
-    short_help="Have a terminal's batch closed, and settled.",
+    short_help="Close a terminal's batch, which settles it.",
     epilog=epilog(
         "payroc-async close-batch --terminal 1234001",
         "payroc-async close-batch --terminal 1234001 --json",
         codes={
-            0: "the gateway closes the batch; what was settled is seen later",
+            0: "accepted: the gateway closes the batch; the settlement shows later",
             2: USAGE,
             4: "not closed: the gateway refused, or could not be reached",
-            5: "it may be closed: what is printed says how to find out",
+            5: "it may be closed: the output says how to find out",
         },
     ),
 )
@@ -79,10 +79,10 @@ def settlement(processing_terminal_id: str, day: date | None, as_json: bool) -> 
 @KEY
 @JSON_OBJECT
 def close_batch(idempotency_key: str | None, **given: Any) -> None:
-    """Have the gateway close a terminal's batch: what was captured is settled.
+    """Ask the gateway to close a terminal's batch: captured payments are settled.
 
-    Pre-authorizations that are not captured are named before. Closing the batch leaves them as they
-    are: capture them before, and they settle with this batch; or after, with the next.
+    Lists the pre-authorizations that are not captured. Closing the batch leaves them unchanged: if
+    you capture them before, they settle with this batch, otherwise with a later one.
     """
     from .close_batch import CloseOptions, run_close_batch
 

@@ -1,4 +1,4 @@
-"""``payroc-async settlement``: what was sold, what is still to be settled, what is not captured."""
+"""``payroc-async settlement``: the day's sales, and what is unsettled or not captured."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["run_settlement"]
 
 @define(eq=False)
 class Report:
-    """What there is to say of a terminal and a day.
+    """The report of one terminal and one day.
 
     Attributes:
-        sold: What the day's payments brought, whether settled or not.
-        refunded: What the day's refunds gave back, whether settled or not.
-        unsettled: Payments that settle with the next batch, of whatever day.
-        unsettled_refunds: Refunds that do.
-        uncaptured: The open pre-authorizations, of whatever day.
-        batches: The batches that were submitted on the day; None if the key may not see them.
+        sold: The total of the day's payments, settled or not.
+        refunded: The total of the day's refunds, settled or not.
+        unsettled: Payments of any day that settle with the next batch.
+        unsettled_refunds: Refunds of any day that settle with the next batch.
+        uncaptured: Open pre-authorizations of any day.
+        batches: Batches submitted on the day; None if the key may not list them.
     """
 
     processing_terminal_id: str
@@ -43,7 +43,7 @@ class Report:
 
 
 def run_settlement(processing_terminal_id: str, day: date, *, as_json: bool) -> int:
-    """Print the report; the exit code."""
+    """Print the report; return the exit code."""
 
     async def work(session: PayrocSession) -> int:
         report = await _examine(session, Report(processing_terminal_id, day))
@@ -77,12 +77,12 @@ async def _examine(session: PayrocSession, report: Report) -> Report:
     try:
         report.batches = [one async for one in session.batches.search(date=report.day, limit=100)]
     except ForbiddenError as error:
-        note(f"no batches are shown, for the API key may not see them: {error}")
+        note(f"batches are not shown, because the API key may not list them: {error}")
     return report
 
 
 def batch_members(batch: Batch) -> dict[str, Any]:
-    """A batch for JSON."""
+    """Return a batch for JSON."""
     return {
         "batch_id": batch.batch_id,
         "date": batch.date.isoformat() if batch.date else None,
@@ -140,7 +140,7 @@ def _say(report: Report) -> None:
         }.items()
     )
     if report.uncaptured:
-        say("\nNot captured: closing the batch takes nothing of these")
+        say("\nNot captured: closing the batch does not capture these")
         print_table([PAYMENTS.row(payment) for payment in report.uncaptured])
     if report.batches:
         say("\nBatches submitted on that day")

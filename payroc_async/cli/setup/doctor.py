@@ -1,4 +1,4 @@
-"""``payroc-async doctor``: what a sale needs, whether it is there, and what to do if not."""
+"""``payroc-async doctor``: check what a sale needs, and say what to do about problems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 def run_doctor(
     journal: str | None, *, devices: int | None, terminal: str | None, as_json: bool
 ) -> int:
-    """Print what came of each check; the exit code: 1 if any failed."""
+    """Run and print all checks; return the exit code: 1 if any failed."""
     checks = _examine(journal, devices, terminal)
     found = Counter(check.status for check in checks)
     if as_json:
@@ -46,7 +46,7 @@ def _examine(journal: str | None, devices: int | None, terminal: str | None) -> 
     checks = [variables, check_proxy(gateway)]
     reached = Reached([])
     if gateway is not None:
-        # Made here, as it is read from disk; the same for which aiohttp has the SDK go by.
+        # Built here, because it is read from disk; the same defaults as the SDK's through aiohttp.
         trust = ssl.create_default_context()
         reached = asyncio.run(reach(gateway, trust, count=devices is None, terminal=terminal))
         checks += _trusted_file()
@@ -57,7 +57,7 @@ def _examine(journal: str | None, devices: int | None, terminal: str | None) -> 
 
 
 def _trusted_file() -> list[Check]:
-    """A warning where a variable has OpenSSL believe in a file that is not there: in no one."""
+    """Warn if a variable points OpenSSL to a missing file: it then trusts no certificate."""
     named = os.environ.get("SSL_CERT_FILE")
     if not named or os.path.isfile(named):
         return []
@@ -65,7 +65,7 @@ def _trusted_file() -> list[Check]:
         Check(
             "tls authorities",
             "failed",
-            f"SSL_CERT_FILE names {named}, which is not there: no certificate is believed",
+            f"SSL_CERT_FILE names {named}, which does not exist: no certificate is trusted",
             "correct or unset it",
         )
     ]

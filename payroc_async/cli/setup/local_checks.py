@@ -1,4 +1,4 @@
-"""What the doctor looks at on this machine: variables, proxy, open files, the journal."""
+"""The doctor's checks of this machine: variables, proxy, open files, the journal."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = [
 ]
 
 SPARE_FILES = 64
-"""Open files for all but the sales: standard streams, journal, token, logs."""
+"""Open files other than sales' connections: standard streams, journal, token, logs."""
 
 
 @frozen
 class Check:
-    """What came of one check.
+    """The result of one check.
 
     Args:
-        name: What scripts know it by.
-        status: ``failed`` where a sale would fail.
-        message: What there is.
-        advice: What to do about it; empty if all is well.
+        name: A stable name for scripts.
+        status: ``failed`` if a sale would fail.
+        message: What was found.
+        advice: What to do; empty if all is well.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Check:
 
 @frozen
 class Gateway:
-    """What the variables say, once it is sound."""
+    """The validated configuration from the variables."""
 
     api_key: str
     environment: Environment
@@ -68,7 +68,7 @@ class Gateway:
 
 
 def check_variables() -> tuple[Check, Gateway | None]:
-    """Whether the variables name a gateway, and a key that can be sent."""
+    """Check that the variables select a gateway and hold a valid key."""
     name = "variables"
     problems: list[str] = []
     file: Mapping[str, str] = {}
@@ -98,7 +98,7 @@ def check_variables() -> tuple[Check, Gateway | None]:
 
 
 def _sources(variables: Mapping[str, str], file: Mapping[str, str]) -> str:
-    """Which variables there are, and where from; of none its value."""
+    """Return the names and sources of the variables, never their values."""
     known = sorted(one for one in variables if one.startswith("PAYROC_"))
     read = [one for one in known if one in file]
     own = [one for one in known if one not in file]
@@ -112,7 +112,7 @@ def _sources(variables: Mapping[str, str], file: Mapping[str, str]) -> str:
 
 
 def check_proxy(gateway: Gateway | None) -> Check:
-    """Whether a variable names a proxy, which the SDK would not use."""
+    """Check for a proxy variable, which the SDK ignores."""
     urls = [gateway.environment.api_url, gateway.environment.identity_url] if gateway else []
     proxies = getproxies()
     meant = {
@@ -123,13 +123,13 @@ def check_proxy(gateway: Gateway | None) -> Check:
     }
     if not meant:
         return Check("proxy", "ok", "none is set for the gateway: connections are direct")
-    # Its value may hold a password.
+    # The value may hold a password.
     names = " and ".join(f"{scheme.upper()}_PROXY" for scheme in sorted(meant))
     return Check(
         "proxy",
         "warning",
-        f"{names} is set, which sessions and this command do not go by: they connect directly",
-        "nothing, if the checks below pass; where only a proxy leads outside, a session needs "
+        f"{names} is set, but sessions and this command ignore it: they connect directly",
+        "nothing, if the checks below pass; if a proxy is required, a session needs "
         "`proxy=`, and the command line can't be used",
     )
 
@@ -138,12 +138,12 @@ def check_proxy(gateway: Gateway | None) -> Check:
 
 
 def check_open_files(devices: int | None, counted: bool) -> Check:
-    """Whether the limit of open files is high enough for all devices at once."""
+    """Check that the limit of open files is high enough for all devices at once."""
     name = "open files"
     try:
         import resource
     except ImportError:
-        return Check(name, "ok", "this system sets no limit to a process's connections")
+        return Check(name, "ok", "this system does not limit a process's connections")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return Check(name, "ok", "no limit")
@@ -152,7 +152,7 @@ def check_open_files(devices: int | None, counted: bool) -> Check:
         return Check(
             name, "ok", f"the limit is {soft}, enough for {plural(enough, 'device')} at once"
         )
-    # While a sale is canceled it has a second connection.
+    # A sale that is being canceled has a second connection.
     least, need = devices + SPARE_FILES, 2 * devices + SPARE_FILES
     of = plural(devices, "device") + (" in use at the gateway" if counted else "")
     needs = "needs" if devices == 1 else "need"
@@ -171,7 +171,7 @@ def check_open_files(devices: int | None, counted: bool) -> Check:
 
 
 def check_journal(given: str | None) -> list[Check]:
-    """Whether the journal can be opened, what it has open, and who may read it."""
+    """Check that the journal can be opened, count its entries, and check its permissions."""
     name = "journal"
     try:
         place = journal_named(given)
@@ -180,7 +180,7 @@ def check_journal(given: str | None) -> list[Check]:
                 Check(
                     name,
                     "warning",
-                    "none is named: no one would find a sale whose process dies",
+                    "none is configured: a crashed process's sales could not be recovered",
                     "set PAYROC_JOURNAL, or give --journal",
                 )
             ]
@@ -189,15 +189,15 @@ def check_journal(given: str | None) -> list[Check]:
             return [_check_folder(path)]
         open_ = ask(existing_journal(place), lambda journal: journal.entries(states=OPEN))
     except ConfigurationError as error:
-        return [Check(name, "failed", str(error), "give --journal or PAYROC_JOURNAL a place")]
+        return [Check(name, "failed", str(error), "set --journal or PAYROC_JOURNAL to a location")]
     except JournalError as error:
         return [
             Check(
                 name,
                 "failed",
                 str(error),
-                "no sale begins without it: look at the path, its rights and the disk's space, or "
-                "the server; one of a newer version needs that version",
+                "no sale begins without it: check the path, its permissions and the disk space, or "
+                "the server; a journal of a newer version needs that version",
             )
         ]
     checks = [_opened(path), _check_entries(open_)]
@@ -209,12 +209,12 @@ def check_journal(given: str | None) -> list[Check]:
 def _check_folder(path: Path) -> Check:
     folder = path.absolute().parent
     if os.access(folder, os.W_OK | os.X_OK):
-        return Check("journal", "ok", f"{path} is not there yet: the first session makes it")
+        return Check("journal", "ok", f"{path} does not exist yet: the first session creates it")
     return Check(
         "journal",
         "failed",
-        f"{path} is not there, and can't be made",
-        f"make the folder {folder}, writable for the user that sells",
+        f"{path} does not exist and can't be created",
+        f"create the folder {folder}, writable for the user that runs sales",
     )
 
 
@@ -223,7 +223,7 @@ def _opened(path: Path | None) -> Check:
         from payroc_async.journal.postgres.pg_schema import VERSION as VERSION_THERE
 
         return Check(
-            "journal", "ok", f"in PostgreSQL, version {VERSION_THERE}; its owner's lock was taken"
+            "journal", "ok", f"in PostgreSQL, version {VERSION_THERE}; the owner lock was acquired"
         )
     from payroc_async.journal.sqlite.locks import is_alive
     from payroc_async.journal.sqlite.sqlite_schema import VERSION
@@ -233,7 +233,7 @@ def _opened(path: Path | None) -> Check:
     return Check(
         "journal",
         "ok",
-        f"{path}, version {VERSION}; its owner's lock was taken, and {alive} are held by others",
+        f"{path}, version {VERSION}; the owner lock was acquired; others hold {alive}",
     )
 
 
@@ -243,16 +243,16 @@ def _check_entries(open_: list[Entry]) -> Check:
     unknown = sum(entry.state is EntryState.UNKNOWN for entry in open_)
     advice = []
     if stray:
-        advice.append("run `payroc-async recover` for what no one drives")
+        advice.append("run `payroc-async recover` for the orphaned entries")
     if unknown:
         advice.append(
-            "find out what became of what is unknown (`payroc-async journal list --all`), at the "
-            "device or with Payroc, then `payroc-async journal close` it"
+            "find out the unknown outcomes (`payroc-async journal list --all`), at the "
+            "device or from Payroc, then run `payroc-async journal close`"
         )
     return Check(
         "journal entries",
         "warning" if advice else "ok",
-        f"{running} under way, {stray} unfinished that no one drives, {unknown} of unknown outcome",
+        f"{running} in progress, {stray} orphaned, {unknown} of unknown outcome",
         "; ".join(advice),
     )
 
@@ -282,6 +282,9 @@ def _check_permissions(path: Path) -> Check:
             for one, known in wide.items()
         )
         return Check(
-            name, "warning", f"other users have rights to {modes}", f"unless meant so: {commands}"
+            name,
+            "warning",
+            f"other users have access to {modes}",
+            f"unless intended, run: {commands}",
         )
-    return Check(name, "ok", "for its user alone")
+    return Check(name, "ok", "accessible to its user only")

@@ -1,4 +1,4 @@
-"""What the doctor looks at beyond this machine: the identity service and the API, nothing else."""
+"""The doctor's checks over the network: only the identity service and the API."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ __all__ = ["Reached", "reach"]
 PATIENCE = 10.0
 """Seconds for a connection, and for an answer."""
 SOON = 14
-"""Days before the end of a certificate at which that is worth a warning."""
+"""Warn if a certificate expires within this many days."""
 DAY = 86_400.0
 SLOW = 5.0
-"""Seconds by which a clock may be wrong: what the answer took, and the header's whole seconds."""
+"""The measuring error of a clock, in seconds: the answer's time, and the header's resolution."""
 WRONG = 300.0
-"""Seconds from which on recovery may take a payment for older than its sale, or miss it."""
+"""From this clock error on, in seconds, recovery may miss a payment or misjudge its age."""
 
 
 @frozen
 class Reached:
-    """What came of it, and how many devices are in use there; None if that was not learned."""
+    """The checks' results, and the number of active devices; None if unknown."""
 
     checks: list[Check]
     devices: int | None = None
 
 
 class _Listening(Transport):
-    """A transport that notes what time it is where its answers come from."""
+    """A transport that records the server's time from its answers."""
 
     ahead: float | None = None
     """Seconds by which this machine's clock is ahead of the last server's."""
@@ -60,13 +60,13 @@ class _Listening(Transport):
             there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         except ValueError:
             return answer
-        self.ahead = time.time() - there - 0.5  # the header has whole seconds
+        self.ahead = time.time() - there - 0.5  # the header's resolution is one second
         return answer
 
 
 @define
 class _Given:
-    """The bearer of a token that was fetched already."""
+    """A provider of a token that was already fetched."""
 
     token: str
 
@@ -77,18 +77,18 @@ class _Given:
         return self.token
 
     def reject(self, token: str) -> None:
-        """There is no other."""
+        """Do nothing: there is no other token."""
 
 
 async def reach(
     gateway: Gateway, trust: ssl.SSLContext, *, count: bool, terminal: str | None = None
 ) -> Reached:
-    """Ask the gateway what can be asked without selling anything.
+    """Run the checks that need the gateway, without selling anything.
 
     Args:
-        gateway: Where it is.
-        trust: Whose certificates are believed, as the SDK does.
-        count: Whether to count the devices in use.
+        gateway: The gateway's addresses.
+        trust: The trusted certificates, as for the SDK.
+        count: Whether to count the active devices.
         terminal: The terminal whose features to check; None for none.
     """
     urls = {
@@ -122,7 +122,7 @@ async def reach(
 async def _check_tls(name: str, url: str, trust: ssl.SSLContext) -> Check:
     parts = urlsplit(url)
     if parts.scheme == "http":
-        return Check(name, "ok", "plain HTTP, to this machine alone")
+        return Check(name, "ok", "plain HTTP, to this machine only")
     host, port = parts.hostname or "", parts.port or 443
     try:
         async with asyncio.timeout(PATIENCE):
@@ -131,8 +131,8 @@ async def _check_tls(name: str, url: str, trust: ssl.SSLContext) -> Check:
         return Check(
             name,
             "failed",
-            f"{host}:{port}: the certificate is not believed: {error.verify_message}",
-            "look at the clock; if something between decrypts TLS, have SSL_CERT_FILE name a file "
+            f"{host}:{port}: the certificate is not trusted: {error.verify_message}",
+            "check the clock; if a proxy decrypts TLS, set SSL_CERT_FILE to a file "
             "with its authority's certificate",
         )
     except ssl.SSLError as error:
@@ -141,15 +141,15 @@ async def _check_tls(name: str, url: str, trust: ssl.SSLContext) -> Check:
             name,
             "failed",
             f"{host}:{port}: no TLS: {reason}",
-            "ask who runs what stands between here and there: TLS 1.2 or newer is needed",
+            "ask the administrator of the network in between: TLS 1.2 or newer is required",
         )
     except (OSError, TimeoutError) as error:
-        reason = str(error) or f"not within {PATIENCE:g} s"
+        reason = str(error) or f"timed out after {PATIENCE:g} s"
         return Check(
             name,
             "failed",
             f"{host}:{port}: no connection: {reason}",
-            "look at the network, DNS and the firewall: that host and port must be reachable "
+            "check the network, DNS and the firewall: this host and port must be reachable "
             "without a proxy",
         )
     session = writer.get_extra_info("ssl_object")
@@ -168,7 +168,7 @@ def _judge_certificate(name: str, what: str, certificate: dict[str, Any]) -> Che
         name,
         "warning",
         f"{message}, {counted(round(days), 'day')} from now",
-        "anyone who runs that server has to renew it: Payroc, or what decrypts TLS between",
+        "the server's operator must renew it: Payroc, or that of a proxy that decrypts TLS",
     )
 
 
@@ -180,10 +180,10 @@ async def _check_key(transport: Transport, gateway: Gateway) -> tuple[Check, str
     try:
         token = await transport.authorize(gateway.api_key)
     except (AuthenticationError, ForbiddenError) as error:
-        advice = "look whether PAYROC_API_KEY is of this environment, whole, and not revoked"
+        advice = "check that PAYROC_API_KEY is complete, not revoked, and from this environment"
         return Check(name, "failed", f"refused by {where}: {error}", advice), None
     except PayrocError as error:
-        return Check(name, "failed", f"not known: {error}", _advice(error)), None
+        return Check(name, "failed", f"unknown: {error}", _advice(error)), None
     return Check(name, "ok", f"accepted by {where}"), token.value
 
 
@@ -192,7 +192,7 @@ async def _check_api(
 ) -> tuple[Check, int | None]:
     name, where = "api", urlsplit(gateway.environment.api_url).hostname
     if token is None:
-        return Check(name, "warning", "not asked, for there is no token", "see `key`"), None
+        return Check(name, "warning", "not checked, because there is no token", "see `key`"), None
     transport.token_provider = _Given(token)
     devices = Devices(lambda: transport)
     found = 0
@@ -202,7 +202,7 @@ async def _check_api(
             if not count:
                 break
     except ForbiddenError as error:
-        advice = "the key may not list devices; whether it may sell is not known"
+        advice = "the key may not list devices; whether it may sell is unknown"
         return Check(name, "warning", f"{where} refused: {error}", advice), None
     except PayrocError as error:
         return Check(name, "failed", f"{where}: {error}", _advice(error)), None
@@ -211,8 +211,8 @@ async def _check_api(
 
 def _advice(error: PayrocError) -> str:
     if isinstance(error, APIError):
-        return "try again later; if it stays so, ask Payroc"
-    return "see the checks of `tls`, and the address in the variables"
+        return "try again later; if the error persists, ask Payroc"
+    return "see the `tls` checks, and the address in the variables"
 
 
 # The clock ----------
@@ -221,9 +221,11 @@ def _advice(error: PayrocError) -> str:
 def _check_clock(ahead: float | None) -> Check:
     name = "clock"
     if ahead is None:
-        return Check(name, "warning", "not known, for no answer had a date", "see `key` and `api`")
+        return Check(
+            name, "warning", "unknown, because no answer had a date", "see `key` and `api`"
+        )
     if abs(ahead) <= SLOW:
         return Check(name, "ok", f"within {SLOW:g} s of the gateway's")
     message = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the gateway's"
     status: Any = "failed" if abs(ahead) > WRONG else "warning"
-    return Check(name, status, message, "have the system keep time: timedatectl set-ntp true")
+    return Check(name, status, message, "synchronize the system's clock: timedatectl set-ntp true")

@@ -1,4 +1,4 @@
-"""``SERIAL=SCRIPT`` as the command line has it, such as ``1850010868=approves:2``."""
+"""Parse ``SERIAL=SCRIPT`` of the command line, such as ``1850010868=approves:2``."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ SCRIPTS: dict[str, tuple[str, Callable[..., Device]]] = {
     "completes_on_cancel": ("", lambda device: device.completes_on_cancel()),
     "is_offline": ("", lambda device: device.is_offline()),
 }
-"""Each script's name, how its numbers are written, and what it does to a device."""
+"""Each script's name, the format of its numbers, and its device method."""
 
 
 def add_script(gateway: Simulator, text: str) -> str:
-    """Queue on a device what the text says.
+    """Queue the script on its device.
 
     Returns:
         The device's serial number.
 
     Raises:
-        ConfigurationError: The text is not understood.
+        ConfigurationError: The text is malformed.
     """
     serial_number, _, script = text.partition("=")
     name, *numbers = script.split(":")

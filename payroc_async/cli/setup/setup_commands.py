@@ -1,4 +1,4 @@
-"""The commands that help to set up: their options, and their help."""
+"""The commands for setup: options and help."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DOCTOR_EPILOG = epilog(
     "payroc-async doctor",
     "payroc-async --env-file uat.env doctor --devices 300 --json",
     codes={
-        0: "nothing failed; there may be warnings",
-        1: "something failed: what to do is printed",
+        0: "no check failed; there may be warnings",
+        1: "a check failed: the output says what to do",
         2: "usage: a wrong option",
     },
 )
@@ -31,18 +31,18 @@ COMPLETION_EPILOG = epilog(
     "--devices",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many devices this machine is to serve. Those in use at the gateway if left out.",
+    help="How many devices this machine serves. If left out, those active at the gateway.",
 )
 @click.option("--terminal", metavar="ID", help="The processing terminal whose features to check.")
 @JSON_OBJECT
 @JOURNAL
 def doctor(journal: str | None, devices: int | None, terminal: str | None, as_json: bool) -> None:
-    """Check what a sale needs, and say what to do about what is wrong.
+    """Check what a sale needs, and say what to do about each problem.
 
-    The variables, the proxy's too; the way to the gateway, its certificates, the API key, the
-    clock; with --terminal, what that terminal can do; the limit of open files; the journal. Asked
-    are the identity service and the API that the variables name, and the journal, nothing else;
-    nothing is sold, and the key is never shown.
+    Checks the variables, the proxy, the connection to the gateway, its certificates, the API key,
+    the clock, the limit of open files and the journal; with --terminal also the terminal's
+    features. Contacts only the configured identity service, API and journal. Nothing is sold, and
+    the key is never shown.
     """
     from .doctor import run_doctor
 
@@ -54,7 +54,7 @@ def doctor(journal: str | None, devices: int | None, terminal: str | None, as_js
 @JSON_OBJECT
 @click.pass_context
 def completion(context: click.Context, shell: str, as_json: bool) -> None:
-    """Print the script that has SHELL complete this command: bash, zsh or fish."""
+    """Print a completion script for SHELL: bash, zsh or fish."""
     from click.shell_completion import get_completion_class
 
     from payroc_async.cli.output import say, say_json

@@ -1,4 +1,4 @@
-"""``payroc-async simulate``: the simulator as a server of its own."""
+"""``payroc-async simulate``: run the simulator as a server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .scripts import add_script
 __all__ = ["SimulateOptions", "run_simulator"]
 
 LOOK = 0.05
-"""Seconds between two looks at what was requested."""
+"""Seconds between two polls of the recorded requests."""
 APPROVES_AFTER = 2.0
 """Seconds that the cardholder takes on a device without a script."""
 KEPT = 200
-"""How many requests and violations that were printed are kept for the page. It may run for days."""
+"""How many printed requests and violations to keep for the page: the server may run for days."""
 
 OPEN_TO_OTHERS = """\
 Not loopback: anyone who reaches {host} can open the pages without a key, see what is sent, drive
@@ -39,7 +39,7 @@ another machine refuses plain HTTP: put TLS before it.\
 
 @frozen(kw_only=True)
 class SimulateOptions:
-    """What the command line said; `devices` are texts of the form ``SERIAL=SCRIPT``."""
+    """The command's options; `devices` are texts of the form ``SERIAL=SCRIPT``."""
 
     host: str
     port: int
@@ -50,7 +50,7 @@ class SimulateOptions:
 
 
 def run_simulator(options: SimulateOptions) -> int:
-    """Run it until Ctrl-C or SIGTERM; variables to export on stdout, requests on stderr."""
+    """Serve until Ctrl-C or SIGTERM. Variables go to stdout, requests to stderr."""
     gateway = Simulator(
         hold=options.hold,
         api_key=options.api_key,
@@ -98,7 +98,7 @@ async def _serve_until_signal(
         with on_signal(over.set):
             watching = asyncio.create_task(_watch(gateway, notes), name="payroc-async requests")
             stopping = asyncio.create_task(over.wait(), name="payroc-async stop")
-            # Whichever ends first: should the watching fail, it is not to fail in silence.
+            # Wait for whichever ends first, so that a failure of the watcher is not silent.
             await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
         for task in (watching, stopping):
             task.cancel()
@@ -111,7 +111,7 @@ def _say_variables(
     gateway: Simulator, as_json: bool, results: BackgroundOutput, notes: BackgroundOutput
 ) -> None:
     variables = {
-        # Not from its environment, which has no plain HTTP to other hosts than loopback.
+        # Not from its Environment, which refuses plain HTTP to hosts other than loopback.
         "PAYROC_API_URL": f"{gateway.url}/v1",
         "PAYROC_IDENTITY_URL": f"{gateway.url}/authorize",
         "PAYROC_API_KEY": gateway.api_key,
@@ -119,14 +119,14 @@ def _say_variables(
     if as_json:
         results.write(json.dumps({"url": gateway.url, "variables": variables}))
         return
-    notes.write("A simulated gateway is up; Ctrl-C ends it. To use it:")
+    notes.write("A simulated gateway is running; Ctrl-C stops it. To use it:")
     for name, value in variables.items():
         results.write(f"export {name}={shlex.quote(value)}")
 
 
 def _say_pages(gateway: Simulator, host: str, notes: BackgroundOutput) -> None:
-    notes.write("Open in a browser, once for each device that you want to drive by hand:")
-    notes.write(f"  {gateway.url}/\nTo see all that goes on:\n  {gateway.url}/gateway")
+    notes.write("Open in a browser, once for each device to operate by hand:")
+    notes.write(f"  {gateway.url}/\nTo see all activity:\n  {gateway.url}/gateway")
     if not is_loopback(host):
         notes.write(OPEN_TO_OTHERS.format(host=host), fg="yellow")
 
@@ -153,12 +153,12 @@ async def _watch(gateway: Simulator, notes: BackgroundOutput) -> None:
             look()
             await asyncio.sleep(LOOK)
     except asyncio.CancelledError:
-        look()  # what came since the last one
+        look()  # requests since the last poll
         raise
 
 
 def _line(seen: Observed) -> str:
     took = (seen.ended or seen.started) - seen.started
-    status = seen.status or "no answer, the client went away"
+    status = seen.status or "no answer, the client disconnected"
     request = f"{seen.method:<6} {seen.path}"
     return f"{datetime.now():%H:%M:%S}  {request}  {status}  {duration_in_words(took)}"

@@ -1,4 +1,4 @@
-"""What the doctor asks about a processing terminal: whether it is active, and its features."""
+"""The doctor's checks of a processing terminal: whether it is active, and its features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "terminal"
 
 
 async def check_terminal(transport: Transport, processing_terminal_id: str) -> Check:
-    """Whether the terminal can be used, and what for. Nothing of it is changed."""
+    """Check whether the terminal is active, and list its features. Changes nothing."""
     try:
         terminal = await Terminals(lambda: transport).retrieve(processing_terminal_id)
     except NotFoundError:
@@ -22,11 +22,11 @@ async def check_terminal(transport: Transport, processing_terminal_id: str) -> C
             NAME,
             "warning",
             f"{processing_terminal_id} is not found",
-            "look at the id; if it is right, sales may work all the same: Payroc shows only "
+            "check the id; if it is right, sales may still work: Payroc finds only "
             "terminals that were ordered through its API",
         )
     except PayrocError as error:
-        advice = "what the terminal can do is not known; sales may work all the same"
+        advice = "the terminal's features are unknown; sales may still work"
         return Check(NAME, "warning", f"{processing_terminal_id}: {error}", advice)
     said = f"{processing_terminal_id} is {terminal.status.value}; {_features(terminal)}"
     if not terminal.active:
@@ -47,7 +47,7 @@ def _features(terminal: ProcessingTerminal) -> str:
     words = {True: "yes", False: "no", None: "not known"}
     said = ", ".join(f"{name}: {words[value]}" for name, value in parts.items())
     if closure is None or closure.batch_close_type is None:
-        return f"{said}; who closes its batch is not known"
+        return f"{said}; how its batch is closed is unknown"
     if closure.batch_close_time is None:
         return f"{said}; its batch is closed by hand: payroc-async close-batch"
     return f"{said}; its batch is closed at {closure.batch_close_time} {terminal.timezone or ''}"

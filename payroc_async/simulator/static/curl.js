@@ -31,7 +31,7 @@ export async function copy(text) {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // Not permitted: the older way may be.
+      // Not permitted: try the older API.
     }
   }
   const focused = document.activeElement;

@@ -1,4 +1,4 @@
-// One payment device. The simulator says what it shows; the page says what the person does.
+// One payment device. The simulator sends its state; the page sends the operator's actions.
 
 import { focusOn, keyboard } from "./keys.js";
 import { link, make, money, nameOf, say, typed } from "./link.js";
@@ -14,10 +14,10 @@ const DONE_WITH = { tap: "tapped", insert: "inserted", swipe: "swiped", keyed: "
 
 let device = null;
 let linked = false;
-// Actions are numbered: the simulator says which of them it has handled last.
+// Actions are numbered: the simulator acknowledges the last one that it has handled.
 let sent = 0;
 let handled = 0;
-// Kept, so that a page that is opened again shows what no one has seen, and nothing else.
+// Stored, so that a reopened page shows only results that were not seen before.
 let dismissed = localStorage.getItem(`payroc-done-${serial}`);
 let shown = "";
 
@@ -52,7 +52,7 @@ const keys = keyboard({
   switched: () => $("keys").checked,
 });
 
-/** Does something about what runs now. */
+/** Sends an action for the running instruction. */
 function does(what) {
   send({ ...what, instruction: running()?.id ?? null, number: ++sent });
 }

@@ -74,7 +74,7 @@ function sumOf(one) {
   return "amount" in one ? `${nameOf(one)} ${money(one.total, one)}` : nameOf(one);
 }
 
-/** Whether nobody has to look at a device: its page is closed, and nothing waits on it. */
+/** Whether a device is inactive: its page is closed, and no instruction runs on it. */
 const isQuiet = (device) => device.byHand && device.pages === 0 && device.running === null;
 
 function driven(device) {
@@ -83,7 +83,7 @@ function driven(device) {
   return device.on ? badge("good", "by hand") : badge("bad", "offline");
 }
 
-/** Shows a device; those that are closed stand after all others. */
+/** Shows a device; closed ones come last. */
 function showDevice(device) {
   const [list, other] = isQuiet(device) ? ["closed-devices", "devices"] : ["devices", "closed-devices"];
   $(other).querySelector(`[data-of="${CSS.escape(device.serial)}"]`)?.remove();
@@ -222,7 +222,7 @@ $("clear-instructions").onclick = () => {
   if (selected !== null && !instructions.has(selected)) select(null);
   showEmpty();
 };
-// Open where there is room for the form; where there is not, it would push the requests away.
+// Open if there is room for the form; otherwise it would push the requests away.
 const folded = localStorage.getItem("payroc-faults-folded");
 $("faults-box").open = folded === null ? matchMedia("(min-width: 1001px)").matches : folded === "false";
 $("faults-box").querySelector("summary").onclick = () => {

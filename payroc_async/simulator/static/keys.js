@@ -14,7 +14,7 @@ const ACTIONS = {
   result: { enter: "#result-done" },
   off: { enter: "#online" },
 };
-/** Controls that answer what a view asks. Enter on one of them is meant for that control. */
+/** Controls that answer a view's question. Enter on one of them activates that control. */
 const ANSWERS = {
   tip: "#tips button, #own-tip input, #own-tip button, #no-tip, #cancel",
   card: "[data-entry], #cancel",
@@ -24,7 +24,7 @@ const ANSWERS = {
 
 const find = (selector) => (selector ? document.querySelector(selector) : null);
 
-/** Moves the focus to the first control of a view, unless it is at another that can be used. */
+/** Moves the focus to a view's first control, unless an enabled control has the focus. */
 export function focusOn(view) {
   const at = document.activeElement;
   const lost = at === null || at === document.body || at.disabled || !at.checkVisibility();
@@ -37,7 +37,7 @@ function click(button) {
   return true;
 }
 
-/** Acts for the view; returns whether Enter is used up. */
+/** Acts for the view; returns whether Enter was handled. */
 function enter(view) {
   const at = document.activeElement ?? document.body;
   const answer = at.closest(ANSWERS[view] ?? "[data-never]");
@@ -48,7 +48,7 @@ function enter(view) {
   }
   if (click(find(ACTIONS[view]?.enter))) return true;
   find(ACTIONS[view]?.focus)?.focus();
-  // Where the view asks for nothing, Enter opens links and does nothing else.
+  // If the view has no question, Enter only opens links.
   return view in ACTIONS || at.closest("a") === null;
 }
 
@@ -77,7 +77,7 @@ export function keyboard(page) {
     if (key === "Enter") return plain && !event.shiftKey && (isTyping(event) || page.switched());
     // A button that has the focus reacts to the space bar by itself, but only while it is enabled.
     if (key === " ") return plain && page.waits() && event.target.matches("button");
-    // What is in a field has been sent: the next key is for the next view.
+    // The field's value has been sent: the next key is for the next view.
     const typing = isTyping(event) && !(plain && page.waits());
     return !typing && page.switched() && find(`[data-key="${CSS.escape(key)}"]`) !== null;
   }

@@ -1,9 +1,9 @@
-// What both pages stand on: the WebSocket, sums of money, and elements without innerHTML.
+// Shared by both pages: the WebSocket, amounts, and elements without innerHTML.
 
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 2000;
 
-/** Keeps a WebSocket open, however often it breaks; calls `heard` with what comes. */
+/** Keeps a WebSocket open, reconnecting as needed; calls `heard` with each message. */
 export function link(path, heard, state) {
   let socket = null;
   let wait = FIRST_WAIT;
@@ -25,7 +25,7 @@ export function link(path, heard, state) {
     };
   }
 
-  // A browser may keep a page that was left, socket and all: the device would seem to be there.
+  // A browser may cache a page that was left, with its socket: the device would seem online.
   addEventListener("pagehide", () => {
     socket.onclose = null;
     socket.close();
@@ -37,14 +37,14 @@ export function link(path, heard, state) {
   };
 }
 
-/** A sum in the smallest unit, as people write it. */
+/** Formats an amount in the smallest unit. */
 export function money(amount, { currency, digits }) {
   const written = { style: "currency", currency };
   written.minimumFractionDigits = written.maximumFractionDigits = digits;
   return new Intl.NumberFormat(undefined, written).format(amount / 10 ** digits);
 }
 
-/** What somebody typed, in the smallest unit; null if it is no sum. */
+/** Parses a typed amount into the smallest unit; null if it is invalid. */
 export function typed(text, { digits }) {
   const found = /^(\d{1,9})(?:[.,](\d+))?$/.exec(text.trim());
   if (!found || (found[2] ?? "").length > digits) return null;
@@ -62,19 +62,19 @@ export function make(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Shows a text and, unless it is there already, so says screen readers. */
+/** Shows a text, and announces it to screen readers if it is new. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Whether the keyboard belongs to a field now. */
+/** Whether a field has the keyboard focus. */
 export function isTyping(event) {
   const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
   const fields = "textarea, select, input:not([type=radio], [type=checkbox])";
   return !plain || event.target.closest(fields) !== null;
 }
 
-/** How an instruction of this kind is called. */
+/** The name of a kind of instruction. */
 export function nameOf(instruction) {
   if (instruction.preAuthorization) return "Pre-authorization";
   return { payment: "Sale", refund: "Refund", signature: "Signature" }[instruction.kind];

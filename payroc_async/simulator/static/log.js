@@ -28,7 +28,7 @@ function durationOf(request) {
   return request.took < 1000 ? `${request.took} ms` : `${(request.took / 1000).toFixed(1)} s`;
 }
 
-/** All that can be searched for in a request. */
+/** The searchable text of a request. */
 function textOf(one) {
   const headers = Object.entries(one.headers).map(([name, its]) => `${name}: ${its}`);
   const target = one.path + (one.query && `?${one.query}`);
@@ -56,7 +56,7 @@ export class RequestLog {
     return this.#list.children.length;
   }
 
-  /** Forgets what the simulator will send again; of another simulator, what was cleared as well. */
+  /** Forgets what the simulator will send again; for another simulator, also what was cleared. */
   restart(isAnother) {
     this.#known.clear();
     this.#list.replaceChildren();
@@ -133,7 +133,7 @@ export class RequestLog {
       make("span", { class: "took code dim" }, durationOf(one)),
     );
     const details = make("details", {}, summary);
-    // Made when it is looked at: most never are.
+    // Built when expanded: most never are.
     details.ontoggle = () => {
       this.#open[details.open ? "add" : "delete"](one.number);
       if (details.open && details.children.length === 1) details.append(wire(one));

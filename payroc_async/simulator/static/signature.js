@@ -40,7 +40,7 @@ export function signatureField(canvas, changed) {
     pen.lineWidth = 3 + 3 * pressure;
     pen.beginPath();
     pen.moveTo(last.x, last.y);
-    // A dot is a line too.
+    // A dot is drawn as a line.
     pen.lineTo(point.x + 0.01, point.y);
     pen.stroke();
     last = point;
@@ -66,7 +66,7 @@ export function signatureField(canvas, changed) {
   return {
     clear,
     isEmpty: () => empty,
-    /** Writes a name as a hand would, for those who cannot draw. */
+    /** Draws a typed name in a handwritten style. */
     write(name) {
       clear();
       if (name.trim() === "") return;

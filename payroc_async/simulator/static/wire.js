@@ -1,4 +1,4 @@
-// A request as it crossed the wire.
+// A request and its answer, as sent.
 
 import { copy, curlCommand } from "./curl.js";
 import { make } from "./link.js";
@@ -7,7 +7,7 @@ const CONFIRMED = 1500;
 
 const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 
-/** JSON with its keys, strings and numbers distinguished; other text as it is. */
+/** Highlights keys, strings and numbers of JSON; returns other text unchanged. */
 function colored(text) {
   let written = text;
   try {
@@ -38,7 +38,7 @@ function pane(title, headers, body, otherwise) {
   );
 }
 
-/** How a request ended, in a word, and how good that is. */
+/** A request's result in a word, and its severity. */
 export function ending(request) {
   if (request.took === null) return ["open", "open"];
   if (request.status === null) return ["bad", "no answer"];
@@ -59,7 +59,7 @@ function copyButton(request) {
   return make("div", { class: "tools" }, button);
 }
 
-/** Both sides of a request, for what is shown when it is opened. */
+/** The request and the answer, shown when the row is expanded. */
 export function wire(request) {
   const target = request.path + (request.query && `?${request.query}`);
   const [, word] = ending(request);
