@@ -237,9 +237,7 @@ async def work(name: str, url: str) -> None:
             job = orjson.loads(line)
             result = await JOBS[job["job"]](contender, url, job)
             print(orjson.dumps(result).decode(), flush=True)
-            line = (
-                sys.stdin.buffer.readline()
-            )  # the loop stands still between jobs: no one is in it
+            line = sys.stdin.buffer.readline()  # blocks the loop between jobs, when no task runs
 
 
 # The other end ----------

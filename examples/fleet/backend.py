@@ -143,7 +143,7 @@ async def sell(sale: NewSale, backend: TheBackend) -> Response:
 
 @app.get("/sales/{key}", response_model=None)
 async def show(key: UUID, backend: TheBackend) -> Response:
-    """What became of a sale. 202: it has no end yet. 404: send it."""
+    """Return the outcome of a sale. 202: it has not ended. 404: send it."""
     return await backend.show(key)
 
 
@@ -155,7 +155,7 @@ async def health(backend: TheBackend) -> dict[str, Any]:
 
 @app.exception_handler(PayrocError)
 async def explain(_: Request, error: Exception) -> JSONResponse:
-    """What a till does next depends on the kind of error alone."""
+    """Return the answer to an error: its kind decides what the till does next."""
     if isinstance(error, OutcomeUnknownError):  # also of a sale that is left running
         return JSONResponse({"outcome": None, "reason": str(error)}, 202)
     if isinstance(error, InstructionError):

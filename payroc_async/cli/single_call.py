@@ -38,7 +38,7 @@ class KeyOptions(Protocol):
 
 @define(eq=False)
 class SingleCall:
-    """What came of the call, so far as it has no answer.
+    """The state of the call while it has no answer.
 
     Attributes:
         sent: From here on it may have been done.

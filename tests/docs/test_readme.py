@@ -150,7 +150,7 @@ def test_every_script_and_fault_is_named() -> None:
 def test_every_kind_of_request_is_named() -> None:
     """What a fault can be set on is listed, and so is what else the simulator can be known."""
     page = DOCS["simulator"]
-    section = page[page.index("Faults are set on") : page.index("The faults:")]
+    section = page[page.index("A fault applies to a kind") : page.index("The faults:")]
     assert set(re.findall(r'`"(\w+)"`', section)) == {*REQUEST_KINDS, "any"}
     told = ("close_batch", "add_closed_loop_read", "list_spelling", "tip", "card", *CARDS)
     for name in told:

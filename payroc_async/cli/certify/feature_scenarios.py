@@ -1,4 +1,4 @@
-"""What is run only where its feature is used: signatures, tips, surcharges, closed-loop cards."""
+"""Scenarios of optional features: signatures, tips, surcharges, closed-loop cards."""
 
 from __future__ import annotations
 

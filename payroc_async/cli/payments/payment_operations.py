@@ -74,7 +74,7 @@ class ChangeOptions:
 
 @define(eq=False, kw_only=True)
 class Change(SingleCall):
-    """What is being done, and what came of it.
+    """The progress and result of the change.
 
     Attributes:
         before: The payment as it was.

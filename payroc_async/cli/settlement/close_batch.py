@@ -41,7 +41,7 @@ class CloseOptions:
 
 @define(eq=False, kw_only=True)
 class Close(SingleCall):
-    """What is being done, and what came of it.
+    """The progress and result of the close.
 
     Attributes:
         uncaptured: The open pre-authorizations that there were before.
