@@ -351,7 +351,8 @@ class Attempt:
                 return Seen.HOPELESS
         if seen is Seen.UNCLEAR:
             # A box before the gateway: a firewall, a proxy, a wrong base URL.
-            if not 400 <= status < 500 or status in (408, 425, 429):
+            waits = isinstance(error, APIError) and error.own and status in (425, 429)
+            if not 400 <= status < 500 or status == 408 or waits:
                 self._refusals = None
             elif self._refusals is not None:
                 self._refusals += 1

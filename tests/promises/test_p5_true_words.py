@@ -125,8 +125,8 @@ async def test_an_id_in_a_first_refusal_is_of_another_instruction(
 async def test_a_submission_that_is_to_wait_is_repeated_until_unreachable(
     gateway: Simulator, code: int
 ) -> None:
-    """A rate limit is no firewall: it passes, however often it is met."""
-    gateway.faults.add("submit", status(code), times=3 * EAGER.attempts)
+    """A rate limit of Payroc's own passes, however often it is met."""
+    gateway.faults.add("submit", problem(code, "wait"), times=3 * EAGER.attempts)
     async with fresh(gateway, timeouts=evolve(QUICK, unreachable=WAIT)) as session:
         assert (await session.run_sale(SERIAL, sale())).approved
 
