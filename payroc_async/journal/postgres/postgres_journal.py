@@ -46,13 +46,13 @@ from .pg_schema import (
     ADOPTED,
     ALIVE,
     CLAIM,
+    FIND,
     INSERT,
     KNOWN,
     ON_DEVICE,
     OTHER_OWNERS,
     PURGE,
     RESOLVE,
-    SELECT,
     STILL_OWN,
     TAKE,
     WRITE,
@@ -322,7 +322,7 @@ class PostgresJournal(SharedJournal):
         return lock, worker
 
     async def _select(self, where: str, *values: Any) -> list[Entry]:
-        statement = SELECT.format(where).encode()
+        statement = f"{FIND} {where}".encode()
 
         async def read(connection: Connection) -> list[Entry]:
             return await self._read(connection, await _rows(connection, statement, *values))
