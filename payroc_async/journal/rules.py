@@ -26,6 +26,7 @@ __all__ = [
     "entry_of",
     "forgets_body",
     "listed",
+    "new_entry",
     "to_be_resolved",
 ]
 
@@ -191,6 +192,28 @@ def entry_of(
         fence=fence,
         running=running,
         scope=scope,
+    )
+
+
+def new_entry(intent: Intent, now: float, owner: str) -> Entry:
+    """The entry of an intent that was entered just now, in seconds since 1970."""
+    begun = datetime.fromtimestamp(now, UTC)
+    return Entry(
+        idempotency_key=intent.idempotency_key,
+        kind=intent.kind,
+        gateway=intent.gateway,
+        serial_number=intent.serial_number,
+        body=intent.body,
+        instruction_id=None,
+        state=EntryState.INTENT,
+        resource_id=None,
+        begun=begun,
+        changed=begun,
+        age=0.0,
+        owner=owner,
+        fence=1,
+        running=True,
+        scope=intent.scope,
     )
 
 

@@ -38,12 +38,14 @@ from payroc_async.journal.rules import (
     conditions,
     entry_of,
     forgets_body,
+    new_entry,
     to_be_resolved,
 )
 from payroc_async.journal.sharing import SharedJournal
 from payroc_async.secret import refusing_unseen
 
 from .locks import OwnerLock, forget_dead_owners, is_alive
+from .sqlite_jobs import Job
 from .sqlite_schema import (
     BEGIN_AGAIN,
     DIGEST,
@@ -61,7 +63,7 @@ from .sqlite_schema import (
     WRITE_ALL,
     migrate,
 )
-from .sqlite_work import BUSY_WAIT, Job, Worker
+from .sqlite_work import BUSY_WAIT, Worker
 
 __all__ = ["SQLiteJournal"]
 
@@ -121,14 +123,13 @@ class SQLiteJournal(SharedJournal):
         now, digest = time.time(), sha256(intent.body).hexdigest()
         values = (
             *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
-            *(intent.body.decode(errors="surrogateescape"), now, self._owner),
-            *(intent.scope, digest),
+            *(intent.body, now, self._owner, intent.scope, digest),
         )
         work = partial(self._begin, intent, values, window)
         device = (intent.gateway, intent.scope, intent.serial_number)
         job = Job(work, INSERT_ALL, intent.idempotency_key, device, values)
         known = await worker.do(job)
-        return known or _entry(_row(intent, now, self._owner), now, alive=True)
+        return known or new_entry(intent, now, self._owner)
 
     async def adopt(
         self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""

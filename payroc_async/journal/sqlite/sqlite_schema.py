@@ -44,6 +44,7 @@ SHARED = {
     "in_ended": IN_ENDED,
     "in_open": IN_OPEN,
     "in_unfinished": IN_UNFINISHED,
+    "rows": "{rows}",  # as many as there are: `sqlite_jobs`
 }
 MIGRATIONS = read_migrations("payroc_async.journal.sqlite", "sqlite_migration_", VERSION, SHARED)
 """What leads from each version to the next."""

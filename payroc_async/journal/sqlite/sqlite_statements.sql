@@ -13,15 +13,16 @@ ON CONFLICT DO NOTHING
 
 -- insert_all --
 -- A crowd's rows in one statement: each statement releases the interpreter and waits for it again,
--- beside a loop that has other things to do.
+-- beside a loop that has other things to do. A row without a key fills the statement up.
+-- It begins with its verb, or Python would not count the rows.
 INSERT INTO entries ({columns}, digest)
-SELECT value->>0, value->>1, value->>2, value->>3, CAST(value->>4 AS BLOB), NULL, 'intent', NULL,
-    value->>5, value->>5, value->>6, 1, value->>7, value->>8
-FROM json_each(?)
-WHERE NOT EXISTS (
+WITH new (key, kind, gateway, device, body, begun, owner, scope, digest) AS (VALUES {rows})
+SELECT key, kind, gateway, device, body, NULL, 'intent', NULL, begun, begun, owner, 1, scope, digest
+FROM new
+WHERE key IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM entries AS other
-    WHERE value->>2 = other.gateway AND value->>7 = other.scope
-        AND value->>3 = other.serial_number AND {in_unfinished}
+    WHERE new.gateway = other.gateway AND new.scope = other.scope
+        AND new.device = other.serial_number AND {in_unfinished}
 )
 ON CONFLICT DO NOTHING
 
@@ -32,11 +33,17 @@ UPDATE entries SET state = ?, instruction_id = coalesce(?, instruction_id),
 WHERE idempotency_key = ? AND fence = ? AND owner IN (?, '')
 
 -- write_all --
-UPDATE entries SET state = value->>0, instruction_id = coalesce(value->>1, instruction_id),
-    resource_id = coalesce(value->>2, resource_id),
-    body = CASE WHEN value->>3 THEN NULL ELSE body END, owner = value->>4, changed = value->>5
-FROM json_each(?)
-WHERE idempotency_key = value->>6 AND fence = value->>7 AND owner IN (value->>8, '')
+UPDATE entries SET state = new.state,
+    instruction_id = coalesce(new.instruction_id, entries.instruction_id),
+    resource_id = coalesce(new.resource_id, entries.resource_id),
+    body = CASE WHEN forgets_body THEN NULL ELSE body END,
+    owner = new.owner, changed = new.changed
+FROM (
+    WITH new (state, instruction_id, resource_id, forgets_body, owner, changed, key, fence, writer)
+        AS (VALUES {rows})
+    SELECT * FROM new
+) AS new
+WHERE idempotency_key = key AND entries.fence = new.fence AND entries.owner IN (writer, '')
 
 -- take --
 UPDATE entries SET owner = ?, fence = fence + 1, changed = ? WHERE idempotency_key = ?
