@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from payroc_async.journal.entries import UNFINISHED
-from payroc_async.journal.rules import IN_ENDED, IN_OPEN, IN_UNFINISHED, listed
+from payroc_async.journal.entries import OPEN, UNFINISHED
+from payroc_async.journal.rules import listed
 from payroc_async.journal.sql_files import read_migrations, read_statements
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "END_SESSION",
     "FIND",
     "INSERT",
+    "IN_OPEN",
     "KNOWN",
     "LOCK",
     "LOCK_MIGRATION",
@@ -42,13 +43,16 @@ COLUMNS = """
     extract(epoch FROM changed)::float8 AS changed_at,
     extract(epoch FROM clock_timestamp() - begun)::float8 AS age, owner, fence, scope
 """
+# As the indexes have it.
+IN_OPEN = f"state IN ({listed(OPEN)})"
+IN_UNFINISHED_ALONE = f"state IN ({listed(UNFINISHED)})"
 LOCK_OF = "('payroc_journal'::regclass::oid::bigint << 32) | {}::bigint"
 SHARED = {
     "columns": COLUMNS,
-    "in_ended": IN_ENDED,
+    "in_ended": f"state NOT IN ({listed(OPEN)})",
     "in_open": IN_OPEN,
-    "in_unfinished": IN_UNFINISHED,
-    "in_unfinished_alone": f"state IN ({listed(UNFINISHED)})",
+    "in_unfinished": f"{IN_OPEN} AND {IN_UNFINISHED_ALONE}",
+    "in_unfinished_alone": IN_UNFINISHED_ALONE,
     "lock_of_o": LOCK_OF.format("o"),
     "lock_of_owner": LOCK_OF.format("%s"),
 }

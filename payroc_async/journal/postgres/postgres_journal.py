@@ -47,6 +47,7 @@ from .pg_schema import (
     ALIVE,
     CLAIM,
     FIND,
+    IN_OPEN,
     INSERT,
     KNOWN,
     ON_DEVICE,
@@ -283,7 +284,7 @@ class PostgresJournal(SharedJournal):
 
     async def find(self, query: Query) -> list[Entry]:
         """As ``Journal.find``."""
-        found, values = conditions(query)
+        found, values = conditions(query, IN_OPEN)
         if query.resource_ids is not None:
             found.append("resource_id = ANY (?)")
             values.append(list(query.resource_ids))

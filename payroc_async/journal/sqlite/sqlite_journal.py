@@ -28,8 +28,6 @@ from payroc_async.journal.entries import (
 )
 from payroc_async.journal.location import check_file, refused_path
 from payroc_async.journal.rules import (
-    IN_OPEN,
-    IN_UNFINISHED,
     check_device,
     check_older_than,
     check_outcome,
@@ -50,6 +48,8 @@ from .sqlite_schema import (
     BEGIN_AGAIN,
     DIGEST,
     FIND,
+    IN_OPEN,
+    IN_UNFINISHED,
     INSERT,
     INSERT_ALL,
     LEFT_BY,
@@ -240,7 +240,7 @@ class SQLiteJournal(SharedJournal):
 
     async def find(self, query: Query) -> list[Entry]:
         """As ``Journal.find``."""
-        found, values = conditions(query)
+        found, values = conditions(query, IN_OPEN)
         if query.resource_ids is not None:
             found.append("resource_id IN (SELECT value FROM json_each(?))")
             values.append(orjson.dumps(list(query.resource_ids)).decode())

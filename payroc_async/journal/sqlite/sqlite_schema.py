@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from payroc_async.errors import JournalError
-from payroc_async.journal.rules import IN_ENDED, IN_OPEN, IN_UNFINISHED
+from payroc_async.journal.entries import OPEN, UNFINISHED, EntryState
 from payroc_async.journal.sql_files import read_migrations, read_statements
 
 from .sqlite_work import transaction
@@ -16,6 +16,8 @@ __all__ = [
     "FIND",
     "INSERT",
     "INSERT_ALL",
+    "IN_OPEN",
+    "IN_UNFINISHED",
     "LEFT_BY",
     "OTHER_OWNERS",
     "OWNING",
@@ -29,7 +31,7 @@ __all__ = [
     "migrate",
 ]
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x50617972
 """Marks the file as a journal of ours."""
 # Below, several connections in WAL mode may damage the file when the log is reset.
@@ -39,9 +41,22 @@ COLUMNS = (
     "idempotency_key, kind, gateway, serial_number, body, instruction_id, state, resource_id, "
     "begun, changed, owner, fence, scope"
 )
+
+
+def _any_of(states: frozenset[EntryState]) -> str:
+    """That the state is one of these. For each row that it writes, SQLite fills a table with what
+    ``IN`` compares in the condition of an index, as often as there are indexes.
+    """
+    each = [f"state = '{state.value}'" for state in sorted(states)]
+    return f"({' OR '.join(each)})"
+
+
+# The indexes are on exactly these words: SQLite compares them one by one.
+IN_OPEN = _any_of(OPEN)
+IN_UNFINISHED = f"{IN_OPEN} AND {_any_of(UNFINISHED)}"  # the index is on the first
 SHARED = {
     "columns": COLUMNS,
-    "in_ended": IN_ENDED,
+    "in_ended": f"NOT {IN_OPEN}",
     "in_open": IN_OPEN,
     "in_unfinished": IN_UNFINISHED,
     "rows": "{rows}",  # as many as there are: `sqlite_jobs`
