@@ -165,7 +165,7 @@ class SQLiteJournal(SharedJournal):
         # A release that is asked for again finds no one's entry, under the same fence.
         values = (
             *(state.value, instruction_id, resource_id),
-            forgets_body(entry, state, instruction_id),
+            int(forgets_body(entry, state, instruction_id)),
             *(NO_OWNER if release else entry.owner, time.time()),
             *(entry.idempotency_key, entry.fence, entry.owner),
         )

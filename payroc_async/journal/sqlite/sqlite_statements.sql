@@ -13,13 +13,13 @@ ON CONFLICT DO NOTHING
 
 -- insert_all --
 -- A crowd's rows in one statement: each statement releases the interpreter and waits for it again,
--- beside a loop that has other things to do. A row without a key fills the statement up.
+-- beside a loop that has other things to do. A row of empty texts fills the statement up.
 -- It begins with its verb, or Python would not count the rows.
 INSERT INTO entries ({columns}, digest)
 WITH new (key, kind, gateway, device, body, begun, owner, scope, digest) AS (VALUES {rows})
 SELECT key, kind, gateway, device, body, NULL, 'intent', NULL, begun, begun, owner, 1, scope, digest
 FROM new
-WHERE key IS NOT NULL AND NOT EXISTS (
+WHERE key <> '' AND NOT EXISTS (
     SELECT 1 FROM entries AS other
     WHERE new.gateway = other.gateway AND new.scope = other.scope
         AND new.device = other.serial_number AND {in_unfinished}
@@ -33,9 +33,10 @@ UPDATE entries SET state = ?, instruction_id = coalesce(?, instruction_id),
 WHERE idempotency_key = ? AND fence = ? AND owner IN (?, '')
 
 -- write_all --
+-- An empty id is one that is not given.
 UPDATE entries SET state = new.state,
-    instruction_id = coalesce(new.instruction_id, entries.instruction_id),
-    resource_id = coalesce(new.resource_id, entries.resource_id),
+    instruction_id = coalesce(nullif(new.instruction_id, ''), entries.instruction_id),
+    resource_id = coalesce(nullif(new.resource_id, ''), entries.resource_id),
     body = CASE WHEN forgets_body THEN NULL ELSE body END,
     owner = new.owner, changed = new.changed
 FROM (
