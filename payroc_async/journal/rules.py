@@ -14,7 +14,7 @@ from payroc_async.errors import (
 )
 from payroc_async.wording import show
 
-from .entries import OPEN, UNFINISHED, Entry, EntryState, Intent, Query
+from .entries import OPEN, Entry, EntryState, Intent, Query
 
 __all__ = [
     "check_device",
@@ -26,6 +26,7 @@ __all__ = [
     "entry_of",
     "forgets_body",
     "listed",
+    "new_entry",
     "to_be_resolved",
 ]
 
@@ -146,10 +147,14 @@ def to_be_resolved(
     return True
 
 
-def conditions(query: Query) -> tuple[list[str], list[Any]]:
+def conditions(query: Query, in_open: str) -> tuple[list[str], list[Any]]:
     """What a query asks for, in SQL with question marks, and its values.
 
     ``resource_ids`` and ``after`` are left to the engine.
+
+    Args:
+        query: The query.
+        in_open: What the engine's indexes of open entries are on.
     """
     equal = {
         "gateway": query.gateway,
@@ -163,7 +168,7 @@ def conditions(query: Query) -> tuple[list[str], list[Any]]:
         wanted = frozenset(query.states)
         found.append(f"state IN ({listed(wanted)})" if wanted else "1 = 0")
         if wanted <= OPEN:
-            found.append(IN_OPEN)  # as the indexes have it
+            found.append(in_open)
     if query.with_body:
         found.append("body IS NOT NULL")
     if query.resource_ids is not None:
@@ -194,12 +199,28 @@ def entry_of(
     )
 
 
+def new_entry(intent: Intent, now: float, owner: str) -> Entry:
+    """The entry of an intent that was entered just now, in seconds since 1970."""
+    begun = datetime.fromtimestamp(now, UTC)
+    return Entry(
+        idempotency_key=intent.idempotency_key,
+        kind=intent.kind,
+        gateway=intent.gateway,
+        serial_number=intent.serial_number,
+        body=intent.body,
+        instruction_id=None,
+        state=EntryState.INTENT,
+        resource_id=None,
+        begun=begun,
+        changed=begun,
+        age=0.0,
+        owner=owner,
+        fence=1,
+        running=True,
+        scope=intent.scope,
+    )
+
+
 def listed(states: frozenset[EntryState] | set[EntryState]) -> str:
     """The states as SQL has them between brackets."""
     return ", ".join(f"'{state.value}'" for state in sorted(states))
-
-
-# The indexes are on exactly these words: SQLite compares them one by one.
-IN_OPEN = f"state IN ({listed(OPEN)})"
-IN_UNFINISHED = f"{IN_OPEN} AND state IN ({listed(UNFINISHED)})"  # the index is on the first
-IN_ENDED = f"state NOT IN ({listed(OPEN)})"

@@ -29,7 +29,7 @@ from payroc_async import (
 )
 from payroc_async.journal import EntryState, Journal, Query, SQLiteJournal
 from payroc_async.journal.reader import JournalReader
-from payroc_async.journal.sqlite.sqlite_work import Job
+from payroc_async.journal.sqlite.sqlite_jobs import Job
 from payroc_async.simulator import Simulator, problem
 from tests.conftest import EAGER, QUICK, SERIAL, UNIT, sale
 from tests.harness.journal_process import GATEWAY, JournalProcess, intent, journal_of

@@ -21,6 +21,8 @@ from payroc_async.journal import (
     EntryState,
     Journal,
 )
+from payroc_async.journal.postgres import pg_schema
+from payroc_async.journal.sqlite import sqlite_schema
 from tests.harness.journal_process import GATEWAY, JournalProcess, intent, journal_of
 
 DAY = 86_400.0
@@ -752,17 +754,17 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
 async def test_a_newer_version_is_refused(store: Store, opened: Factory) -> None:
     """It is left alone, and the error says why; what failed to open opens once it can."""
     await leave(store, "k")
-    change = (
-        "UPDATE payroc_journal_version SET version = {}"
+    change, version = (
+        ("UPDATE payroc_journal_version SET version = {}", pg_schema.VERSION)
         if "dsn" in store.place
-        else "PRAGMA user_version = {}"
+        else ("PRAGMA user_version = {}", sqlite_schema.VERSION)
     )
     store.execute(change.format(99))
     journal = journal_of(store.place)
     for _ in range(2):
         with pytest.raises(JournalError, match="version 99, made by a newer payroc_async"):
             await journal.open()
-    store.execute(change.format(2))
+    store.execute(change.format(version))
     await journal.open()
     assert len(await journal.claim(GATEWAY)) == 1
     await journal.aclose()

@@ -36,6 +36,7 @@ KINDS = {
     ".md",
     ".png",
     ".py",
+    ".sql",
     ".svg",
     ".toml",
     ".typed",

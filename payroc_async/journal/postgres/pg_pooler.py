@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from payroc_async.errors import JournalError
 
+from .pg_schema import SESSION
 from .pg_server import Connection, Server, close_and_wait
 
 __all__ = ["check_own_session", "session_of"]
@@ -51,7 +52,7 @@ async def session_of(connection: Connection) -> int:
     Raises:
         psycopg.Error: The connection is lost.
     """
-    row = await (await connection.execute(b"SELECT pg_backend_pid()")).fetchone()
+    row = await (await connection.execute(SESSION)).fetchone()
     assert row is not None
     return int(row[0])
 

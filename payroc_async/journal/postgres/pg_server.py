@@ -16,7 +16,15 @@ from psycopg.conninfo import conninfo_to_dict
 from payroc_async.errors import ConfigurationError, JournalError
 from payroc_async.secret import Secret, concealed, forget_frames
 
-from .pg_schema import MIGRATIONS, VERSION
+from .pg_schema import (
+    LOCK_MIGRATION,
+    MIGRATIONS,
+    SCHEMA,
+    SET_UP,
+    TABLES,
+    VERSION,
+    VERSION_THERE,
+)
 
 __all__ = ["Connection", "Row", "Server", "close_and_wait", "force_close", "is_lost", "migrate"]
 
@@ -38,12 +46,6 @@ SERVER_KEEPALIVES = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "25000",
 }
-# What an older server does not know is left out. remote_apply is stronger than on.
-SET = b"""
-SELECT set_config(name, value, false)
-FROM unnest(%s::text[], %s::text[]) AS wanted (name, value) JOIN pg_catalog.pg_settings USING (name)
-WHERE (name, setting) <> ('synchronous_commit', 'remote_apply')
-"""
 # The connection is of no more use after these, though some leave it open: the server shuts down,
 # has taken a transaction for abandoned, or has become a standby.
 LOST = ("08", "57P", "25P03", "25P04", "25006")
@@ -119,7 +121,9 @@ class Server:
             connection = await Connection.connect(autocommit=True, **self._parameters)
             _open_connections.add(connection)
             try:
-                await connection.execute(SET, (list(self._settings), list(self._settings.values())))
+                await connection.execute(
+                    SET_UP, (list(self._settings), list(self._settings.values()))
+                )
             except BaseException:
                 await connection.close()
                 raise
@@ -183,9 +187,7 @@ async def migrate(connection: Connection, schema: str | None) -> None:
         JournalError: They can't be made, or are of a newer version.
     """
     if schema is not None:
-        found = await connection.execute(
-            b"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)
-        )
+        found = await connection.execute(SCHEMA, (schema,))
         if not await found.fetchone():
             raise JournalError(f"there is no schema {schema!r}, or it is not for this user")
     version = await _version(connection)
@@ -203,8 +205,7 @@ async def _migrate(connection: Connection) -> None:
     version = 0
     try:
         async with connection.transaction():
-            # In the space of two numbers; the owners' locks are in that of one.
-            await connection.execute(b"SELECT pg_advisory_xact_lock(1348565356, 1)")
+            await connection.execute(LOCK_MIGRATION)
             # An index over a long history takes its time.
             await connection.execute(b"SET LOCAL statement_timeout = 0")
             version = await _version(connection)
@@ -224,7 +225,7 @@ async def _version(connection: Connection) -> int:
     """Of which version the tables are; 0 if there are none."""
     if not await _have_tables(connection):
         return 0
-    cursor = await connection.execute(b"SELECT max(version) FROM payroc_journal_version")
+    cursor = await connection.execute(VERSION_THERE)
     row = await cursor.fetchone()
     if row is None or row[0] is None:
         raise JournalError("the table payroc_journal_version is empty: make the tables anew")
@@ -232,12 +233,7 @@ async def _version(connection: Connection) -> int:
 
 
 async def _have_tables(connection: Connection) -> bool:
-    # By a query: the names that to_regclass looks up are cached until the transaction has ended.
-    cursor = await connection.execute(
-        b"SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'payroc_journal_version' "
-        b"AND pg_catalog.pg_table_is_visible(oid)"
-    )
-    return await cursor.fetchone() is not None
+    return await (await connection.execute(TABLES)).fetchone() is not None
 
 
 _open_connections: WeakSet[Connection] = WeakSet()

@@ -43,13 +43,14 @@ from .pg_rows import alive_among, entry_of_row, rows_of, write_job
 from .pg_schema import (
     ADOPTED,
     CLAIM,
+    FIND,
+    IN_OPEN,
     INSERT,
     KNOWN,
     ON_DEVICE,
     OTHER_OWNERS,
     PURGE,
     RESOLVE,
-    SELECT,
     STILL_OWN,
     TAKE,
     TAKEN,
@@ -291,7 +292,7 @@ class PostgresJournal(SharedJournal):
 
     async def find(self, query: Query) -> list[Entry]:
         """As ``Journal.find``."""
-        found, values = conditions(query)
+        found, values = conditions(query, IN_OPEN)
         if query.resource_ids is not None:
             found.append("resource_id = ANY (?)")
             values.append(list(query.resource_ids))
@@ -330,7 +331,7 @@ class PostgresJournal(SharedJournal):
         return lock, worker
 
     async def _select(self, where: str, *values: Any) -> list[Entry]:
-        statement = SELECT.format(where).encode()
+        statement = f"{FIND} {where}".encode()
 
         async def read(connection: Connection) -> list[Entry]:
             return await self._read(connection, await rows_of(connection, statement, *values))

@@ -28,8 +28,6 @@ from payroc_async.journal.entries import (
 )
 from payroc_async.journal.location import check_file, refused_path
 from payroc_async.journal.rules import (
-    IN_OPEN,
-    IN_UNFINISHED,
     check_device,
     check_older_than,
     check_outcome,
@@ -38,24 +36,34 @@ from payroc_async.journal.rules import (
     conditions,
     entry_of,
     forgets_body,
+    new_entry,
     to_be_resolved,
 )
 from payroc_async.journal.sharing import SharedJournal
 from payroc_async.secret import refusing_unseen
 
 from .locks import OwnerLock, forget_dead_owners, is_alive
+from .sqlite_jobs import Job
 from .sqlite_schema import (
-    COLUMNS,
+    BEGIN_AGAIN,
+    DIGEST,
+    FIND,
+    IN_OPEN,
+    IN_UNFINISHED,
     INSERT,
     INSERT_ALL,
-    LEFT,
+    LEFT_BY,
     OTHER_OWNERS,
+    OWNING,
     PURGE,
+    RELEASE,
+    RESOLVE,
+    TAKE,
     WRITE,
     WRITE_ALL,
     migrate,
 )
-from .sqlite_work import BUSY_WAIT, Job, Worker
+from .sqlite_work import BUSY_WAIT, Worker
 
 __all__ = ["SQLiteJournal"]
 
@@ -115,14 +123,13 @@ class SQLiteJournal(SharedJournal):
         now, digest = time.time(), sha256(intent.body).hexdigest()
         values = (
             *(intent.idempotency_key, intent.kind, intent.gateway, intent.serial_number),
-            *(intent.body.decode(errors="surrogateescape"), now, self._owner),
-            *(intent.scope, digest),
+            *(intent.body, now, self._owner, intent.scope, digest),
         )
         work = partial(self._begin, intent, values, window)
         device = (intent.gateway, intent.scope, intent.serial_number)
         job = Job(work, INSERT_ALL, intent.idempotency_key, device, values)
         known = await worker.do(job)
-        return known or _entry(_row(intent, now, self._owner), now, alive=True)
+        return known or new_entry(intent, now, self._owner)
 
     async def adopt(
         self, kind: EntryKind, gateway: str, instruction_id: str, *, scope: str = ""
@@ -158,7 +165,7 @@ class SQLiteJournal(SharedJournal):
         # A release that is asked for again finds no one's entry, under the same fence.
         values = (
             *(state.value, instruction_id, resource_id),
-            forgets_body(entry, state, instruction_id),
+            int(forgets_body(entry, state, instruction_id)),
             *(NO_OWNER if release else entry.owner, time.time()),
             *(entry.idempotency_key, entry.fence, entry.owner),
         )
@@ -195,11 +202,7 @@ class SQLiteJournal(SharedJournal):
                 raise JournalError(f"there is no entry {idempotency_key}")
             driven = self._is_alive(known.owner)
             if to_be_resolved(known, state, resource_id, driven=driven):
-                db.execute(
-                    "UPDATE entries SET state = ?, resource_id = ?, body = NULL, owner = '', "
-                    "fence = fence + 1, changed = ? WHERE idempotency_key = ?",
-                    (state.value, resource_id, now, idempotency_key),
-                )
+                db.execute(RESOLVE, (state.value, resource_id, now, idempotency_key))
             return self._found(db, idempotency_key, now)
 
         return await self._open_worker().do(Job(work))
@@ -217,13 +220,13 @@ class SQLiteJournal(SharedJournal):
             if not dead:
                 return []
             values = (gateway, scope, orjson.dumps(dead).decode(), left_alone, limit)
-            found = [_entry(row, now, alive=True) for row in db.execute(LEFT, values).fetchall()]
+            found = [_entry(row, now, alive=True) for row in db.execute(LEFT_BY, values).fetchall()]
             self._take(db, found, now)
             return [evolve(entry, owner=self._owner, fence=entry.fence + 1) for entry in found]
 
         def release_claims(entries: list[Entry]) -> Callable[[sqlite3.Connection], object]:
             return lambda db: db.executemany(
-                "UPDATE entries SET owner = '' WHERE idempotency_key = ? AND fence = ?",
+                RELEASE,
                 [(entry.idempotency_key, entry.fence) for entry in entries],
             )
 
@@ -237,7 +240,7 @@ class SQLiteJournal(SharedJournal):
 
     async def find(self, query: Query) -> list[Entry]:
         """As ``Journal.find``."""
-        found, values = conditions(query)
+        found, values = conditions(query, IN_OPEN)
         if query.resource_ids is not None:
             found.append("resource_id IN (SELECT value FROM json_each(?))")
             values.append(orjson.dumps(list(query.resource_ids)).decode())
@@ -260,8 +263,7 @@ class SQLiteJournal(SharedJournal):
             return db.execute(PURGE, values).rowcount
 
         def tidy_up(db: sqlite3.Connection) -> None:
-            owning = db.execute(f"SELECT DISTINCT owner FROM entries WHERE {IN_UNFINISHED}")
-            forget_dead_owners(self._owners, {owner for (owner,) in owning})
+            forget_dead_owners(self._owners, {owner for (owner,) in db.execute(OWNING)})
 
         gone = await self._purge(lambda limit: self._open_worker().do(Job(partial(delete, limit))))
         await self._open_worker().do(Job(tidy_up))
@@ -295,7 +297,7 @@ class SQLiteJournal(SharedJournal):
     ) -> list[Entry]:
         alive: dict[str, bool] = {}
         found = []
-        rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where} {order}", values)
+        rows = db.execute(f"{FIND} {where} {order}", values)
         for row in rows.fetchall():
             state, owner = row[6], row[10]
             if state in UNFINISHED and owner not in alive:
@@ -312,8 +314,7 @@ class SQLiteJournal(SharedJournal):
 
     def _take(self, db: sqlite3.Connection, entries: list[Entry], now: float) -> None:
         db.executemany(
-            "UPDATE entries SET owner = ?, fence = fence + 1, changed = ? "
-            "WHERE idempotency_key = ?",
+            TAKE,
             [(self._owner, now, entry.idempotency_key) for entry in entries],
         )
 
@@ -329,9 +330,7 @@ class SQLiteJournal(SharedJournal):
         if known is None:
             self._check_device(db, intent, now)
         assert known is not None  # what keeps a new entry out is its device
-        (known_digest,) = db.execute(
-            "SELECT digest FROM entries WHERE idempotency_key = ?", (intent.idempotency_key,)
-        ).fetchone()
+        (known_digest,) = db.execute(DIGEST, (intent.idempotency_key,)).fetchone()
         check_same_request(known, intent, same_body=known_digest == digest)
         self._check_free(known)
         check_window(known, window)
@@ -340,10 +339,7 @@ class SQLiteJournal(SharedJournal):
             return known  # asked for again
         if new:
             self._check_device(db, intent, now)
-            db.execute(
-                "UPDATE entries SET state = ?, body = ? WHERE idempotency_key = ?",
-                (EntryState.INTENT.value, intent.body, known.idempotency_key),
-            )
+            db.execute(BEGIN_AGAIN, (EntryState.INTENT.value, intent.body, known.idempotency_key))
         self._take(db, [known], now)
         return self._found(db, intent.idempotency_key, now)
 

@@ -14,19 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
-
-import orjson
-from attrs import define, field
+from typing import Any, TypeVar
 
 from payroc_async.errors import JournalError, PayrocError
 
 from .locks import OwnerLock
+from .sqlite_jobs import REFUSED, Job, do_at_once
 
-__all__ = ["BUSY_WAIT", "Job", "Worker", "transaction"]
+__all__ = ["BUSY_WAIT", "Worker", "transaction"]
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], Any]
 
 BUSY_WAIT = 0.03
 """Seconds for which SQLite waits for a lock by itself: it looks ever more seldom, so that a writer
@@ -35,37 +32,6 @@ BATCH_MIN = 8
 """Writes in one transaction from which on the next may wait for more of them."""
 BATCH_DELAY = 0.005
 """Seconds that a crowd waits to become a larger one: a commit costs the same for any number."""
-# One value's fault, or one statement's; not the file's.
-REFUSED = (
-    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError),
-    *(sqlite3.ProgrammingError, UnicodeError, OverflowError),
-)
-AT_ONCE = sqlite3.sqlite_version_info >= (3, 38)
-"""Whether SQLite surely reads JSON, and updates from it."""
-
-
-@define(eq=False)
-class Job(Generic[T]):
-    """Something to be done in a transaction.
-
-    Args:
-        work: Does it. It looks before it writes: where it raises, it has changed nothing.
-        statement: What does the same for many at once, and gives None, if it can be done so.
-        key: The entry's that the statement is about.
-        device: The device that it needs for itself, if it does: gateway, scope, serial number.
-        values: This one's for the statement.
-        undo: Undoes what no one waits for any more.
-    """
-
-    work: Callable[[sqlite3.Connection], T]
-    statement: str = ""
-    key: str = ""
-    device: tuple[str, ...] = ()
-    values: tuple[Any, ...] = ()
-    undo: Callable[[T], Work] | None = None
-    done: asyncio.Future[T] = field(init=False)
-
-
 Result = tuple[Job[Any], Any, Exception | None]
 
 
@@ -118,10 +84,11 @@ class Worker:
     def do(self, job: Job[T]) -> asyncio.Future[T]:
         """What a job's work gives, once the transaction that it was part of is on disk."""
         self.check_open()
-        job.done = self._loop.create_future()
+        done = job.done = self._loop.create_future()
         self._waiting.append(job)
-        self._go_on()
-        return job.done
+        if not self._busy:
+            self._go_on()
+        return done
 
     def _go_on(self) -> None:
         """One group at a time: what comes meanwhile is the next, and the thread is woken once."""
@@ -182,16 +149,17 @@ class Worker:
 
         def transact() -> list[Result]:
             with transaction(db):
-                results = _do_at_once(db, group) if AT_ONCE else {}
-                for job in group:
-                    if job in results:
+                done = set(do_at_once(db, group))
+                results: list[Result] = [(job, None, None) for job in done]
+                for job in group if len(done) < len(group) else ():
+                    if job in done:
                         continue
                     try:
-                        results[job] = job.work(db), None
+                        results.append((job, job.work(db), None))
                     except (PayrocError, *REFUSED) as error:
                         # It has changed nothing: each looks before it writes.
-                        results[job] = None, _as_journal_error(self._path, error)
-            return [(job, *result) for job, result in results.items()]
+                        results.append((job, None, _as_journal_error(self._path, error)))
+            return results
 
         try:
             return self.retry_while_busy(transact)
@@ -221,30 +189,6 @@ def _finish(future: asyncio.Future[None], error: Exception | None = None) -> Non
         future.set_result(None)
     else:
         future.set_exception(error)
-
-
-def _do_at_once(
-    db: sqlite3.Connection, group: list[Job[Any]]
-) -> dict[Job[Any], tuple[Any, Exception | None]]:
-    """What came of the jobs of a crowd that one statement could do; the others are to be done."""
-    results: dict[Job[Any], tuple[Any, Exception | None]] = {}
-    crowd = [job for job in group if job.statement]
-    if len({job.key for job in crowd}) < len(crowd):
-        return results  # two about the same entry: their order counts
-    devices = [job.device for job in crowd if job.device]
-    if len(set(devices)) < len(devices):
-        return results  # the second is to see the first
-    for statement in {job.statement for job in crowd}:
-        jobs = [job for job in crowd if job.statement is statement]
-        if len(jobs) < 2:
-            continue
-        # A text that is none, or a row that can't be: it is refused by itself.
-        with suppress(orjson.JSONEncodeError, sqlite3.IntegrityError):
-            rows = orjson.dumps([job.values for job in jobs]).decode()
-            # If one of them is another case, each looks for itself; what is done is done again.
-            if db.execute(statement, (rows,)).rowcount == len(jobs):
-                results.update(dict.fromkeys(jobs, (None, None)))
-    return results
 
 
 def _as_journal_error(path: Path, error: Exception) -> Exception:
