@@ -31,6 +31,8 @@ class Instruction(ReadOnDemand):
         raw: The whole JSON object.
     """
 
+    _at_once = ("status",)
+
     status: InstructionStatus = NO_STATUS
     error_message: str | None = None
     link: Link | None = None
