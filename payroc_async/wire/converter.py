@@ -202,7 +202,8 @@ def _on_demand_reader(cls: type[Any]) -> Hook:
         for key, set_field, wanted, read, polish, required in at_once:
             found = value.get(key)
             if found is not None:
-                found = read(found, wanted)
+                if type(found) is not wanted:
+                    found = read(found, wanted)
                 set_field(model, found if polish is None else polish(found))
                 if isinstance(found, ReadOnDemand):
                     name_by(found, value)
