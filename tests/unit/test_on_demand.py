@@ -79,7 +79,7 @@ def read_whole(data: dict[str, Any], cls: type[Any]) -> Any:
 
 
 @pytest.mark.parametrize("cls", MODELS)
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_is_read_on_demand_is_what_is_read_at_once(cls: type[Any], data: Any) -> None:
     """Fields, equality, hash, repr, pickles and copies; before anything was read, and after."""
