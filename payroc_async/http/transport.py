@@ -146,16 +146,12 @@ class Transport:
         self._owns_http = http_session is None
         self._max_connections = max_connections
         self._proxy_authorization: Secret | None = None
-        self._options: dict[str, Any] = {
-            "allow_redirects": False,
-            "ssl": True if ssl is None else ssl,
-        }
+        self._options: dict[str, Any] = {"allow_redirects": False, "ssl": ssl or True}
         if not self._owns_http:  # chosen for every request: those of the session may be others
             self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
         if proxy is not None:
             self._set_proxy(Secret(proxy))
-        # aiohttp's own for a POST without a body is application/octet-stream. Not skipped for all:
-        # that copies each request's headers.
+        # aiohttp's own there is application/octet-stream. Skipping copies a request's headers.
         self._bodiless = self._options | {"skip_auto_headers": ("Content-Type",)}
         self._token = self._authorization = Secret()
         self._set_limits()
