@@ -170,23 +170,28 @@ def steady(gateway: Gateway, plan: Plan) -> list[Job]:
 
 
 def memory(gateway: Gateway, plan: Plan) -> list[Job]:
-    """Memory of a sale in flight, KB, by devices at once."""
+    """A sale in flight, by devices at once: its memory, KB, and the objects for the collector."""
     rows = []
     for devices in plan.devices[1:]:
         names = [name for name in contenders(devices) if name not in SLOW]
-        peaks: dict[str, list[float]] = {name: [] for name in names}
+        more: dict[str, dict[str, list[float]]] = {
+            what: {name: [] for name in names} for what in ("peak", "tracked")
+        }
 
         def do(
-            worker: Worker, devices: int = devices, peaks: dict[str, list[float]] = peaks
+            worker: Worker,
+            devices: int = devices,
+            more: dict[str, dict[str, list[float]]] = more,
         ) -> float:
             result = worker.do("held", {"together": 0}, devices=devices)
-            peaks[worker.name].append(result["peak"])
+            for what, values in more.items():
+                values[worker.name].append(result[what])
             held: float = result["held"]
             return held
 
         values = alternate(gateway, names, min(plan.rounds, 5), do, fresh=True)
         rows.append(summary(values, what="held", devices=devices))
-        rows.append(summary(peaks, what="peak", devices=devices))
+        rows += [summary(values, what=what, devices=devices) for what, values in more.items()]
     return rows
 
 

@@ -101,7 +101,10 @@ async def cost(contender: Contender, url: str, job: Job) -> Job:
 
 
 async def held(contender: Contender, url: str, job: Job) -> Job:
-    """Memory of a sale in flight, in KB: while all wait for their devices, and at the most."""
+    """Memory of a sale in flight, in KB: while all wait for their devices, and at the most.
+
+    And the objects of a waiting one that the garbage collector has to look at, again and again.
+    """
     devices = job["devices"]
     loop = asyncio.get_running_loop()
     warm = [asyncio.create_task(contender.sell(n)) for n in range(2)]
@@ -109,16 +112,17 @@ async def held(contender: Contender, url: str, job: Job) -> Job:
     await loop.run_in_executor(None, tell, url, "/_release")
     await asyncio.gather(*warm)
     gc.collect()
-    before = memory()
+    before, tracked = memory(), len(gc.get_objects())
     tasks = [asyncio.create_task(contender.sell(n)) for n in range(devices)]
     await loop.run_in_executor(None, tell, url, f"/_held/{devices}")
     gc.collect()
-    waiting = memory()
+    waiting, tracked = memory(), len(gc.get_objects()) - tracked
     await loop.run_in_executor(None, tell, url, "/_release")
     await asyncio.gather(*tasks)
     return {
         "held": (waiting - before) / devices / 1024,
         "peak": (peak() - before) / devices / 1024,
+        "tracked": tracked / devices,
     }
 
 

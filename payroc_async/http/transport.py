@@ -145,15 +145,14 @@ class Transport:
         self._http = http_session
         self._owns_http = http_session is None
         self._max_connections = max_connections
-        self._ssl: ssl_module.SSLContext | bool = True if ssl is None else ssl
         self._proxy_authorization: Secret | None = None
-        self._options: dict[str, Any] = {"allow_redirects": False}
-        # aiohttp's own for a POST without a body is application/octet-stream.
-        self._options["skip_auto_headers"] = ("Content-Type",)
+        self._options: dict[str, Any] = {"allow_redirects": False, "ssl": ssl or True}
         if not self._owns_http:  # chosen for every request: those of the session may be others
             self._options |= {"raise_for_status": False, "auto_decompress": True, **HEADER_LIMITS}
         if proxy is not None:
             self._set_proxy(Secret(proxy))
+        # aiohttp's own there is application/octet-stream. Skipping copies a request's headers.
+        self._bodiless = self._options | {"skip_auto_headers": ("Content-Type",)}
         self._token = self._authorization = Secret()
         self._set_limits()
 
@@ -311,6 +310,8 @@ class Transport:
         departure = Departure()
         DEPARTURE.set(departure)  # of this task alone, which sends one request at a time
         status: int | None = None
+        bodiless = exchange.body is None and exchange.method != "GET"
+        options = self._bodiless if bodiless else self._options
         try:
             with exchange.limit.patience:
                 response = await self._http.request(
@@ -319,8 +320,7 @@ class Transport:
                     data=exchange.body,
                     headers=exchange.headers,
                     timeout=exchange.limit.timeout,
-                    ssl=self._ssl,
-                    **self._options,
+                    **options,
                 )
                 status = response.status
                 # Read to the end, it has given its connection back; if not, that is closed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from payroc_async.logs import get_logger
 from payroc_async.models.enums import InstructionStatus
 from payroc_async.models.shared import Link
 from payroc_async.secret import forget_frames
-from payroc_async.wire.converter import order_id_in, structure
+from payroc_async.wire.converter import structure
 from payroc_async.wire.protocol import (
     Answer,
     Request,
@@ -55,6 +55,11 @@ _SHOWN = {
 PROXIES_TRUSTED = 10
 """Times `Timeouts.unreachable` for which a proxy's word alone, 408 or 504 for every status request,
 passes for a sale in progress."""
+
+
+def _order_id_in(raw: Mapping[str, Any]) -> object:
+    order = raw.get("order")
+    return order.get("orderId") if isinstance(order, dict) else None
 
 
 class Attempt:
@@ -305,9 +310,11 @@ class Attempt:
         return Seen.COMPLETED
 
     def _is_of_another_order(self, found: Any) -> bool:
-        asked = order_id_in(self._live.identity.body)
+        asked = self._live.identity.order_id()
+        if asked is None or asked == _order_id_in(found.raw):
+            return False  # as it mostly is: no order is read for it
         shown = getattr(getattr(found, "order", None), "order_id", None)
-        return asked is not None and shown is not None and shown.strip() != asked.strip()
+        return shown is not None and shown.strip() != asked.strip()
 
     def _note_order(self, found: Any) -> None:
         if self._is_of_another_order(found):

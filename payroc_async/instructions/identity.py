@@ -55,7 +55,14 @@ class Identity:
 
     def log_fields(self) -> dict[str, str | None]:
         """What every log record about the instruction says of it."""
-        return {**self.names(), "order_id": order_id_in(self.body)}
+        return {**self.names(), "order_id": self.order_id()}
+
+    def order_id(self) -> str | None:
+        """The caller's id of the order; None where there is none."""
+        if self.request is None:
+            return order_id_in(self.body)
+        order_id: str | None = getattr(getattr(self.request, "order", None), "order_id", None)
+        return order_id
 
     def fields_of_record(self) -> dict[str, str | None]:
         """The same, in the runner's task and timers alone: not in a task that a listener starts."""

@@ -12,7 +12,7 @@ from .shared import Link, Raw, ReadOnDemand
 
 __all__ = ["Instruction", "PaymentInstruction", "RefundInstruction", "SignatureInstruction"]
 
-NO_STATUS = InstructionStatus("")
+NO_STATUS, FAILURE = InstructionStatus(""), InstructionStatus.FAILURE
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -31,13 +31,15 @@ class Instruction(ReadOnDemand):
         raw: The whole JSON object.
     """
 
+    _at_once = ("status",)
+
     status: InstructionStatus = NO_STATUS
     error_message: str | None = None
     link: Link | None = None
     raw: Mapping[str, Any] = field(factory=dict, converter=Raw, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.status != InstructionStatus.FAILURE:
+        if self.status != FAILURE:
             object.__setattr__(self, "error_message", None)  # the way into a frozen class's init
 
     @property

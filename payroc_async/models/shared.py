@@ -82,16 +82,18 @@ class Raw(Mapping[str, Any]):
 
 
 class ReadOnDemand(Model):
-    """A model whose details are read from their JSON when somebody asks for them.
+    """A model whose fields are read from their JSON when somebody asks for them.
 
-    Details are optional fields that are models themselves, or lists. Most sales' are never looked
-    at, and reading them all costs more than all else of a payment. Read or not, a model is the
-    same: its details are compared, copied and pickled as if they had always been there.
+    At once, only those are read that an answer is refused for, or that decide. Most fields of a
+    sale are never looked at, and reading them all costs more than all else of a payment. Read or
+    not, a model is the same: it is compared, copied and pickled as if all had always been there.
     """
 
-    __slots__ = ("_about", "_details")
-    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any], str], Any]]] = {}
-    """What reads each detail, from the JSON and the id to name it by; set by the codec."""
+    __slots__ = ("_details", "_root")  # its JSON, and that of the answer whose id it is named by
+    _at_once: ClassVar[tuple[str, ...]] = ()
+    """Optional fields that decide."""
+    _readers: ClassVar[dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Any]]] = {}
+    """What reads each field, from both of these; set by the converter."""
 
     def __init_subclass__(cls) -> None:
         cls._readers = {}
@@ -99,12 +101,13 @@ class ReadOnDemand(Model):
     if not TYPE_CHECKING:  # else any name would pass for a field
 
         def __getattr__(self, name: str) -> Any:
-            # Asked where a slot is empty: for a detail that was not read yet.
-            if name not in self._readers:
+            # Asked where a slot is empty: for a field that was not read yet.
+            read = self._readers.get(name)
+            if read is None:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            detail = self._readers[name](self._details, getattr(self, "_about", ""))
-            object.__setattr__(self, name, detail)
-            return detail
+            found = read(self._details, self._root)
+            object.__setattr__(self, name, found)
+            return found
 
 
 @frozen(kw_only=True, eq=False, repr=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from .enums import EbtType, HealthcareIndicator, ResponseCode, TransactionStatus, TransactionType
-from .shared import Model, size
+from .shared import ReadOnDemand, size
 
 __all__ = ["TransactionResult"]
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class TransactionResult(Model):
+class TransactionResult(ReadOnDemand):
     """What the processor said. Source: contract section 5.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 An answer's required fields must be readable: they are what its outcome is read from. An optional
 field that is not, or an item of a list, is dropped with a warning, and nothing else with it: a
-payment's outcome must not be lost because of a detail. Most details are read, and warned of, when
+payment's outcome must not be lost because of a detail. Most fields are read, and warned of, when
 they are asked for. No error and no log line holds a value.
 """
 
@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache, lru_cache
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import attrs
 import orjson
@@ -23,9 +22,10 @@ from payroc_async import models
 from payroc_async.errors import ResponseFormatError
 from payroc_async.logs import get_logger
 from payroc_async.models.enums import OpenEnum
-from payroc_async.models.shared import ReadOnDemand
+from payroc_async.models.shared import Raw, ReadOnDemand
 
 from .answer_ids import ID_FIELDS, id_in
+from .fields import camel_case, is_optional, is_tuple, polisher, without_none
 from .json_text import decode
 from .scalars import (
     PADDING,
@@ -137,11 +137,6 @@ def _warn(about: str, unreadable: _Unreadable) -> None:
     warn_once(about, str(unreadable))
 
 
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
 # The fast way. cattrs generates a function for each class when it is first met, not on import.
 
 converter = Converter(detailed_validation=False)
@@ -152,23 +147,19 @@ def _model_reader(cls: type[Any]) -> Hook:
 
     Most fields are optional, most of those are not there, and most that are there are plain.
     """
+    if issubclass(cls, ReadOnDemand):
+        return _on_demand_reader(cls)
     fields: list[tuple[str, str, Any, Hook, Any]] = []
     ids: list[str] = []
-    details: list[tuple[str, str]] = []
-    on_demand = issubclass(cls, ReadOnDemand)
     for field in attrs.fields(attrs.resolve_types(cls)):
         if not field.init:
             continue  # the word that says which of several variants it is
-        key, wanted = _camel_case(field.name), _without_none(field.type)
+        key, wanted = camel_case(field.name), without_none(field.type)
         if key in ID_FIELDS:
             ids.append(field.name)
         read = _as_is if field.name == "raw" else converter.get_structure_hook(wanted)
-        if on_demand and _is_detail(field):
-            details.append((key, field.name))
-            cls._readers[field.name] = _detail_reader(field, f"{cls.__name__}.{key}")
-        else:
-            plain = wanted if wanted in (str, int, bool) else None
-            fields.append((key, field.name, plain, read, wanted))
+        plain = wanted if wanted in (str, int, bool) else None
+        fields.append((key, field.name, plain, read, wanted))
     has_raw = "raw" in attrs.fields_dict(cls)
 
     def hook(value: Any, _: Any) -> Any:
@@ -185,43 +176,70 @@ def _model_reader(cls: type[Any]) -> Hook:
                 given[name] = given[name].strip(PADDING)
         if has_raw:
             given["raw"] = value
-        model = cls(**given)  # a required one that is missing is missed here
-        for key, name in details:
-            if get(key) is not None:
-                object.__delattr__(model, name)  # the default
-                object.__setattr__(model, "_details", value)
+        return cls(**given)  # a required one that is missing is missed here
+
+    return hook
+
+
+def _on_demand_reader(cls: type[Any]) -> Hook:
+    """Reads at once what an answer is refused for, and what decides; leaves all else."""
+    at_once: list[tuple[str, Callable[[Any, Any], None], Any, Hook, Any, Any]] = []
+    for field in attrs.fields(attrs.resolve_types(cls)):
+        key, wanted = camel_case(field.name), without_none(field.type)
+        cls._readers[field.name] = _detail_reader(field, f"{cls.__name__}.{key}")
+        if (required := field.default is attrs.NOTHING) or field.name in cls._at_once:
+            read, slot = converter.get_structure_hook(wanted), getattr(cls, field.name)
+            at_once.append((key, slot.__set__, wanted, read, polisher(field), required))
+    keep, name_by = cls._details.__set__, cls._root.__set__
+    finish = getattr(cls, "__attrs_post_init__", None)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):
+            raise TypeError
+        model = object.__new__(cls)
+        keep(model, value)
+        name_by(model, value)
+        for key, set_field, wanted, read, polish, required in at_once:
+            found = value.get(key)
+            if found is not None:
+                if type(found) is not wanted:
+                    found = read(found, wanted)
+                set_field(model, found if polish is None else polish(found))
+                if isinstance(found, ReadOnDemand):
+                    name_by(found, value)
+            elif required:
+                raise TypeError
+        if finish is not None:
+            finish(model)
         return model
 
     return hook
 
 
-def _is_detail(field: attrs.Attribute[Any]) -> bool:
-    """Whether a field can be left to be read on demand: no answer is refused for it."""
-    wanted = _without_none(field.type)
-    return field.default is not attrs.NOTHING and (attrs.has(wanted) or _is_tuple(wanted))
+def _detail_reader(field: attrs.Attribute[Any], path: str) -> Callable[[Any, Any], Any]:
+    wanted, key, default = without_none(field.type), camel_case(field.name), field.default
+    if field.name == "raw":
+        return lambda details, _: Raw(details)
+    read, polish = converter.get_structure_hook(wanted), polisher(field)
 
-
-def _detail_reader(
-    field: attrs.Attribute[Any], path: str
-) -> Callable[[Mapping[str, Any], str], Any]:
-    wanted, key = _without_none(field.type), _camel_case(field.name)
-    read = converter.get_structure_hook(wanted)
-
-    def read_detail(details: Mapping[str, Any], about: str) -> Any:
-        value, about = details[key], about or id_in(details)
+    def read_detail(details: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+        value = details.get(key)
+        if value is None:
+            return default
         try:
             detail = read(value, wanted)
         except Exception:
             detail = _READ_AGAIN  # outside of this block: what was raised holds values
         if detail is _READ_AGAIN:
+            about = id_in(root) or id_in(details)
             try:
                 detail = _read_value(value, wanted, path, about)
             except _Unreadable as unreadable:
                 _warn(about, unreadable)
-                return field.default
+                return default
         if isinstance(detail, ReadOnDemand):
-            object.__setattr__(detail, "_about", about)
-        return detail
+            object.__setattr__(detail, "_root", root)
+        return detail if polish is None else polish(detail)
 
     return read_detail
 
@@ -229,30 +247,15 @@ def _detail_reader(
 _READ_AGAIN = object()
 
 
-def _is_optional(cls: Any) -> bool:
-    return get_origin(cls) is UnionType and type(None) in get_args(cls)
-
-
 def _optional_reader(cls: Any) -> Hook:
     """The same as cattrs does, but looked up once: most fields are optional."""
-    wanted = _without_none(cls)
+    wanted = without_none(cls)
     read = converter.get_structure_hook(wanted)
 
     def hook(value: Any, _: Any) -> Any:
         return None if value is None else read(value, wanted)
 
     return hook
-
-
-def _without_none(cls: Any) -> Any:
-    if not _is_optional(cls):
-        return cls
-    return next(kind for kind in get_args(cls) if kind is not type(None))
-
-
-def _is_tuple(cls: Any) -> bool:
-    origin: Any = get_origin(cls)
-    return origin is tuple
 
 
 def _tuple_reader(cls: Any) -> Hook:
@@ -270,7 +273,7 @@ def _tuple_reader(cls: Any) -> Hook:
 def _model_writer(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     overrides: dict[str, Any] = {
         a.name: override(
-            rename=_camel_case(a.name),
+            rename=camel_case(a.name),
             omit=a.name == "raw",
             omit_if_default=a.default in (None, (), "") or attrs.has(type(a.default)),
         )
@@ -331,8 +334,8 @@ for scalar, reader in (
     converter.register_structure_hook(scalar, lambda value, _, read=reader: read(value))
 converter.register_structure_hook(OpenEnum, _read_enum)
 converter.register_structure_hook_func(_is_open, _as_is)
-converter.register_structure_hook_factory(_is_optional, _optional_reader)
-converter.register_structure_hook_factory(_is_tuple, _tuple_reader)
+converter.register_structure_hook_factory(is_optional, _optional_reader)
+converter.register_structure_hook_factory(is_tuple, _tuple_reader)
 converter.register_structure_hook_factory(attrs.has, _model_reader)
 # cattrs asks the last registered first.
 converter.register_structure_hook(models.ClosedLoopOptions, _read_closed_loop_options)
@@ -359,7 +362,7 @@ def _read_model(value: Any, cls: type[Any], path: str, about: str = "") -> Any:
         raise _Unreadable(f"{path}: not an object")
     read: dict[str, Any] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):
-        key = _camel_case(field.name)
+        key = camel_case(field.name)
         if field.name == "raw":
             read["raw"] = value
         elif field.default is attrs.NOTHING:
@@ -377,8 +380,8 @@ def _read_model(value: Any, cls: type[Any], path: str, about: str = "") -> Any:
 
 
 def _read_value(value: Any, cls: Any, path: str, about: str) -> Any:
-    cls = _without_none(cls)
-    if _is_tuple(cls) and isinstance(value, list):
+    cls = without_none(cls)
+    if is_tuple(cls) and isinstance(value, list):
         return tuple(_read_items(value, get_args(cls)[0], path, about))
     if attrs.has(cls):
         return _read_model(value, cls, path, about)

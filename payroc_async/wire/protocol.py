@@ -257,9 +257,10 @@ def decipher_instruction(
         ResponseFormatError: The answer is no instruction, or is another one than was asked for.
     """
     instruction = _instruction_in(kind, decoded(decipher_success(answer)))
-    if not _is_identifier(instruction.instruction_id):
+    shown = instruction.instruction_id
+    if shown != instruction_id and not _is_identifier(shown):
         raise ResponseFormatError("the instruction's id can't stand in a path")
-    if instruction_id is not None and instruction.instruction_id != instruction_id:
+    if instruction_id is not None and shown != instruction_id:
         raise ResponseFormatError("the answer shows another instruction than was asked for")
     return instruction
 

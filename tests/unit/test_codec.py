@@ -202,6 +202,7 @@ def assert_warned_once(caplog: pytest.LogCaptureFixture, path: str) -> None:
     shown = in_path_form(path)
     # Details are read by themselves, and named by the model that they are details of.
     detail = shown.replace("Payment.order.", "RetrievedOrder.").replace("Payment.card.", "Card.")
+    detail = detail.replace("Payment.transactionResult.", "TransactionResult.")
     assert any(f" {name}: " in record.getMessage() for name in (shown, detail))
     assert CANARY not in record.getMessage()
     assert record.exc_info is None
@@ -229,10 +230,11 @@ def test_a_field_is_warned_of_once_an_answer(caplog: pytest.LogCaptureFixture) -
     data = changed(garble, "operator")
     data["card"]["emvTags"] = "none"
     for _ in range(5):
-        assert structure(data, m.Payment).card.emv_tags == ()
+        payment = structure(data, m.Payment)
+        assert (payment.operator, payment.card.emv_tags) == (None, ())
     assert [record.getMessage() for record in caplog.records] == [
         "not all of M2MJOG6O2Y could be read: Payment.operator: not readable, found dict",
-        "not all of M2MJOG6O2Y could be read: Payment.card.emvTags: not readable, found str",
+        "not all of M2MJOG6O2Y could be read: Card.emvTags: not readable, found str",
     ]
     caplog.clear()
     data = changed(garble, "order.breakdown.tip")  # read on demand, and within what is
@@ -249,9 +251,10 @@ def test_a_field_is_warned_of_once_an_answer(caplog: pytest.LogCaptureFixture) -
 @pytest.mark.parametrize("id_", ["a b", "a\nb", "x" * 65, "\N{SNOWMAN}", 5, ["a"]])
 def test_no_odd_id_stands_in_a_log_line(id_: object, caplog: pytest.LogCaptureFixture) -> None:
     """An id that could forge a line of a log is not in one."""
-    structure(
+    payment = structure(
         {**sample(), "paymentId": id_ if isinstance(id_, str) else "x y", "operator": {}}, m.Payment
     )
+    assert payment.operator is None
     assert caplog.messages[0].startswith("not all of an answer could be read: ")
 
 

@@ -88,7 +88,7 @@ async def test_each_record_of_a_sale_names_it(
     """Key, device and order on each, of two sales at once; the id from its acceptance on."""
     orders = {SERIAL: "One", "1850010869": "Two"}
     gateway.faults.add("submit", status(503), times=2)
-    gateway.faults.add("payment", edit(lambda data: {**data, "operator": {}}))
+    gateway.faults.add("status", edit(lambda data: {**data, "status": {}}))
 
     def fail(event: object) -> None:
         if isinstance(event, Submitted):
@@ -111,6 +111,7 @@ async def test_each_record_of_a_sale_names_it(
     said = {(record.name.rpartition(".")[2], record.levelname) for record in kept.records}
     assert said == {
         ("attempt", "INFO"),
+        ("attempt", "WARNING"),  # a status that is none
         ("live", "DEBUG"),
         ("callbacks", "ERROR"),  # on_event failed
         ("report", "INFO"),
