@@ -285,7 +285,7 @@ class TestJournal:
 
         checks = asyncio.run(look())
         assert "1 are held by others" in checks["journal"].message
-        assert "version 2" in checks["journal"].message
+        assert "version 3" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
         assert checks["journal entries"].message.startswith("1 under way, 0 unfinished")
 
