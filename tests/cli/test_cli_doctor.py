@@ -283,7 +283,7 @@ class TestJournal:
 
         checks = asyncio.run(look())
         assert "others hold 1" in checks["journal"].message
-        assert "version 2" in checks["journal"].message
+        assert "version 3" in checks["journal"].message
         assert checks["journal entries"].status == "ok"
         assert checks["journal entries"].message.startswith("1 in progress, 0 orphaned")
 

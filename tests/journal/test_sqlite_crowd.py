@@ -39,7 +39,7 @@ def content(entry: Entry) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("many", [2, 3, 64, 65, 1100])
 async def test_a_crowd_of_any_size_is_written_as_each_alone(path: Path, many: int) -> None:
-    """More than one statement takes, or one that is filled up: nobody is left out or added."""
+    """More than one statement takes, or one that is filled up: none is left out or added."""
     keys = [f"{n:04}" for n in range(many)]
     async with SQLiteJournal(path) as journal:
         begun = {entry.idempotency_key: content(entry) for entry in await begin(journal, keys)}
