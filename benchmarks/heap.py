@@ -37,7 +37,7 @@ def collecting(how: str) -> Iterator[list[float]]:
             out of it, and three numbers are the thresholds: "frozen 50000 20 100".
 
     Yields:
-        The milliseconds that each collection took. They are measured unless ``how`` is "on".
+        The milliseconds of processor time that each collection took. They are measured unless ``how`` is "on".
     """
     pauses: list[float] = []
     began = 0.0
@@ -45,9 +45,9 @@ def collecting(how: str) -> Iterator[list[float]]:
     def seen(phase: str, info: dict[str, int]) -> None:
         nonlocal began
         if phase == "start":
-            began = time.perf_counter()
+            began = time.process_time()
         else:
-            pauses.append((time.perf_counter() - began) * 1000)
+            pauses.append((time.process_time() - began) * 1000)
 
     usual = gc.get_threshold()
     if numbers := [int(word) for word in how.split() if word.isdecimal()]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .loops import has
-from .rounds import BARE, SDK, Plan, alternate, spread, summary
+from .rounds import BARE, SDK, Plan, alternate, ratio, spread, summary
 from .worker import Gateway, Job, Worker
 
 __all__ = ["PARTS"]
@@ -32,35 +32,27 @@ def objects(gateway: Gateway, plan: Plan) -> list[Job]:
 
 
 def collector(gateway: Gateway, plan: Plan) -> list[Job]:
-    """Processor time of a sale, ms, by settings of the collector; and its longest pause, ms."""
+    """Processor time of a sale, the collector's part of it and its longest pause, ms, by settings.
+
+    Beside the bare loop as Python collects for it; ``grown``: MB that the sales have left.
+    """
     rows = []
+    turns = [(BARE, "usual"), *((SDK, how) for how in SETTINGS)]
     for devices in plan.devices[1:]:
-        for how in SETTINGS:
-            more: dict[str, dict[str, list[float]]] = {SDK: {}, BARE: {}}
-
-            def do(
-                worker: Worker,
-                devices: int = devices,
-                how: str = how,
-                more: dict[str, dict[str, list[float]]] = more,
-            ) -> float:
+        results: dict[tuple[str, str], list[Job]] = {turn: [] for turn in turns}
+        for _ in range(plan.rounds):
+            for name, how in turns:
                 options = {"sales": max(1, 3000 // devices), "collector": how}
-                result = worker.do("cost", {"together": devices}, devices=devices, **options)
-                for what in ("collected", "pause", "grown"):
-                    more[worker.name].setdefault(what, []).append(result[what])
-                taken: float = result["processor"]
-                return taken
-
-            row = summary(
-                alternate(gateway, [SDK, BARE], plan.rounds, do), devices=devices, how=how
-            )
-            row["more"] = {
-                name: {what: spread(values) for what, values in kinds.items()}
-                for name, kinds in more.items()
-            }
-            for name, kinds in row["more"].items():
-                shown = (f"{what} {value['median']:.3f}" for what, value in kinds.items())
-                print("    ", name, *shown)
+                with Worker(name, gateway) as worker:
+                    shape = {"together": devices}
+                    results[name, how].append(worker.do("cost", shape, devices=devices, **options))
+        bare = [one["processor"] for one in results[BARE, "usual"]]
+        for (name, how), rounds in results.items():
+            row: Job = {"devices": devices, "name": name, "how": how}
+            for what in ("processor", "collected", "pause", "grown"):
+                row[what] = spread([one[what] for one in rounds])
+            row["ratio"] = ratio({name: [one["processor"] for one in rounds], "": bare}, name, "")
+            print("  ", *(x["median"] if isinstance(x, dict) else x for x in row.values()))
             rows.append(row)
     return rows
 
