@@ -55,7 +55,7 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
             print("   uvloop is not installed: left out")
             break
         for devices in plan.devices:
-            sales = max(1, 3000 // devices)
+            sales = max(1, plan.sales // devices)
 
             def do(worker: Worker, devices: int = devices, sales: int = sales) -> float:
                 slow = worker.name in SLOW
@@ -131,7 +131,7 @@ def layers(gateway: Gateway, plan: Plan) -> list[Job]:
         for collector in ("on", "frozen", "off"):
 
             def do(worker: Worker, devices: int = devices, collector: str = collector) -> float:
-                options = {"sales": max(1, 3000 // devices), "collector": collector}
+                options = {"sales": max(1, plan.sales // devices), "collector": collector}
                 result = worker.do("cost", {"together": devices}, devices=devices, **options)
                 taken: float = result["processor"]
                 return taken

@@ -37,7 +37,7 @@ def collecting(how: str) -> Iterator[list[float]]:
             out of it, and three numbers are the thresholds: "frozen 50000 20 100".
 
     Yields:
-        The milliseconds of processor time that each collection took. They are measured unless ``how`` is "on".
+        The processor's milliseconds of each collection, measured unless ``how`` is "on".
     """
     pauses: list[float] = []
     began = 0.0

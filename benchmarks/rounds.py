@@ -40,6 +40,8 @@ class Plan:
     many: int
     """Devices at once where one number has to do."""
     soak: int
+    sales: int
+    """For the cost of one, on all devices together; as many before, to warm up."""
 
 
 def plan(quick: bool, rounds: int = 0) -> Plan:
@@ -53,7 +55,14 @@ def plan(quick: bool, rounds: int = 0) -> Plan:
     if devices != wanted:
         print(f"ulimit -n is {most}: no more than {devices[-1]} devices at once")
     many = min(devices[-1], 1000)
-    return Plan(quick, devices, rounds or (3 if quick else 5), many, 2000 if quick else 50_000)
+    return Plan(
+        quick,
+        devices,
+        rounds or (3 if quick else 5),
+        many,
+        2000 if quick else 50_000,
+        1000 if quick else 3000,
+    )
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -42,10 +42,12 @@ def collector(gateway: Gateway, plan: Plan) -> list[Job]:
         results: dict[tuple[str, str], list[Job]] = {turn: [] for turn in turns}
         for _ in range(plan.rounds):
             for name, how in turns:
-                options = {"sales": max(1, 3000 // devices), "collector": how}
+                options = {"sales": max(1, plan.sales // devices), "warm_up": plan.sales}
                 with Worker(name, gateway) as worker:
                     shape = {"together": devices}
-                    results[name, how].append(worker.do("cost", shape, devices=devices, **options))
+                    results[name, how].append(
+                        worker.do("cost", shape, devices=devices, collector=how, **options)
+                    )
         bare = [one["processor"] for one in results[BARE, "usual"]]
         for (name, how), rounds in results.items():
             row: Job = {"devices": devices, "name": name, "how": how}

@@ -72,7 +72,7 @@ async def cost(contender: Contender, url: str, job: Job) -> Job:
     with collecting(job.get("collector", "on")) as pauses:
         if job.get("warm", True):
             # Python compiles for what it meets often: the first thousand sales cost more.
-            await tills(contender, devices, max(1, job.get("warm_up", 2000) // devices))
+            await tills(contender, devices, max(1, job.get("warm_up", 3000) // devices))
         if gc.isenabled():
             gc.collect()
         pauses.clear()
