@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,18 +16,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import attrs
 import orjson
 
-from . import plots
+from . import plots, scale
 from .contenders import CONTENDERS, LAYER_NAMES, available
 from .loops import has
+from .rounds import BARE, SDK, SLOW, Plan, alternate, contenders, plan, ratio, summary
 from .worker import Gateway, Job, Worker
 
-SDK, BARE = "payroc_async", "aiohttp"
-SLOW = ("httpx", "payroc")
-"""Their pool looks at every connection for every request: beyond this they take minutes."""
-SLOW_AT_MOST = 1000
 STRUCTURE = """
 import sys, timeit, orjson
 from payroc_async.wire.converter import decode, structure
@@ -50,86 +44,6 @@ print((time.perf_counter() - began) * 1000)
 UNDER_IT = "aiohttp+orjson+attrs+cattrs"
 
 
-@attrs.frozen
-class Plan:
-    """How much is measured."""
-
-    quick: bool
-    devices: list[int]
-    rounds: int
-    many: int
-    """Devices at once where one number has to do."""
-    soak: int
-
-
-def plan(quick: bool) -> Plan:
-    """The plan, scaled down where the process may not open so many connections."""
-    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        most = hard
-    wanted = [10, 100] if quick else [10, 100, 1000, 5000]
-    devices = [n for n in wanted if n + 200 < most]
-    if devices != wanted:
-        print(f"ulimit -n is {most}: no more than {devices[-1]} devices at once")
-    many = min(devices[-1], 1000)
-    return Plan(quick, devices, 3 if quick else 5, many, 2000 if quick else 50_000)
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
-
-
-def ratio(values: dict[str, list[float]], a: str = SDK, b: str = BARE) -> float:
-    """The median of each round's ratio."""
-    return statistics.median(x / y for x, y in zip(values[a], values[b], strict=False))
-
-
-def summary(values: dict[str, list[float]], **more: object) -> Job:
-    """What is kept of the rounds of all contenders, as one row."""
-    row: Job = {**more, **{name: spread(rounds) for name, rounds in values.items()}}
-    if values.get(SDK) and values.get(BARE):
-        row["ratio"] = ratio(values)
-    told = ", ".join(f"{name} {statistics.median(rounds):.3f}" for name, rounds in values.items())
-    print("  ", *(f"{key} {value}" for key, value in more.items()), f"{told}", end="")
-    print(f": ratio {row['ratio']:.2f}" if "ratio" in row else "")
-    return row
-
-
-def contenders(devices: int) -> list[str]:
-    """Who takes part with so many devices at once."""
-    names = [name for name in CONTENDERS if available(name)]
-    return [name for name in names if devices <= SLOW_AT_MOST or name not in SLOW]
-
-
-def alternate(
-    gateway: Gateway,
-    names: list[str],
-    rounds: int,
-    do: Callable[[Worker], float | list[float]],
-    *,
-    fast: bool = False,
-    fresh: bool = False,
-) -> dict[str, list[float]]:
-    """What ``do`` gives of each contender, in alternating rounds; a ``fresh`` process for each."""
-    values: dict[str, list[float]] = {name: [] for name in names}
-    workers: dict[str, Worker] = {}
-    for number in range(rounds):
-        for name in names:
-            if name in SLOW and number > 0:
-                continue  # one round of theirs takes as long as all of the others'
-            if name not in workers:
-                workers[name] = Worker(name, gateway, fast=fast)
-            result = do(workers[name])
-            values[name] += result if isinstance(result, list) else [result]
-            if fresh or name in SLOW:
-                workers.pop(name).end()
-    for worker in workers.values():
-        worker.end()
-    return values
-
-
 # The parts ----------
 
 
@@ -141,7 +55,7 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
             print("   uvloop is not installed: left out")
             break
         for devices in plan.devices:
-            sales = max(1, 1000 // devices)
+            sales = max(1, plan.sales // devices)
 
             def do(worker: Worker, devices: int = devices, sales: int = sales) -> float:
                 slow = worker.name in SLOW
@@ -151,8 +65,7 @@ def cost(gateway: Gateway, plan: Plan) -> list[Job]:
                 return taken
 
             names = [n for n in contenders(devices) if not (fast and n in SLOW)]
-            # Fresh: no one meets connections that grew old while the others had their turn.
-            values = alternate(gateway, names, plan.rounds, do, fast=fast, fresh=True)
+            values = alternate(gateway, names, plan.rounds, do, fast=fast)
             rows.append(summary(values, loop="uvloop" if fast else "asyncio", devices=devices))
     return rows
 
@@ -175,7 +88,7 @@ def memory(gateway: Gateway, plan: Plan) -> list[Job]:
     for devices in plan.devices[1:]:
         names = [name for name in contenders(devices) if name not in SLOW]
         more: dict[str, dict[str, list[float]]] = {
-            what: {name: [] for name in names} for what in ("peak", "tracked")
+            what: {name: [] for name in names} for what in ("peak", "objects")
         }
 
         def do(
@@ -189,7 +102,7 @@ def memory(gateway: Gateway, plan: Plan) -> list[Job]:
             held: float = result["held"]
             return held
 
-        values = alternate(gateway, names, min(plan.rounds, 5), do, fresh=True)
+        values = alternate(gateway, names, min(plan.rounds, 5), do)
         rows.append(summary(values, what="held", devices=devices))
         rows += [summary(values, what=what, devices=devices) for what, values in more.items()]
     return rows
@@ -223,7 +136,7 @@ def layers(gateway: Gateway, plan: Plan) -> list[Job]:
         for collector in ("on", "frozen", "off"):
 
             def do(worker: Worker, devices: int = devices, collector: str = collector) -> float:
-                options = {"sales": max(1, 1000 // devices), "collector": collector}
+                options = {"sales": max(1, plan.sales // devices), "collector": collector}
                 result = worker.do("cost", {"together": devices}, devices=devices, **options)
                 taken: float = result["processor"]
                 return taken
@@ -303,14 +216,26 @@ def start(gateway: Gateway, plan: Plan) -> list[Job]:
             taken: float = worker.do("start", {"together": 1})[what]
             return taken
 
-        values = alternate(gateway, [SDK, BARE, "floor"], 3 * plan.rounds, do, fresh=True)
+        values = alternate(gateway, [SDK, BARE, "floor"], 3 * plan.rounds, do)
         rows.append(summary(values, connection=what))
     return rows
 
 
 PARTS: dict[str, Callable[[Gateway, Plan], list[Job]]] = {
     part.__name__: part
-    for part in (cost, steady, layers, memory, latency, growth, soak, imports, structuring, start)
+    for part in (
+        cost,
+        steady,
+        layers,
+        memory,
+        latency,
+        growth,
+        soak,
+        imports,
+        structuring,
+        start,
+        *scale.PARTS,
+    )
 }
 
 
@@ -337,6 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
     parser.add_argument("--quick", action="store_true", help="small numbers, in a minute or two")
+    parser.add_argument("--rounds", type=int, default=0, help="how many, instead of the plan's")
     parser.add_argument("--output", type=Path, default=Path("build", "benchmarks"))
     options = parser.parse_args()
     for name, (_, package) in CONTENDERS.items():
@@ -348,7 +274,7 @@ def main() -> None:
     for name in options.parts or PARTS:
         print(f"{name}: {PARTS[name].__doc__}")
         with Gateway() as gateway:
-            results[name] = PARTS[name](gateway, plan(options.quick))
+            results[name] = PARTS[name](gateway, plan(options.quick, options.rounds))
         options.output.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     plots.draw(results, options.output)

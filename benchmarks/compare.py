@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .__main__ import ratio, spread
+from .rounds import ratio, spread
 from .worker import ROOT, Gateway, Worker
 
 NOW, BASE = "now", "base"

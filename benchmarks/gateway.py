@@ -49,13 +49,13 @@ AUTHORIZED = answer(
 
 
 class Instruction:
-    """One sale: how often it is still in progress, and who waits for its end."""
+    """One sale: what it is of, how often it is still in progress, and who waits for its end."""
 
     __slots__ = ("changed_at", "looks_left", "order_id", "waiting")
 
-    def __init__(self, looks_left: int, order_id: str) -> None:
-        self.looks_left = looks_left
+    def __init__(self, order_id: str, looks_left: int) -> None:
         self.order_id = order_id
+        self.looks_left = looks_left
         self.changed_at: float | None = None
         self.waiting: Connection | None = None
 
@@ -116,9 +116,8 @@ class Gateway:
                 self.refused[key] += 1
                 return UNAVAILABLE
         instruction_id = f"{next(self.ids):032x}"
-        self.instructions[instruction_id] = instruction = Instruction(
-            self.looks, orjson.loads(body)["order"]["orderId"]
-        )
+        order_id = orjson.loads(body)["order"]["orderId"]
+        self.instructions[instruction_id] = instruction = Instruction(order_id, self.looks)
         if self.after is not None:
             delay = self.random.uniform(*self.after)
             self.loop.call_later(delay, self.complete, instruction_id, instruction)
@@ -161,7 +160,7 @@ class Gateway:
     def paid(self, payment_id: str) -> bytes:
         instruction = self.instructions.pop(payment_id)
         self.payment["paymentId"] = payment_id
-        self.payment["order"]["orderId"] = instruction.order_id  # another one is warned of
+        self.payment["order"]["orderId"] = instruction.order_id
         self.payment["changedAt"] = instruction.changed_at  # for the latency: no model knows it
         return answer(200, orjson.dumps(self.payment))
 

@@ -29,7 +29,7 @@ from payroc_async import Environment, Order, PaymentInstructionRequest, PayrocSe
 from payroc_async.journal import EntryState, Intent, PostgresJournal, SQLiteJournal
 from payroc_async.wire.converter import encode
 
-from .worker import memory
+from .heap import memory
 
 OUTPUT = Path("build", "benchmarks", "history.json")
 DAY = 86_400.0

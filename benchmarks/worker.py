@@ -1,4 +1,4 @@
-"""One contender in its own process, which does one job after the other.
+"""One contender in a process of its own, which does one job after the other.
 
 ``python -m benchmarks.worker NAME URL LOOP SOURCE`` reads jobs as lines of JSON and answers each
 with one: so contenders take turns without sharing a heap, a loop or an import. ``Worker`` is the
@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,30 +24,19 @@ from uuid import uuid4
 import orjson
 
 from .contenders import Contender, Sdk, make
+from .heap import collecting, memory, peak
 from .loops import run
 
 __all__ = ["Gateway", "Job", "Worker"]
 
 Job = dict[str, Any]
 ROOT = Path(__file__).parents[1]
-
-
-def memory() -> int:
-    """Bytes of memory in use now."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return peak()
-
-
-def peak() -> int:
-    """Peak memory in use so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+TICK = 0.01
+"""Seconds between two looks at the loop's lag."""
 
 
 def tell(url: str, path: str, content: object = None) -> None:
-    """Send a control request to the gateway, and wait for its answer."""
+    """Ask something of the gateway, and wait for its answer."""
     request = urllib.request.Request(url + path, orjson.dumps(content), method="POST")
     urllib.request.urlopen(request).close()
 
@@ -63,7 +51,7 @@ async def opened(contender: Contender, url: str) -> AsyncIterator[Contender]:
 
 
 async def tills(contender: Contender, devices: int, sales: int) -> None:
-    """Run sales on all devices concurrently, one after the other on each."""
+    """Sales one after the other on every device, on all at once."""
 
     async def till(n: int) -> None:
         for _ in range(sales):
@@ -78,33 +66,32 @@ async def tills(contender: Contender, devices: int, sales: int) -> None:
 async def cost(contender: Contender, url: str, job: Job) -> Job:
     """Processor and wall time of a sale, in ms; ``warm``: once the connections are made.
 
-    ``collector`` is the garbage collector's part: "on", "off", or "frozen" (all that is there
-    before the sales is left out of it, as by ``gc.freeze()``).
+    ``collector`` is how garbage is collected, the warm-up included: see ``collecting``.
     """
     devices, sales = job["devices"], job["sales"]
-    if job.get("warm", True):
-        # Python specializes hot code: the first thousand sales cost more.
-        await tills(contender, devices, max(1, 1000 // devices))
-    gc.collect()
-    collector = job.get("collector", "on")
-    if collector == "off":
-        gc.disable()
-    elif collector == "frozen":
-        gc.freeze()
-    wall, processor = time.perf_counter(), time.process_time()
-    await tills(contender, devices, sales)
-    processor, wall = time.process_time() - processor, time.perf_counter() - wall
-    gc.enable()
-    gc.unfreeze()
+    with collecting(job.get("collector", "on")) as pauses:
+        if job.get("warm", True):
+            # Python compiles for what it meets often: the first thousand sales cost more.
+            await tills(contender, devices, max(1, job.get("warm_up", 3000) // devices))
+        if gc.isenabled():
+            gc.collect()
+        pauses.clear()
+        before = memory()
+        wall, processor = time.perf_counter(), time.process_time()
+        await tills(contender, devices, sales)
+        processor, wall = time.process_time() - processor, time.perf_counter() - wall
     sales *= devices
-    return {"processor": processor / sales * 1000, "wall": wall / sales * 1000}
+    return {
+        "processor": processor / sales * 1000,
+        "wall": wall / sales * 1000,
+        "collected": sum(pauses) / sales,
+        "pause": max(pauses, default=0.0),
+        "grown": (memory() - before) / 1024 / 1024,
+    }
 
 
 async def held(contender: Contender, url: str, job: Job) -> Job:
-    """Memory of a sale in flight, in KB: while all wait for their devices, and at the most.
-
-    And the objects of a waiting one that the garbage collector has to look at, again and again.
-    """
+    """Memory of a sale in flight, in KB: while all wait for their devices, and at the most."""
     devices = job["devices"]
     loop = asyncio.get_running_loop()
     warm = [asyncio.create_task(contender.sell(n)) for n in range(2)]
@@ -112,17 +99,20 @@ async def held(contender: Contender, url: str, job: Job) -> Job:
     await loop.run_in_executor(None, tell, url, "/_release")
     await asyncio.gather(*warm)
     gc.collect()
-    before, tracked = memory(), len(gc.get_objects())
+    count = len(gc.get_objects()) if job.get("count") else 0
+    before = memory()
     tasks = [asyncio.create_task(contender.sell(n)) for n in range(devices)]
     await loop.run_in_executor(None, tell, url, f"/_held/{devices}")
     gc.collect()
-    waiting, tracked = memory(), len(gc.get_objects()) - tracked
+    waiting = memory()
+    if count:
+        count = len(gc.get_objects()) - count
     await loop.run_in_executor(None, tell, url, "/_release")
     await asyncio.gather(*tasks)
     return {
         "held": (waiting - before) / devices / 1024,
         "peak": (peak() - before) / devices / 1024,
-        "tracked": tracked / devices,
+        "objects": count / devices,
     }
 
 
@@ -139,6 +129,42 @@ async def latency(contender: Contender, url: str, job: Job) -> Job:
     tasks = [asyncio.create_task(till(n)) for n in range(job["devices"])]
     await asyncio.gather(*tasks)
     return {"latencies": taken[job["devices"] :]}  # the first of each opens its connection
+
+
+async def pace(contender: Contender, url: str, job: Job) -> Job:
+    """Lag of the loop and added latency, ms, where each device sells ``every`` so many seconds.
+
+    The first round of sales is not counted: it opens the connections.
+    """
+    loop = asyncio.get_running_loop()
+    every, devices = job["every"], job["devices"]
+    counted = loop.time() + every
+    end = counted + job["seconds"]
+    lags: list[float] = []
+    added: list[float] = []
+
+    async def till(n: int) -> None:
+        due = counted - every + n / devices * every
+        while due < end:
+            await asyncio.sleep(due - loop.time())
+            changed = await contender.sell(n)
+            if due >= counted:
+                added.append((time.monotonic() - changed) * 1000)
+            due += every
+
+    async def watch() -> float:
+        await asyncio.sleep(counted - loop.time())
+        processor = time.process_time()
+        while (due := loop.time() + TICK) < end:
+            await asyncio.sleep(TICK)
+            lags.append((loop.time() - due) * 1000)
+        return time.process_time() - processor
+
+    with collecting(job.get("collector", "on")):
+        tasks = [asyncio.create_task(till(n)) for n in range(devices)]
+        processor = await watch()
+        await asyncio.gather(*tasks)
+    return {"lags": lags, "added": added, "processor": processor / len(added) * 1000}
 
 
 async def duration(contender: Contender, url: str, job: Job) -> Job:
@@ -225,6 +251,7 @@ JOBS = {
     "duration": duration,
     "held": held,
     "latency": latency,
+    "pace": pace,
     "recovery": recovery,
     "soak": soak,
 }
@@ -241,7 +268,9 @@ async def work(name: str, url: str) -> None:
             job = orjson.loads(line)
             result = await JOBS[job["job"]](contender, url, job)
             print(orjson.dumps(result).decode(), flush=True)
-            line = sys.stdin.buffer.readline()  # blocks the loop between jobs, when no task runs
+            line = (
+                sys.stdin.buffer.readline()
+            )  # the loop stands still between jobs: no one is in it
 
 
 # The other end ----------
@@ -250,9 +279,9 @@ async def work(name: str, url: str) -> None:
 class Process:
     """A process of the benchmarks' own; it ends when its standard input does."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, under: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*under, sys.executable, "-m", *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE,
@@ -273,7 +302,7 @@ class Process:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        """Stop the process, and wait for its end."""
+        """Let it go, and wait until it has."""
         self._process.communicate()
 
     def __enter__(self) -> Self:
@@ -289,7 +318,7 @@ class Process:
 
 
 class Gateway(Process):
-    """The gateway in its own process."""
+    """The gateway, in a process of its own."""
 
     def __init__(self) -> None:
         super().__init__("benchmarks.gateway")
@@ -297,20 +326,28 @@ class Gateway(Process):
 
 
 class Worker(Process):
-    """A contender in its own process.
+    """A contender, in a process of its own.
 
     Args:
         name: Which contender.
         gateway: Where it sells.
         fast: Whether it runs on uvloop.
         source: A folder with another version of the SDK, to take it from.
+        under: The command that it runs under, such as valgrind's.
     """
 
     def __init__(
-        self, name: str, gateway: Gateway, *, fast: bool = False, source: Path | None = None
+        self,
+        name: str,
+        gateway: Gateway,
+        *,
+        fast: bool = False,
+        source: Path | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         loop = "uvloop" if fast else "asyncio"
-        super().__init__("benchmarks.worker", name, gateway.url, loop, str(source or ROOT))
+        place = str(source or ROOT)
+        super().__init__("benchmarks.worker", name, gateway.url, loop, place, under=under)
         self.name = name
         self._url = gateway.url
         self.read()
