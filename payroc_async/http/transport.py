@@ -152,7 +152,7 @@ class Transport:
         if proxy is not None:
             self._set_proxy(Secret(proxy))
         # aiohttp's own there is application/octet-stream. Skipping copies a request's headers.
-        self._bodiless = self._options | {"skip_auto_headers": ("Content-Type",)}
+        self._bodiless: dict[str, Any] = self._options | {"skip_auto_headers": ("Content-Type",)}
         self._token = self._authorization = Secret()
         self._set_limits()
 
