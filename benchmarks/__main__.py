@@ -83,12 +83,12 @@ def steady(gateway: Gateway, plan: Plan) -> list[Job]:
 
 
 def memory(gateway: Gateway, plan: Plan) -> list[Job]:
-    """A sale in flight, by devices at once: its memory, KB, and the objects for the collector."""
+    """KB of memory of a sale in flight, by devices at once."""
     rows = []
     for devices in plan.devices[1:]:
         names = [name for name in contenders(devices) if name not in SLOW]
         more: dict[str, dict[str, list[float]]] = {
-            what: {name: [] for name in names} for what in ("peak", "objects")
+            what: {name: [] for name in names} for what in ("peak",)
         }
 
         def do(
