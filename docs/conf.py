@@ -55,8 +55,8 @@ nitpick_ignore_regex = [
     for pattern in (
         r"(_?asyncio|aiohttp|collections|concurrent|datetime|decimal|enum|opentelemetry|os|pathlib|ssl_module|uuid)\..*",
         r"date|datetime|deque|EllipsisType",
-        r"(payroc_async\..*\.)?(APIKey|EnvironmentName|InstructionRunner|InstructionT|Kind|ResourceT|T|Telemetry|Transport)",
-        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|Copy|Exchange|Operator|OperatorInput|Script|State)",
+        r"(payroc_async\..*\.)?(APIKey|EnvironmentName|InstructionRunner|InstructionT|Kind|ResourceT|SharedJournal|T|Telemetry|Transport)",
+        r"(payroc_async\.simulator\..*\.)?(Answer|Behaviour|Copy|Exchange|Lookups|Operator|OperatorInput|Script|State)",
         r"payroc_async\.simulator\.simulated_kinds\.InstructionKind",
     )
 ]
