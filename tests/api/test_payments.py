@@ -264,7 +264,7 @@ async def test_undo_of_more_than_there_is(gateway: Simulator, session: PayrocSes
     """More than was authorized is refused unsent."""
     payment = await paid(session)
     for amount in (5000, 499_900):
-        with pytest.raises(ConfigurationError, match="must not be more than was authorized, 4999"):
+        with pytest.raises(ConfigurationError, match="must not exceed the authorized amount, 4999"):
             await session.payments.undo(payment, amount=amount, description="Returned")
     assert changes(gateway) == []
 

@@ -374,7 +374,7 @@ def test_p12_a_search_goes_on_in_its_own_loop_after_it_was_refused_elsewhere(
 async def test_p12_a_second_open_in_its_own_loop_is_another_mistake(gateway: Simulator) -> None:
     """In the right loop, the state says what is wrong."""
     async with PayrocSession(gateway.api_key, environment=gateway.environment) as session:
-        with pytest.raises(SessionClosedError, match="opened once"):
+        with pytest.raises(SessionClosedError, match="opens only once"):
             await session.open()
 
 
