@@ -44,7 +44,7 @@ def on_terminal(arguments: list[str], columns: int, lines: int = 50) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
-    for name in ("COLUMNS", "LINES", "NO_COLOR"):
+    for name in ("PYTHONASYNCIODEBUG", "COLUMNS", "LINES", "NO_COLOR"):
         environment.pop(name, None)
     shown = b""
     with subprocess.Popen(
