@@ -94,7 +94,7 @@ class Attempt:
         self._resource: Request | None = None
         self._came_first: Request | None = None  # what the 409 of a late DELETE leads to
         self._came_first_link: Link | None = None
-        self._probe_failed = False
+        self._status_failed: bool | None = False  # of the last probe; None: it asked for the link
         self._submitted_at: float | None = None
 
     @property
@@ -175,9 +175,10 @@ class Attempt:
             return cancel_request(kind, identity.instruction_id)
         if phase is Phase.READ and self._resource is not None:
             return self._resource
-        if phase is Phase.PROBE and self._probe_failed and self._came_first is not None:
-            self._probe_failed = False
+        if phase is Phase.PROBE and self._status_failed and self._came_first is not None:
+            self._status_failed = None  # the status comes next, whatever this shows
             return self._came_first
+        self._status_failed = False
         return status_request(kind, identity.instruction_id)
 
     # What was answered ----------
@@ -271,7 +272,7 @@ class Attempt:
                 self._note_what_came_first(error)
                 return seen, delay
         elif phase is Phase.PROBE and self._came_first is not None:
-            self._probe_failed = True
+            self._status_failed = self._status_failed is False
             delay = 0.0
         else:
             delay = self._pacing.delay(error, self._failures, live.state.wish)

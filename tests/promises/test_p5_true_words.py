@@ -211,6 +211,26 @@ async def test_the_link_of_a_refused_delete_is_weighed(
         gateway.faults.clear()
 
 
+async def test_a_link_that_can_not_be_read_hides_no_status(gateway: Simulator) -> None:
+    """E5: where the payment behind the link can't be had either, the status is asked again."""
+    timeouts = evolve(QUICK, cancel_grace=WAIT, unreachable=WAIT)
+    async with fresh(gateway, timeouts=timeouts) as session:
+        gateway.device(SERIAL).never_finishes()
+        handle = await session.start_sale(SERIAL, sale())
+        link = {"rel": "payment", "method": "GET", "href": "/v1/payments/OTHERPAY01"}
+        refusal = refused_with("cannot-be-canceled", 409, link=link)
+        gateway.faults.add("cancel", refusal, times=None)
+        lost = gateway.faults.add("payment", problem(404, "not-found"), times=None)
+        gateway.faults.add("status", status(503), times=2)
+        canceling = asyncio.ensure_future(handle.cancel())
+        while not lost.hits:
+            await asyncio.sleep(UNIT)
+        (running,) = gateway.in_progress
+        gateway._state.change(running, "canceled")
+        instruction = await asyncio.wait_for(canceling, WAIT)
+    assert instruction.status == "canceled"
+
+
 async def test_a_payment_of_another_order_is_warned_of(
     gateway: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
