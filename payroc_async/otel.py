@@ -293,7 +293,7 @@ class _TracedTransport(Transport):
         self._base = URL(environment.api_url).raw_path
 
     async def _exchange(self, exchange: Exchange) -> Answer:
-        is_token = exchange.url is self._identity_url
+        is_token = exchange.base is self._identity_url
         path = exchange.url.raw_path
         template = path if is_token else self._base + _template(exchange.url, self._base)
         with _MeasuredExchange(self._telemetry, exchange, template, own_trace=is_token) as measured:

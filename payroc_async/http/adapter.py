@@ -5,17 +5,33 @@ Its canary is `tests/unit/test_adapter.py`.
 
 from __future__ import annotations
 
+import ssl as ssl_module
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http.cookies import BaseCookie
-from typing import Any
+from inspect import signature
+from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp import http_writer
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from .failures import broken
 
-__all__ = ["DEPARTURE", "Departure", "NoCookies", "SingleRequest", "SingleResponse", "broken"]
+__all__ = [
+    "CAN_SEND_DIRECTLY",
+    "DEPARTURE",
+    "Departure",
+    "DirectResponse",
+    "DirectSender",
+    "NoCookies",
+    "SingleRequest",
+    "SingleResponse",
+    "broken",
+]
 
 
 class NoCookies(aiohttp.DummyCookieJar):
@@ -73,3 +89,108 @@ class SingleResponse(aiohttp.ClientResponse):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         super().close()
+
+
+class DirectResponse(NamedTuple):
+    """What the transport reads of a response. Its end gives the connection back."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: StreamReader
+    connection: Connection
+
+    def close(self) -> None:
+        """Close the connection at once, unless it was given back."""
+        _abort(self.connection)
+
+
+class DirectSender:
+    """Sends requests to one origin on a session's connections, without the session's methods.
+
+    These cost almost as much as all the rest of a request. Not through a proxy.
+
+    Args:
+        http: The session.
+        origin: Where the requests go.
+        headers: What all of them carry.
+        ssl: The TLS context; True for aiohttp's own.
+        limits: The bounds of an answer's headers.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        origin: URL,
+        headers: dict[str, str],
+        ssl: ssl_module.SSLContext | bool,
+        limits: Mapping[str, Any],
+    ) -> None:
+        self._http = http
+        self._limits = limits
+        # All that the connector asks of a request is the same for all.
+        self._example = aiohttp.ClientRequest("GET", origin, headers=headers, ssl=ssl)
+        self._headers = dict(self._example.headers)
+
+    def is_possible(self) -> bool:
+        """Whether it would pass by nothing of the application's: no mock, trace or middleware."""
+        http, kind = self._http, type(self._http)
+        untouched = (kind.request, kind._request) == _METHODS
+        return untouched and not (http.trace_configs or http._middlewares)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        timeout: aiohttp.ClientTimeout,
+        departure: Departure,
+    ) -> DirectResponse:
+        """The response to one request, of which the status line and the headers are read."""
+        assert self._http.connector is not None
+        headers = {**self._headers, **headers}
+        if body is not None or method != "GET":
+            headers["Content-Length"] = str(len(body or b""))
+        connection = await self._http.connector.connect(self._example, [], timeout)
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            protocol.set_response_params(read_until_eof=True, **self._limits)
+            departure.happened = True
+            # All at once: an answer may come before the body is read. The bytes hold the token, and
+            # must not stay in a frame.
+            line = f"{method} {path} HTTP/1.1"
+            protocol.transport.write(b"".join((_serialize(line, headers), body or b"")))
+            while True:
+                head, content = await protocol.read()
+                if head.code >= 200 or head.code == 101:
+                    content.on_eof(connection.release)  # which closes it if it is of no use
+                    return DirectResponse(head.code, head.headers, content, connection)
+        except BaseException:
+            _abort(connection)
+            raise
+
+
+def _abort(connection: Connection) -> None:
+    if connection.transport is not None:
+        connection.transport.abort()
+    connection.close()
+
+
+def _takes(function: Callable[..., object], *names: str) -> bool:
+    return {*names} <= signature(function).parameters.keys()
+
+
+_serialize: Any = getattr(http_writer, "_serialize_headers", None)
+_METHODS = (aiohttp.ClientSession.request, getattr(aiohttp.ClientSession, "_request", None))
+
+CAN_SEND_DIRECTLY = (
+    all(getattr(method, "__globals__", None) is vars(aiohttp.client) for method in _METHODS)
+    and _takes(aiohttp.ClientRequest, "method", "url", "headers", "ssl")
+    and _takes(aiohttp.TCPConnector.connect, "req", "traces", "timeout")
+    and _takes(ResponseHandler.set_response_params, "read_until_eof", "max_headers")
+    and callable(_serialize)
+    and aiohttp.__version__.startswith("3.14.")
+)
+"""Whether this aiohttp has what `DirectSender` takes from its inside, and nobody has changed it."""

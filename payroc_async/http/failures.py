@@ -15,6 +15,8 @@ __all__ = ["ENDING", "broken", "failure_of", "unreadable"]
 ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """What ends a task or the program, and is never a failed request. Anything else is."""
 
+_MALFORMED = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, HttpProcessingError)
+
 # What aiohttp and its parser say of an answer that they refuse, up to the colon after which they
 # quote it: the first word found there names the reason.
 _REFUSALS = (
@@ -60,7 +62,7 @@ def _translated(error: BaseException, sent: bool, status: int | None) -> Transpo
         return _proxy_refusal(error.status)
     if isinstance(error, aiohttp.ClientConnectorError):
         return TransportError(f"no connection: {error}", request_sent=False)
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, _MALFORMED):
         return unreadable(status, _refusal(error), sent=sent)
     if isinstance(error, aiohttp.ClientError | OSError | asyncio.IncompleteReadError):
         return broken(error, sent=sent)
@@ -89,9 +91,9 @@ def broken(error: BaseException, *, sent: bool = True) -> TransportError:
     return TransportError(f"the connection broke: {reason}", request_sent=sent)
 
 
-def _refusal(error: aiohttp.ClientResponseError | aiohttp.ClientPayloadError) -> str:
-    cause = error.__cause__
-    said = cause.message if isinstance(cause, HttpProcessingError) else str(error)
+def _refusal(error: BaseException) -> str:
+    link = error if isinstance(error, HttpProcessingError) else error.__cause__
+    said = link.message if isinstance(link, HttpProcessingError) else str(error)
     head = said.partition(":")[0].lower()
     return next((reason for words, reason in _REFUSALS if words in head), "malformed HTTP")
 

@@ -21,7 +21,6 @@ from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.errors import (
     ConfigurationError,
     PayrocError,
-    ResponseFormatError,
     SessionClosedError,
     TransportError,
 )
@@ -34,8 +33,19 @@ from payroc_async.wire.answers import without_secret
 from payroc_async.wire.protocol import Answer, Request, Token, decipher_token
 from payroc_async.wording import a_type
 
-from .adapter import DEPARTURE, Departure, NoCookies, SingleRequest, SingleResponse
-from .failures import ENDING, failure_of, unreadable
+from .adapter import (
+    CAN_SEND_DIRECTLY,
+    DEPARTURE,
+    Departure,
+    DirectResponse,
+    DirectSender,
+    NoCookies,
+    SingleRequest,
+    SingleResponse,
+)
+from .body import read_body
+from .failures import ENDING, failure_of
+from .proxy import parts_of_proxy
 
 __all__ = ["Exchange", "TokenProvider", "Transport"]
 
@@ -43,9 +53,8 @@ logger = get_logger(__name__)
 
 T = TypeVar("T")
 
-USER_AGENT = f"payroc-async/{__version__}"
-LARGEST_BODY = 8 * 1024 * 1024
-"""Bytes read of one answer; a signature's image is the largest that the contract knows."""
+HEADERS = {"User-Agent": f"payroc-async/{__version__}"}
+"""Of every request, whatever it asks for."""
 LONGEST_HEADER = 64 * 1024 + 256
 """Bytes of a header: a value of 64 KB, and its name."""
 MOST_HEADERS = 512
@@ -54,8 +63,6 @@ HEADER_LIMITS: dict[str, Any] = {
     "max_field_size": LONGEST_HEADER,
     "max_headers": MOST_HEADERS,
 }
-CODINGS = frozenset(("", "identity", "gzip", "deflate", "br", "zstd"))
-"""The content codings that aiohttp decodes, or refuses itself. It hands out any other undecoded."""
 
 
 class TokenProvider(Protocol):
@@ -86,7 +93,10 @@ class Exchange:
     """One HTTP exchange, with what must not show in the frames that it passes through."""
 
     method: str
-    url: URL
+    base: URL
+    """Where it goes, but for the path."""
+    path: str
+    """Percent-encoded, with its query."""
     headers: dict[str, str]
     body: bytes | None
     limit: Limit
@@ -94,6 +104,13 @@ class Exchange:
     """The token or key that it carries."""
     resend: int = 0
     """How often the request was sent before."""
+
+    @property
+    def url(self) -> URL:
+        """Where it goes."""
+        path, _, query = self.path.partition("?")
+        url = self.base.with_path(path, encoded=True)  # parses no host anew
+        return URL(f"{url}?{query}", encoded=True) if query else url
 
 
 class Transport:
@@ -145,6 +162,7 @@ class Transport:
         self._http = http_session
         self._owns_http = http_session is None
         self._max_connections = max_connections
+        self._direct: DirectSender | None = None
         self._proxy_authorization: Secret | None = None
         self._options: dict[str, Any] = {"allow_redirects": False, "ssl": ssl or True}
         if not self._owns_http:  # chosen for every request: those of the session may be others
@@ -157,7 +175,7 @@ class Transport:
         self._set_limits()
 
     def _set_proxy(self, proxy: Secret) -> None:
-        parts = _parts_of_proxy(proxy)
+        parts = parts_of_proxy(proxy)
         if parts is None:
             raise ConfigurationError("proxy", "can't be read: percent-encode its user and password")
         self._options["proxy"], self._proxy_authorization = parts
@@ -183,11 +201,14 @@ class Transport:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=NoCookies(),
-                headers={"User-Agent": USER_AGENT},
+                headers=HEADERS,
                 request_class=SingleRequest,
                 response_class=SingleResponse,
                 **HEADER_LIMITS,
             )
+            if CAN_SEND_DIRECTLY and "proxy" not in self._options:
+                ssl = self._options["ssl"]
+                self._direct = DirectSender(self._http, self._api_url, HEADERS, ssl, HEADER_LIMITS)
 
     async def close(self) -> None:
         """Close the connections, unless they are the caller's own."""
@@ -206,7 +227,8 @@ class Transport:
         del api_key
         headers: dict[str, str] = {"x-api-key": secret}
         self._add_proxy_authorization(headers, url)
-        answer = await self._exchange(Exchange("POST", url, headers, None, limit, secret))
+        path = url.raw_path_qs
+        answer = await self._exchange(Exchange("POST", url, path, headers, None, limit, secret))
         try:
             return decipher_token(answer)
         except PayrocError as error:
@@ -237,15 +259,12 @@ class Transport:
             headers["Content-Type"] = "application/json"
         if request.idempotency_key is not None:
             headers["Idempotency-Key"] = request.idempotency_key
-        path, _, query = request.path.partition("?")
-        url = self._api_url.with_path(self._prefix + path, encoded=True)  # parses no host anew
-        if query:
-            url = URL(f"{url}?{query}", encoded=True)
         if self._proxy_authorization is not None:
-            self._add_proxy_authorization(headers, url)
+            self._add_proxy_authorization(headers, self._api_url)
         exchange = Exchange(
             request.method,
-            url,
+            self._api_url,
+            self._prefix + request.path,
             headers,
             None if request.body is None else SecretBytes(request.body),
             self._held_limit if held else self._request_limit,
@@ -308,30 +327,35 @@ class Transport:
         if self._http is None or self._http.closed:
             raise SessionClosedError("the connections are closed")
         departure = Departure()
-        DEPARTURE.set(departure)  # of this task alone, which sends one request at a time
         status: int | None = None
-        bodiless = exchange.body is None and exchange.method != "GET"
-        options = self._bodiless if bodiless else self._options
         try:
             with exchange.limit.patience:
-                response = await self._http.request(
-                    exchange.method,
-                    exchange.url,
-                    data=exchange.body,
-                    headers=exchange.headers,
-                    timeout=exchange.limit.timeout,
-                    **options,
-                )
+                if (
+                    self._direct is not None
+                    and exchange.base is self._api_url
+                    and self._direct.is_possible()
+                ):
+                    response: DirectResponse | aiohttp.ClientResponse = await self._direct.send(
+                        exchange.method,
+                        exchange.path,
+                        exchange.headers,
+                        exchange.body,
+                        exchange.limit.timeout,
+                        departure,
+                    )
+                else:
+                    response = await self._send_by_session(exchange, departure)
                 status = response.status
                 # Read to the end, it has given its connection back; if not, that is closed.
-                body = await _read(response)
+                body = await read_body(response)
             if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s %s: %d", exchange.method, exchange.url.raw_path, status)
+                path = exchange.path.partition("?")[0]  # a query may hold a cardholder's name
+                logger.debug("%s %s: %d", exchange.method, path, status)
             if status < 400:
                 return Answer(status, response.headers, body)
             if status == 401 and exchange.secret is self._token:
                 self.token_provider.reject(self._token)
-            answer = Answer(status, response.headers, body, exchange.url.host or "")
+            answer = Answer(status, response.headers, body, exchange.base.host or "")
             return without_secret(answer, exchange.secret)
         except ENDING:
             raise
@@ -339,27 +363,28 @@ class Transport:
             # Only our own requests say when they leave.
             sent = departure.happened or not self._owns_http
             failure = failure_of(error, sent=sent, secret=exchange.secret, status=status)
-        finally:
-            DEPARTURE.set(None)  # a connection that is opened now keeps a copy of the context
         try:
             raise failure  # outside of the handler: aiohttp's errors show headers and answers
         finally:
             del failure  # which refers to this frame
 
-
-def _parts_of_proxy(proxy: Secret) -> tuple[URL, Secret | None] | None:
-    """Its URL without user and password, and these as a header's value; None if it is no URL.
-
-    aiohttp would keep a password of the URL's where its errors and frames show it.
-    """
-    try:
-        url = URL(proxy)
-        if url.user is None:
-            return url, None
-        credentials = aiohttp.encode_basic_auth(url.user, url.password or "")
-        return url.with_user(None), Secret(credentials)
-    except ValueError:
-        return None
+    async def _send_by_session(
+        self, exchange: Exchange, departure: Departure
+    ) -> aiohttp.ClientResponse:
+        assert self._http is not None
+        bodiless = exchange.body is None and exchange.method != "GET"
+        DEPARTURE.set(departure)  # of this task alone, which sends one request at a time
+        try:
+            return await self._http.request(
+                exchange.method,
+                exchange.url,
+                data=exchange.body,
+                headers=exchange.headers,
+                timeout=exchange.limit.timeout,
+                **(self._bodiless if bodiless else self._options),
+            )
+        finally:
+            DEPARTURE.set(None)  # a connection that is opened now keeps a copy of the context
 
 
 def _log_retry(request: Request, error: Exception, failures: int, delay: float) -> None:
@@ -372,29 +397,3 @@ def _log_retry(request: Request, error: Exception, failures: int, delay: float) 
         error,
         extra={"idempotency_key": request.idempotency_key},
     )
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body, decompressed, unless it is larger than anything the contract knows."""
-    content = response.content
-    coding = response.headers.get("Content-Encoding")
-    chunks, size = list[bytes](), 0
-    try:
-        while True:
-            # Mostly the body came together with its headers, and there is nothing to wait for.
-            chunk = content.read_nowait() if content.is_eof() else await content.readany()
-            if not chunk:
-                break
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise ResponseFormatError(f"the answer is larger than {LARGEST_BODY} bytes")
-            if coding is not None and coding.strip().lower() not in CODINGS:
-                raise unreadable(response.status, "unknown content coding")
-            chunks.append(chunk)
-    except BaseException:
-        response.close()  # leaving its context alone would let it linger
-        chunks, chunk = [], b""  # no part of an answer stays in a frame
-        raise
-    if response.connection is not None:
-        response.close()  # after 101 it is another protocol's, which has no end
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

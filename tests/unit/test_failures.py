@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from payroc_async import errors as e
 from payroc_async.config import Environment, RetryPolicy
@@ -102,9 +103,9 @@ async def test_what_is_raised_after_a_request_has_left(
 ) -> None:
     """While the answer is read: it may have taken effect."""
     if where == "start":
-        monkeypatch.setattr(aiohttp.ClientResponse, "start", raiser(raised))
+        monkeypatch.setattr(ResponseHandler, "read", raiser(raised))
     else:
-        monkeypatch.setattr("payroc_async.http.transport._read", raiser(raised))
+        monkeypatch.setattr("payroc_async.http.transport.read_body", raiser(raised))
     transport = make(wire.environment)
     await transport.open()
     with pytest.raises(e.TransportError, match=f"failed with {named(raised)}") as caught:
@@ -119,14 +120,14 @@ async def test_p8_a_foreign_exception_is_retried(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, raised: BaseException
 ) -> None:
     """As any failed request: once, and the call gives its value."""
-    real, left = aiohttp.ClientResponse.start, [raised]
+    real, left = ResponseHandler.read, [raised]
 
-    async def start(response: Any, connection: Any) -> Any:
+    async def read(protocol: Any) -> Any:
         if left:
             raise left.pop()
-        return await real(response, connection)
+        return await real(protocol)
 
-    monkeypatch.setattr(aiohttp.ClientResponse, "start", start)
+    monkeypatch.setattr(ResponseHandler, "read", read)
     transport = make(wire.environment)
     await transport.open()
     assert (await transport.call(POST, decipher_success)).status == 200

@@ -26,7 +26,8 @@ from yarl import URL
 from payroc_async import errors as e
 from payroc_async.config import Environment, RetryPolicy, Timeouts
 from payroc_async.http.adapter import SingleResponse
-from payroc_async.http.transport import LARGEST_BODY, Transport
+from payroc_async.http.body import LARGEST_BODY
+from payroc_async.http.transport import Transport
 from payroc_async.version import __version__
 from payroc_async.wire.protocol import Answer, Request, decipher_success
 from tests.conftest import EAGER, UNIT, MockedResponse
