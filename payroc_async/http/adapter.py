@@ -193,4 +193,4 @@ CAN_SEND_DIRECTLY = (
     and callable(_serialize)
     and aiohttp.__version__.startswith("3.14.")
 )
-"""Whether this aiohttp has what `DirectSender` takes from its inside, and nobody has changed it."""
+"""Whether this aiohttp has what `DirectSender` needs, and no tool has changed it."""

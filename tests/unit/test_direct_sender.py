@@ -224,7 +224,7 @@ async def test_what_waits_for_a_connection_has_not_been_sent(wire: Wire) -> None
 
 @pytest.mark.parametrize("cut", ["timeout", "cancellation"])
 async def test_a_request_that_is_given_up_ends_its_connection(wire: Wire, cut: str) -> None:
-    """P2: no status request goes on at the gateway that nobody waits for."""
+    """P2: a status request that was given up does not go on at the gateway."""
     ended = asyncio.Event()
 
     async def hold(writer: asyncio.StreamWriter) -> None:
