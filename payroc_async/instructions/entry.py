@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from payroc_async.cancellation import CancellationGuard
 from payroc_async.errors import LeaseLost
 from payroc_async.journal import EntryState
 from payroc_async.journal.writer import NO_ENTRY, EntryWriter, NullEntry
 from payroc_async.logs import get_logger
 
-from .lifecycle import Durable, Existence, Phase, Seen, State, durable
+from . import lifecycle
+from .lifecycle import Durable, Existence, Phase, Seen, State
 from .live import LiveInstruction
 
 __all__ = ["InstructionEntry"]
 
 logger = get_logger(__name__)
+
+durable = cache(lifecycle.durable)  # asked several times for each of few states
 
 _STATES = {
     Durable.INTENT: EntryState.INTENT,
@@ -35,7 +40,7 @@ class InstructionEntry:
     Args:
         live: The instruction.
         entry: Its entry, if another process has begun it.
-        complete: Runs an idempotent write to completion, however often the task is canceled.
+        guard: The task's, to write to completion however often it is canceled.
         feed: Takes a step of the state.
     """
 
@@ -43,13 +48,14 @@ class InstructionEntry:
         self,
         live: LiveInstruction[Any, Any],
         entry: EntryWriter | None,
-        complete: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        guard: CancellationGuard,
         feed: Callable[[Seen], object],
     ) -> None:
         self._live = live
         self._writer = live.services.writer
         self._entry: EntryWriter | NullEntry | None = entry
-        self._complete = complete
+        self._guard = guard
+        self._complete = guard.run_to_completion
         self._feed = feed
         self._written = Durable.NOTHING
         self._has_id_written = live.identity.instruction_id is not None
@@ -142,14 +148,15 @@ class InstructionEntry:
         entry, identity = self._entry, self._live.identity
         self._written = max(self._written, need)  # a journal that fails stops nothing any more
         self._has_id_written = self._live.state.existence is Existence.KNOWN
-        try:
-            written: bool = await self._complete(
-                lambda: entry.write(_STATES[need], identity.instruction_id, **details)
-            )
-        except LeaseLost as error:
-            self._lost(error)
-            return True
-        return written
+        while True:  # as `run_to_completion`, without its coroutine: each sale writes twice
+            try:
+                return await entry.write(_STATES[need], identity.instruction_id, **details)
+            except LeaseLost as error:
+                self._lost(error)
+                return True
+            except asyncio.CancelledError:
+                if not self._guard.settle():
+                    raise
 
     def _lost(self, error: LeaseLost) -> None:
         fields = self._live.identity.log_fields()

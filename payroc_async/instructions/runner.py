@@ -89,8 +89,7 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
             self._timer = self.loop.call_later(
                 self.live.options.timeout, self.cancel, "timeout", context=context
             )
-        complete = self._guard.run_to_completion
-        self._entry = InstructionEntry(self.live, self._found, complete, self.feed)
+        self._entry = InstructionEntry(self.live, self._found, self._guard, self.feed)
         # Also where the task is canceled before its first step, and never runs.
         self.task.add_done_callback(self._done, context=context)
 
@@ -245,7 +244,8 @@ class InstructionRunner(Generic[InstructionT, ResourceT]):
                 return
         if self._entry.is_behind(state):
             await self._entry.make_durable(state)
-            return  # the state may have changed meanwhile
+            if self.live.state is not state or self._entry.is_behind(state):
+                return
         if state.phase is Phase.CANCEL:
             self._announce_cancellation()
         if state.phase is Phase.SUBMIT and not self._attempt.may_submit:

@@ -38,6 +38,8 @@ NO_OWNER = ""
 class EntryState(StrEnum):
     """How far an instruction has come, as far as the journal was reported."""
 
+    __hash__ = str.__hash__  # the own one of an enumeration is a Python function
+
     INTENT = "intent"
     """About to be submitted: the gateway may or may not know of it."""
     SUBMITTED = "submitted"

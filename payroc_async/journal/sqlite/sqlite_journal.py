@@ -272,7 +272,6 @@ class SQLiteJournal(SharedJournal):
     def _open_worker(self) -> Worker:
         if self._worker is None:
             raise JournalError(f"{self._path}: this journal is not open")
-        self._worker.check_open()
         return self._worker
 
     # In the thread ----------
