@@ -5,11 +5,13 @@ Its canary is `tests/unit/test_adapter.py`.
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http.cookies import BaseCookie
 from inspect import signature
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -19,11 +21,14 @@ from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from payroc_async.errors import SessionClosedError
+
 from .failures import broken
 
 __all__ = [
     "CAN_SEND_DIRECTLY",
     "DEPARTURE",
+    "Connector",
     "Departure",
     "DirectResponse",
     "DirectSender",
@@ -91,8 +96,34 @@ class SingleResponse(aiohttp.ClientResponse):
         super().close()
 
 
+class Connector(aiohttp.TCPConnector):
+    """A pool that hands out no connection with an answer on it, and forgets no waiting request."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection that no answer waits on."""
+        while True:
+            try:
+                connection = await super().connect(req, traces, timeout)
+            except BaseException as error:
+                # It may have been woken for a connection that it does not take now.
+                self._release_waiter()
+                task = asyncio.current_task()
+                canceled = task is None or task.cancelling()
+                if self.closed and not canceled and isinstance(error, asyncio.CancelledError):
+                    # aiohttp ends what waits for a connection as if the caller had canceled it.
+                    raise SessionClosedError("the connections were closed meanwhile") from None
+                raise
+            # aiohttp queues an answer that comes between two requests, and would give it to the
+            # next one: a sale would get the outcome of another.
+            if not connection.protocol:  # it is as long as its queue
+                return connection
+            _abort(connection)
+
+
 class DirectResponse(NamedTuple):
-    """What the transport reads of a response. Its end gives the connection back."""
+    """What the transport reads of a response. Mostly, its end gives the connection back."""
 
     status: int
     headers: Mapping[str, str]
