@@ -99,16 +99,14 @@ class SingleResponse(aiohttp.ClientResponse):
 class Connector(aiohttp.TCPConnector):
     """A pool that hands out no connection with an answer on it, and forgets no waiting request."""
 
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
+    async def connect(self, *args: Any, **options: Any) -> Connection:
         """A connection that no answer waits on."""
         while True:
             try:
-                connection = await super().connect(req, traces, timeout)
+                connection = await super().connect(*args, **options)
             except BaseException as error:
                 # It may have been woken for a connection that it does not take now.
-                self._release_waiter()
+                getattr(self, "_release_waiter", lambda: None)()
                 task = asyncio.current_task()
                 canceled = task is None or task.cancelling()
                 if self.closed and not canceled and isinstance(error, asyncio.CancelledError):
@@ -117,7 +115,7 @@ class Connector(aiohttp.TCPConnector):
                 raise
             # aiohttp queues an answer that comes between two requests, and would give it to the
             # next one: a sale would get the outcome of another.
-            if not connection.protocol:  # it is as long as its queue
+            if not getattr(connection.protocol, "_buffer", None):
                 return connection
             _abort(connection)
 

@@ -6,13 +6,11 @@ Each case is tried below aiohttp's session and through it: both take their conne
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from typing import Any
 
-import aiohttp
 import pytest
 
 from payroc_async import errors as e
@@ -141,7 +139,7 @@ async def test_a_request_never_reads_what_came_before_it(direct: bool, give: Giv
                 (await transport.send(Request("POST", f"/P{number}", None, KEY), "t")).body
             )
             async with asyncio.timeout(30):
-                while any(not len(idle) for idle, _ in chain(*connector._conns.values())):
+                while any(not idle._buffer for idle, _ in chain(*connector._conns.values())):
                     await asyncio.sleep(0)
         assert bodies == [b"P0", b"P1", b"P2"]
         assert server.connections == 3
@@ -226,13 +224,3 @@ async def test_closing_is_no_cancellation_for_those_that_wait(direct: bool) -> N
             await first
         await asyncio.wait((third,))
         assert third.cancelled()
-
-
-# What is overridden exists, and is called as it was ----------
-
-
-def test_aiohttp_still_connects_as_the_pool_overrides_it(direct: bool) -> None:
-    """The canary."""
-    names = list(inspect.signature(aiohttp.TCPConnector.connect).parameters)
-    assert names == list(inspect.signature(Connector.connect).parameters)
-    assert callable(aiohttp.TCPConnector._release_waiter)
