@@ -5,11 +5,13 @@ Its canary is `tests/unit/test_adapter.py`.
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http.cookies import BaseCookie
 from inspect import signature
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -19,11 +21,14 @@ from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from payroc_async.errors import SessionClosedError
+
 from .failures import broken
 
 __all__ = [
     "CAN_SEND_DIRECTLY",
     "DEPARTURE",
+    "Connector",
     "Departure",
     "DirectResponse",
     "DirectSender",
@@ -91,8 +96,32 @@ class SingleResponse(aiohttp.ClientResponse):
         super().close()
 
 
+class Connector(aiohttp.TCPConnector):
+    """A pool that hands out no connection with an answer on it, and forgets no waiting request."""
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:
+        """A connection that no answer waits on."""
+        while True:
+            try:
+                connection = await super().connect(*args, **options)
+            except BaseException as error:
+                # It may have been woken for a connection that it does not take now.
+                getattr(self, "_release_waiter", lambda: None)()
+                task = asyncio.current_task()
+                canceled = task is None or task.cancelling()
+                if self.closed and not canceled and isinstance(error, asyncio.CancelledError):
+                    # aiohttp ends what waits for a connection as if the caller had canceled it.
+                    raise SessionClosedError("the connections were closed meanwhile") from None
+                raise
+            # aiohttp queues an answer that comes between two requests, and would give it to the
+            # next one: a sale would get the outcome of another.
+            if not getattr(connection.protocol, "_buffer", None):
+                return connection
+            _abort(connection)
+
+
 class DirectResponse(NamedTuple):
-    """What the transport reads of a response. Its end gives the connection back."""
+    """What the transport reads of a response. Mostly, its end gives the connection back."""
 
     status: int
     headers: Mapping[str, str]
@@ -129,12 +158,20 @@ class DirectSender:
         self._limits = limits
         # All that the connector asks of a request is the same for all.
         self._example = aiohttp.ClientRequest("GET", origin, headers=headers, ssl=ssl)
-        self._headers = dict(self._example.headers)
+        own = self._example.headers.items()
+        # The session puts a request's own headers between these.
+        self._first = {name: value for name, value in own if name in ("Host", *headers)}
+        self._last = {name: value for name, value in own if name not in self._first}
 
     def is_possible(self) -> bool:
         """Whether it would pass by nothing of the application's: no mock, trace or middleware."""
         http, kind = self._http, type(self._http)
-        untouched = (kind.request, kind._request) == _METHODS
+        # Not whether they are equal: a wrapper says that it equals what it wraps.
+        untouched = (
+            getattr(kind, "request", None) is _REQUEST
+            and getattr(kind, "_request", None) is _INNER_REQUEST
+            and aiohttp.ClientRequest.send is _SEND
+        )
         return untouched and not (http.trace_configs or http._middlewares)
 
     async def send(
@@ -148,13 +185,13 @@ class DirectSender:
     ) -> DirectResponse:
         """The response to one request, of which the status line and the headers are read."""
         assert self._http.connector is not None
-        headers = {**self._headers, **headers}
+        headers = {**self._first, **headers, **self._last}
         if body is not None or method != "GET":
             headers["Content-Length"] = str(len(body or b""))
         connection = await self._http.connector.connect(self._example, [], timeout)
         try:
             protocol = connection.protocol
-            if protocol is None or protocol.transport is None:
+            if protocol is None or protocol.transport is None or not protocol.is_connected():
                 raise aiohttp.ServerDisconnectedError
             protocol.set_response_params(read_until_eof=True, **self._limits)
             departure.happened = True
@@ -164,8 +201,10 @@ class DirectSender:
             protocol.transport.write(b"".join((_serialize(line, headers), body or b"")))
             while True:
                 head, content = await protocol.read()
-                if head.code >= 200 or head.code == 101:
-                    content.on_eof(connection.release)  # which closes it if it is of no use
+                if head.code == 101 or not 100 <= head.code < 200:
+                    # Another protocol's, or one with a body that has not left, is closed after it.
+                    if not (protocol.upgraded or protocol.writing_paused):
+                        content.on_eof(connection.release)  # which closes it if it is of no use
                     return DirectResponse(head.code, head.headers, content, connection)
         except BaseException:
             _abort(connection)
@@ -183,10 +222,20 @@ def _takes(function: Callable[..., object], *names: str) -> bool:
 
 
 _serialize: Any = getattr(http_writer, "_serialize_headers", None)
-_METHODS = (aiohttp.ClientSession.request, getattr(aiohttp.ClientSession, "_request", None))
+_REQUEST: Any = aiohttp.ClientSession.request
+_INNER_REQUEST: Any = getattr(aiohttp.ClientSession, "_request", None)
+_SEND: Any = aiohttp.ClientRequest.send
 
 CAN_SEND_DIRECTLY = (
-    all(getattr(method, "__globals__", None) is vars(aiohttp.client) for method in _METHODS)
+    # A wrapper may pass for a function, with all its attributes.
+    all(
+        type(method) is FunctionType and method.__globals__ is vars(module)
+        for method, module in (
+            (_REQUEST, aiohttp.client),
+            (_INNER_REQUEST, aiohttp.client),
+            (_SEND, aiohttp.client_reqrep),
+        )
+    )
     and _takes(aiohttp.ClientRequest, "method", "url", "headers", "ssl")
     and _takes(aiohttp.TCPConnector.connect, "req", "traces", "timeout")
     and _takes(ResponseHandler.set_response_params, "read_until_eof", "max_headers")

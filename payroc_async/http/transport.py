@@ -36,6 +36,7 @@ from payroc_async.wording import a_type
 from .adapter import (
     CAN_SEND_DIRECTLY,
     DEPARTURE,
+    Connector,
     Departure,
     DirectResponse,
     DirectSender,
@@ -199,7 +200,7 @@ class Transport:
         self._set_limits()  # the timers of an earlier loop would never ring
         if self._owns_http:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections),
+                connector=Connector(limit=self._max_connections),
                 cookie_jar=NoCookies(),
                 headers=HEADERS,
                 request_class=SingleRequest,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -58,6 +59,7 @@ ANSWERS = {
     "a bad header": b"HTTP/1.1 200 OK\r\nX\r\n\r\n",
     "a long header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 600 + b"\r\n",
+    "below 100": b"HTTP/1.1 099 X\r\nContent-Length: 2\r\n\r\n{}",
     "nothing": b"",
 }
 
@@ -125,13 +127,15 @@ REQUESTS = {
 
 @pytest.mark.parametrize("name", list(REQUESTS))
 async def test_the_same_leaves_both_ways(wire: Wire, name: str) -> None:
-    """The line, each header, and the body, byte for byte."""
+    """The line, each header in its order, and the body, byte for byte."""
     for direct in (True, False):
         transport = await opened(wire, direct=direct)
         for _ in range(2):  # on a new connection, and on a kept one
             await transport.send(REQUESTS[name], "canary-1")
         await transport.close()
-    first, *others = [(s.method, s.target, s.version, s.headers, s.body) for s in wire.seen]
+    first, *others = [
+        (s.method, s.target, s.version, [*s.headers.items()], s.body) for s in wire.seen
+    ]
     assert len(others) == 3
     assert all(other == first for other in others)
     assert wire.connections == 2
@@ -194,6 +198,33 @@ async def test_an_answer_is_read_before_the_body_has_left(wire: Wire) -> None:
     gone.set()
     await transport.close()
     server.close()
+
+
+async def test_a_connection_is_not_kept_for_the_rest_of_a_body(wire: Wire) -> None:
+    """What is left of one that was refused unread would hold up the next request."""
+    connections = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\n{}")
+            await gone.wait()
+        writer.transport.abort()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1000)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    wire.environment = type(wire.environment)(api_url=base + "/v1", identity_url=base)
+    large = Request("POST", "/payments", b"x" * 30_000_000, KEY)
+    transport = await opened(wire, direct=True)
+    for _ in range(2):
+        assert (await transport.send(large, "t")).status == 413
+    await transport.close()
+    gone.set()
+    server.close()
+    assert connections == 2
 
 
 # Whether it has left ----------
@@ -282,6 +313,101 @@ async def test_a_replaced_method_of_the_session_is_called(
 
     monkeypatch.setattr(aiohttp.ClientSession, method, wrapped)
     await transport.send(GET, "t")
+    assert len(calls) == 1
+    await transport.close()
+
+
+class Wrapper:
+    """As instrumentation does it that wants to pass for what it wraps: attributes, equality."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped, self.calls = wrapped, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrapped, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.wrapped == other)
+
+    def __hash__(self) -> int:
+        return hash(self.wrapped)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return self.wrapped(instance, *args, **kwargs)
+
+        return call
+
+
+async def test_a_wrapper_that_equals_what_it_wraps_is_called(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sale goes missing in the application's traces."""
+    transport = await opened(wire, direct=True)
+    wrapper = Wrapper(aiohttp.ClientSession._request)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapper)
+    await transport.send(GET, "t")
+    assert wrapper.calls == 1
+    await transport.close()
+
+
+def test_a_wrapper_that_was_there_first_is_no_function_of_aiohttp(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tools that start the program wrap before anything else is imported."""
+    wrapper = Wrapper(aiohttp.ClientSession._request)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapper)
+    name = adapter.__spec__.name
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    assert not again.CAN_SEND_DIRECTLY
+
+
+async def test_a_replaced_request_is_not_passed_by(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test that lets nothing leave may have its hands there."""
+    transport = await opened(wire, direct=True)
+
+    async def refuse(*args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(aiohttp.ClientRequest, "send", refuse)
+    with pytest.raises(e.TransportError, match="RuntimeError"):
+        await transport.send(GET, "t")
+    await transport.close()
+    assert wire.seen == []
+
+
+async def test_another_class_in_the_place_of_the_session_gets_the_requests(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test's own, which has no more than is called."""
+    real, calls = aiohttp.ClientSession, list[Any]()
+
+    class Own:
+        closed = False
+
+        def __init__(self, **options: Any) -> None:
+            self.real = real(**options)
+
+        async def request(self, *args: Any, **kwargs: Any) -> aiohttp.ClientResponse:
+            calls.append(args)
+            return await self.real.request(*args, **kwargs)
+
+        async def close(self) -> None:
+            await self.real.close()
+
+    monkeypatch.setattr(aiohttp, "ClientSession", Own)
+    transport = await opened(wire, direct=True)
+    assert (await transport.send(GET, "t")).status == 200
     assert len(calls) == 1
     await transport.close()
 

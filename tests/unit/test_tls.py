@@ -152,3 +152,20 @@ async def test_p2_over_tls_a_call_that_is_given_up_waits_for_no_goodbye(
     async with asyncio.timeout(1.0):
         await box.gone.wait()
     await transport.close()
+
+
+async def test_p2_over_tls_what_has_switched_protocols_waits_for_no_goodbye(
+    box: MiddleBox, authority: trustme.CA
+) -> None:
+    """Its end is never seen: the connection ends as soon as the answer is read."""
+    transport = await opened(box, trusting(authority))
+    box.answer = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    task = asyncio.create_task(transport.call(GET, decipher_success))
+    while not box.heads and not task.done():
+        await asyncio.sleep(0)
+    box.deaf = True
+    await asyncio.wait((task,))
+    assert isinstance(task.exception(), e.PayrocError)
+    async with asyncio.timeout(1.0):
+        await box.gone.wait()
+    await transport.close()
