@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import importlib.util
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -62,15 +62,6 @@ ANSWERS = {
     "below 100": b"HTTP/1.1 099 X\r\nContent-Length: 2\r\n\r\n{}",
     "nothing": b"",
 }
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    wire = Wire()
-    await wire.start()
-    wire.replies = [OK]
-    yield wire
-    await wire.stop()
 
 
 async def opened(wire: Wire, *, direct: bool, **options: Any) -> Transport:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import gzip
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from payroc_async.config import Environment, RetryPolicy
 from payroc_async.http.transport import LONGEST_HEADER, MOST_HEADERS, Transport
 from payroc_async.secret import chain_of
 from payroc_async.wire.protocol import decipher_success
-from tests.harness.wire import GET, OK, ONCE, POST, Tokens, Wire, make
+from tests.harness.wire import GET, ONCE, POST, Tokens, Wire, make
 
 PASSWORD = "canary-proxy-password"
 
@@ -43,15 +43,6 @@ FOREIGN: list[BaseException] = [
     ExceptionGroup("several", [ValueError()]),
     Foreign("x"),
 ]
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    wire = Wire()
-    await wire.start()
-    wire.replies = [OK]
-    yield wire
-    await wire.stop()
 
 
 def named(value: object) -> str:

@@ -42,14 +42,6 @@ UNAVAILABLE = b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    wire = Wire()
-    await wire.start()
-    yield wire
-    await wire.stop()
-
-
-@pytest.fixture
 async def transport(wire: Wire) -> AsyncIterator[Transport]:
     """An open transport to the wire."""
     transport = make(wire.environment)
