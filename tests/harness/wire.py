@@ -101,6 +101,16 @@ class Wire:
             writer.close()
 
 
+async def opened(environment: Environment, *, direct: bool, **options: Any) -> Transport:
+    """An open transport that sends directly, or through aiohttp's session."""
+    transport = make(environment, retries=ONCE, **options)
+    await transport.open()
+    assert transport._direct is not None
+    if not direct:
+        transport._direct = None
+    return transport
+
+
 def make(environment: Environment, **options: Any) -> Transport:
     transport = Transport(environment, **{"timeouts": QUICK, "retries": EAGER, **options})
     transport.token_provider = Tokens()

@@ -19,20 +19,11 @@ from payroc_async.http.adapter import Connector
 from payroc_async.http.transport import Transport
 from payroc_async.wire.protocol import Request
 from tests.conftest import UNIT
-from tests.harness.wire import GET, KEY, ONCE, make
+from tests.harness.wire import GET, KEY, opened
 
 Give = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 
 pytestmark = pytest.mark.parametrize("direct", [True, False], ids=["direct", "session"])
-
-
-async def opened(server: Parrot, *, direct: bool, **options: Any) -> Transport:
-    transport = make(server.environment, retries=ONCE, **options)
-    await transport.open()
-    assert transport._direct is not None
-    if not direct:
-        transport._direct = None
-    return transport
 
 
 def connector_of(transport: Transport) -> Connector:
@@ -132,7 +123,7 @@ async def parrot(give: Give) -> AsyncIterator[Parrot]:
 async def test_a_request_never_reads_what_came_before_it(direct: bool, give: Give) -> None:
     """P1: a sale would get the outcome of another, and the next one that sale's."""
     async with parrot(give) as server:
-        transport = await opened(server, direct=direct)
+        transport = await opened(server.environment, direct=direct)
         connector, bodies = connector_of(transport), []
         for number in range(3):
             bodies.append(
@@ -154,7 +145,7 @@ async def test_a_quiet_connection_is_used_again(direct: bool) -> None:
         writer.write(said(own))
 
     async with parrot(give) as server:
-        transport = await opened(server, direct=direct)
+        transport = await opened(server.environment, direct=direct)
         for _ in range(3):
             assert (await transport.send(GET, "t")).body == b"e743"
         assert server.connections == 1
@@ -179,7 +170,9 @@ async def test_one_that_is_canceled_as_its_turn_comes_passes_it_on(direct: bool,
     held: list[asyncio.Event] = []
     async with parrot(holding(held)) as server:
         patient = Timeouts(request=60.0)
-        transport = await opened(server, direct=direct, max_connections=1, timeouts=patient)
+        transport = await opened(
+            server.environment, direct=direct, max_connections=1, timeouts=patient
+        )
         connector = connector_of(transport)
         first, second, third = (asyncio.ensure_future(transport.send(GET, "t")) for _ in "abc")
         async with asyncio.timeout(30):
@@ -211,7 +204,7 @@ async def test_closing_is_no_cancellation_for_those_that_wait(direct: bool) -> N
     """Aiohttp raises a CancelledError in them that no caller asked for: a task group hides it."""
     held: list[asyncio.Event] = []
     async with parrot(holding(held)) as server:
-        transport = await opened(server, direct=direct, max_connections=1)
+        transport = await opened(server.environment, direct=direct, max_connections=1)
         first, second, third = (asyncio.ensure_future(transport.send(GET, "t")) for _ in "abc")
         async with asyncio.timeout(30):
             while not held or waiting(connector_of(transport)) < 2:

@@ -19,10 +19,9 @@ from aioresponses import aioresponses
 from payroc_async import errors as e
 from payroc_async.config import Timeouts
 from payroc_async.http import adapter
-from payroc_async.http.transport import Transport
 from payroc_async.wire.protocol import Answer, Request
 from tests.conftest import UNIT, MockedResponse
-from tests.harness.wire import DELETE, GET, KEY, OK, ONCE, POST, Wire, make
+from tests.harness.wire import DELETE, GET, KEY, OK, POST, Wire, make, opened
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ZIPPED = gzip.compress(b'{"a": 1}')
@@ -62,15 +61,6 @@ ANSWERS = {
     "below 100": b"HTTP/1.1 099 X\r\nContent-Length: 2\r\n\r\n{}",
     "nothing": b"",
 }
-
-
-async def opened(wire: Wire, *, direct: bool, **options: Any) -> Transport:
-    transport = make(wire.environment, retries=ONCE, **options)
-    await transport.open()
-    assert transport._direct is not None
-    if not direct:
-        transport._direct = None
-    return transport
 
 
 async def outcome(sending: Awaitable[Answer]) -> object:
@@ -120,7 +110,7 @@ REQUESTS = {
 async def test_the_same_leaves_both_ways(wire: Wire, name: str) -> None:
     """The line, each header in its order, and the body, byte for byte."""
     for direct in (True, False):
-        transport = await opened(wire, direct=direct)
+        transport = await opened(wire.environment, direct=direct)
         for _ in range(2):  # on a new connection, and on a kept one
             await transport.send(REQUESTS[name], "canary-1")
         await transport.close()
@@ -142,7 +132,7 @@ async def test_the_same_is_understood_both_ways(wire: Wire, name: str, size: int
     wire.replies = [piecewise(ANSWERS[name], size)]
     seen = []
     for direct in (True, False):
-        transport = await opened(wire, direct=direct)
+        transport = await opened(wire.environment, direct=direct)
         seen.append(await outcome(transport.send(POST, "canary-1")))
         await transport.close()
     assert seen[0] == seen[1]
@@ -159,7 +149,7 @@ async def test_a_connection_is_kept_or_closed_as_the_session_does(wire: Wire, na
     for direct in (True, False):
         before = wire.connections
         wire.replies = [ANSWERS[name], OK]
-        transport = await opened(wire, direct=direct)
+        transport = await opened(wire.environment, direct=direct)
         seen.append([await outcome(transport.send(each, "canary-1")) for each in (POST, GET)])
         counts.append(wire.connections - before)
         await transport.close()
@@ -183,7 +173,7 @@ async def test_an_answer_is_read_before_the_body_has_left(wire: Wire) -> None:
     wire.environment = type(wire.environment)(
         api_url=f"http://127.0.0.1:{wire.port}/v1", identity_url="http://127.0.0.1:1/authorize"
     )
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     large = Request("POST", "/payments", b"x" * 30_000_000, KEY)
     assert (await transport.send(large, "t")).status == 413
     gone.set()
@@ -209,7 +199,7 @@ async def test_a_connection_is_not_kept_for_the_rest_of_a_body(wire: Wire) -> No
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     wire.environment = type(wire.environment)(api_url=base + "/v1", identity_url=base)
     large = Request("POST", "/payments", b"x" * 30_000_000, KEY)
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     for _ in range(2):
         assert (await transport.send(large, "t")).status == 413
     await transport.close()
@@ -231,7 +221,7 @@ async def test_what_waits_for_a_connection_has_not_been_sent(wire: Wire) -> None
 
     wire.replies = [hold]
     timeouts = Timeouts(request=5 * UNIT)
-    transport = await opened(wire, direct=True, max_connections=1, timeouts=timeouts)
+    transport = await opened(wire.environment, direct=True, max_connections=1, timeouts=timeouts)
     first = asyncio.ensure_future(transport.send(GET, "t", held=True))
     while not wire.seen:
         await asyncio.sleep(0)
@@ -257,7 +247,7 @@ async def test_a_request_that_is_given_up_ends_its_connection(wire: Wire, cut: s
 
     wire.replies = [OK, hold]
     request = 60.0 if cut == "cancellation" else 5 * UNIT
-    transport = await opened(wire, direct=True, timeouts=Timeouts(request=request))
+    transport = await opened(wire.environment, direct=True, timeouts=Timeouts(request=request))
     await transport.send(GET, "t", held=True)  # on its connection the next one leaves at once
     sending = asyncio.ensure_future(transport.send(POST, "t"))
     while len(wire.seen) < 2:
@@ -279,7 +269,7 @@ async def test_a_request_that_is_given_up_ends_its_connection(wire: Wire, cut: s
 
 async def test_a_mock_of_aiohttp_gets_the_requests(wire: Wire) -> None:
     """Also one that begins when the session is open already, and only as long as it lasts."""
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     url = f"{wire.environment.api_url}{GET.path}"
     with aioresponses() as mock:
         mock.get(url, status=202, body="{}", response_class=MockedResponse)
@@ -295,7 +285,7 @@ async def test_a_replaced_method_of_the_session_is_called(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """As instrumentation does it."""
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     real, calls = getattr(aiohttp.ClientSession, method), []
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -338,7 +328,7 @@ async def test_a_wrapper_that_equals_what_it_wraps_is_called(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No sale goes missing in the application's traces."""
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     wrapper = Wrapper(aiohttp.ClientSession._request)
     monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapper)
     await transport.send(GET, "t")
@@ -365,7 +355,7 @@ async def test_a_replaced_request_is_not_passed_by(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A test that lets nothing leave may have its hands there."""
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
 
     async def refuse(*args: Any) -> None:
         raise RuntimeError
@@ -397,7 +387,7 @@ async def test_another_class_in_the_place_of_the_session_gets_the_requests(
             await self.real.close()
 
     monkeypatch.setattr(aiohttp, "ClientSession", Own)
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     assert (await transport.send(GET, "t")).status == 200
     assert len(calls) == 1
     await transport.close()
@@ -426,7 +416,7 @@ async def test_what_every_session_is_given_hears_of_the_requests(
         real(session, **options, **given)
 
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", init)
-    transport = await opened(wire, direct=True)
+    transport = await opened(wire.environment, direct=True)
     await transport.send(GET, "t")
     await transport.close()
     assert len(heard) == 1
